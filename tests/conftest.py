@@ -1,0 +1,55 @@
+"""Fixtures for all tests. Nothing starts until a test asks for a cluster.
+
+The clusters are real (`bind_agent.devcluster`) and shared by the whole run, so a test takes names of its own from `unique` for
+namespaces, groups of CRDs and everything cluster-wide. A test that breaks servers starts its own playground or repairs them before
+it ends. Where no control plane can be had, the fixtures fail: a run without clusters proves nothing.
+"""
+
+import itertools
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+
+from bind_agent.devcluster import Cluster, ClusterOptions, ControlPlane, Playground, find_control_plane
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> ControlPlane:
+    """The control plane programs, built once when the machine has none yet."""
+    return find_control_plane()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def clusters(control_plane: ControlPlane) -> AsyncIterator[Playground]:
+    """Two clusters, ``provider`` and ``consumer``, with audit logs, for the whole run."""
+    options = [ClusterOptions(name, audit=True) for name in ("provider", "consumer")]
+    async with Playground(*options, control_plane=control_plane) as playground:
+        yield playground
+
+
+@pytest.fixture(scope="session")
+def provider(clusters: Playground) -> Cluster:
+    """The control plane cluster."""
+    return clusters["provider"]
+
+
+@pytest.fixture(scope="session")
+def consumer(clusters: Playground) -> Cluster:
+    """The app cluster."""
+    return clusters["consumer"]
+
+
+@pytest.fixture
+def unique(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Make DNS labels that no other test of the run uses: ``unique("ns")`` gives ``ns-update-3-1f2e``."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-").strip("-")[:20].strip("-")
+
+    def make(prefix: str = "t") -> str:
+        return f"{prefix}-{words}-{next(_numbers)}-{os.getpid() % 0xFFFF:x}"
+
+    return make
