@@ -1,12 +1,13 @@
 """Every group, label, annotation, finalizer and fixed name that appears on the wire (spec 3.1 and 3.11).
 
-Names that are shared with the Go programs stand first in each section; names of our own live under the same domain,
-so a person who looks at an object sees at once who wrote it. Nothing else in the product spells such a name out.
+Names that are shared with the Go programs stand first in each section; names of our own live under the same
+domain, so a person who looks at an object sees at once who wrote it. Nothing else in the product spells such
+a name out.
 """
 
 from typing import Final
 
-# --- groups and versions (spec 3.1) ---------------------------------------------------------------------------------
+# --- groups and versions (spec 3.1) ---------------------------------------------------------------
 
 GROUP: Final = "klutch.anynines.com"
 """Group of all kinds that both sides of a binding share."""
@@ -23,7 +24,7 @@ TEMPLATE_API_VERSION: Final = f"{TEMPLATE_GROUP}/{VERSION}"
 BINDING_PROVIDER_API_VERSION: Final = VERSION
 """`apiVersion` of the BindingProvider document: the group is missing, and Go's CLI requires exactly that."""
 
-# --- kinds -------------------------------------------------------------------------------------------------------------
+# --- kinds ----------------------------------------------------------------------------------------
 
 KIND_TEMPLATE: Final = "APIServiceExportTemplate"
 KIND_BINDING: Final = "APIServiceBinding"
@@ -35,16 +36,18 @@ KIND_APP_CLUSTER_BINDING: Final = "AppClusterBinding"
 KIND_BINDING_PROVIDER: Final = "BindingProvider"
 KIND_BINDING_RESPONSE: Final = "BindingResponse"
 
-# --- annotations shared with Go (spec 3.11.1) ---------------------------------------------------------------------------
+# --- annotations shared with Go (spec 3.11.1) -----------------------------------------------------
 
 BOUND: Final = f"{GROUP}/bound"
-"""Annotation on bound objects of both clusters, value `TRUE`. On the provider: came from, or belongs to, a consumer.
+"""Annotation on bound objects of both clusters, value `TRUE`. On the provider: came from, or belongs to, a
+consumer.
 
-Go reads the presence of the key, not its value, and deletes a provider object that carries it and has no consumer
-counterpart (spec 6.7.4)."""
+Go reads the presence of the key, not its value, and deletes a provider object that carries it and has no
+consumer counterpart (spec 6.7.4)."""
 
 CLUSTER_NAMESPACE: Final = f"{GROUP}/cluster-namespace"
-"""Annotation on cluster-scoped objects on the provider: the cluster namespace that they belong to (spec 6.7.2)."""
+"""Annotation on cluster-scoped objects on the provider: the cluster namespace that they belong to (spec
+6.7.2)."""
 
 RESOURCE_OWNER: Final = f"{GROUP}/resource-owner"
 """Annotation on claimed objects on both sides: `OWNER_PROVIDER` or `OWNER_CONSUMER` (spec 6.9.3)."""
@@ -53,7 +56,8 @@ OWNER_PROVIDER: Final = "Provider"
 OWNER_CONSUMER: Final = "Consumer"
 
 API_SERVICE_NAMESPACE: Final = f"{GROUP}/api-service-namespace"
-"""Annotation on a service namespace, by the backend: `<cluster namespace>/<consumer namespace>` (spec 4.9)."""
+"""Annotation on a service namespace, by the backend: `<cluster namespace>/<consumer namespace>` (spec
+4.9)."""
 
 SOURCE_SPEC_HASH: Final = f"{GROUP}/source-spec-hash"
 """Annotation on an export, by the backend: hash of the CRD part it was made from (spec 3.10.3)."""
@@ -70,28 +74,33 @@ BOOTSTRAP_CREATE_ONLY: Final = "bootstrap.klutch.anynines.com/create-only"
 BOOTSTRAP_BATTERY: Final = "bootstrap.klutch.anynines.com/battery"
 """Annotation on shipped manifests: comma list, the object is skipped unless one of them is enabled."""
 
-# --- annotations of our own ---------------------------------------------------------------------------------------------
+# --- annotations of our own -----------------------------------------------------------------------
 
 CONSUMER_CLUSTER: Final = f"{GROUP}/consumer-cluster"
-"""On a copy: identity of the app cluster (the UID of its `kube-system` namespace) that the copy belongs to."""
+"""On a copy: identity of the app cluster (the UID of its `kube-system` namespace) that the copy belongs
+to."""
 
 SOURCE: Final = f"{GROUP}/source"
 """On a copy: `<namespace>/<name>` (or `<name>`) of the object on the other side that it is a copy of."""
 
 SOURCE_UID: Final = f"{GROUP}/source-uid"
-"""On a copy: UID of that object. A copy whose source has another UID belongs to an earlier life of the name."""
+"""On a copy: UID of that object. A copy whose source has another UID belongs to an earlier life of the
+name."""
 
 CONTENT_DIGEST: Final = f"{GROUP}/content-digest"
-"""On a copy: digest of the content that was last written to it; equal means that there is nothing to write."""
+"""On a copy: digest of the content that was last written to it; equal means that there is nothing to
+write."""
 
 CONFLICT_POLICY: Final = f"{GROUP}/conflict-policy"
-"""On a binding: what happens to an unmarked object of the same name, `CONFLICT_FAIL` (default) or `CONFLICT_ADOPT`."""
+"""On a binding: what happens to an unmarked object of the same name, `CONFLICT_FAIL` (default) or
+`CONFLICT_ADOPT`."""
 
 CONFLICT_FAIL: Final = "Fail"
 CONFLICT_ADOPT: Final = "Adopt"
 
 DELETION_POLICY: Final = f"{GROUP}/deletion-policy"
-"""On a binding: what becomes of provider copies when it is deleted, `DELETION_DELETE` or `DELETION_ORPHAN`."""
+"""On a binding: what becomes of provider copies when it is deleted, `DELETION_DELETE` or
+`DELETION_ORPHAN`."""
 
 DELETION_DELETE: Final = "Delete"
 DELETION_ORPHAN: Final = "Orphan"
@@ -113,7 +122,7 @@ CONTROLLER_GEN: Final = "controller-gen.kubebuilder.io/version"
 
 CONTROLLER_GEN_VERSION: Final = "v0.19.0"
 
-# --- labels ---------------------------------------------------------------------------------------------------------------
+# --- labels ---------------------------------------------------------------------------------------
 
 APP_CLUSTER_BINDING_NAME: Final = f"{GROUP}/appclusterbinding-name"
 """On everything that the backend creates for an AppClusterBinding: the binding's name."""
@@ -128,17 +137,19 @@ AGGREGATE_TO_KONNECTOR: Final = f"{GROUP}/aggregate-to-konnector"
 """On a ClusterRole, value `TRUE`: its rules are added to the konnector's aggregated role."""
 
 BINDING_LABEL: Final = f"{GROUP}/binding"
-"""On objects generated for one binding (roles): the binding's name, or its digest where the name is too long."""
+"""On objects generated for one binding (roles): the binding's name, or its digest where the name is too
+long."""
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 """Common label; `MANAGER` on objects that we generate."""
 
 MANAGER: Final = "klutch-bind"
 
-# --- finalizers -------------------------------------------------------------------------------------------------------------
+# --- finalizers -----------------------------------------------------------------------------------
 
 SYNCER_FINALIZER: Final = f"{GROUP}/syncer"
-"""On bound objects of the consumer: on before the first provider write, off after the provider copy is gone."""
+"""On bound objects of the consumer: on before the first provider write, off after the provider copy is
+gone."""
 
 APP_CLUSTER_BINDING_FINALIZER: Final = f"{GROUP}/appclusterbinding-cleanup"
 """On an AppClusterBinding, by the backend."""
@@ -149,21 +160,23 @@ BINDING_FINALIZER: Final = f"{GROUP}/binding-cleanup"
 SERVICE_NAMESPACE_FINALIZER: Final = f"{GROUP}/service-namespace-cleanup"
 """On an APIServiceNamespace, our own, by the backend: the service namespace goes first."""
 
-# --- field managers -----------------------------------------------------------------------------------------------------------
+# --- field managers -------------------------------------------------------------------------------
 
 FIELD_MANAGER: Final = "klutch.anynines.com"
 """Server-side apply manager of everything that we write to a copy (spec 3.11.1)."""
 
 GO_FIELD_MANAGER: Final = "konnector"
-"""Manager of objects that a Go konnector created with a plain POST; taken over by migrating managed fields."""
+"""Manager of objects that a Go konnector created with a plain POST; taken over by migrating managed
+fields."""
 
-# --- fixed object names (spec 3.11.2) --------------------------------------------------------------------------------------------
+# --- fixed object names (spec 3.11.2) -------------------------------------------------------------
 
 CLUSTER_BINDING_NAME: Final = "cluster"
 """The one ClusterBinding of a cluster namespace."""
 
 BINDER: Final = "klutch-binder"
-"""ServiceAccount, its token Secret, static ClusterRole, RoleBinding in `<cns>` and in each service namespace."""
+"""ServiceAccount, its token Secret, static ClusterRole, RoleBinding in `<cns>` and in each service
+namespace."""
 
 KUBECONFIG: Final = "kubeconfig"
 """Secret in a cluster namespace, and the one key inside every kubeconfig Secret."""

@@ -1,7 +1,7 @@
 """Accessors for decoded API objects.
 
-Objects are plain mappings and come from the other side: a missing or wrongly typed field reads as empty, never as an
-exception, so that one malformed object cannot stop a controller.
+Objects are plain mappings and come from the other side: a missing or wrongly typed field reads as empty,
+never as an exception, so that one malformed object cannot stop a controller.
 """
 
 from collections.abc import Mapping, Sequence

@@ -15,8 +15,8 @@ class Resource:
         version: version in the group, for instance `v1alpha1`.
         plural: lower-case plural, as in the URL.
         namespaced: whether objects live in namespaces.
-        kind: CamelCase kind; may be empty where only the endpoint matters. Not part of equality of the endpoint, but
-            of the value: two `Resource`s with different kinds differ.
+        kind: CamelCase kind; may be empty where only the endpoint matters. Not part of equality of the
+            endpoint, but of the value: two `Resource`s with different kinds differ.
     """
 
     group: str
@@ -82,7 +82,8 @@ EXPORT_TEMPLATES: Final = Resource(
 )
 BINDINGS: Final = Resource(keys.GROUP, keys.VERSION, "apiservicebindings", kind=keys.KIND_BINDING)
 CLUSTER_SCOPED_BINDINGS: Final = BINDINGS.scoped(namespaced=False)
-"""Bindings as release 1.5 of the Go programs installs them (spec section 1); discover which of the two is served."""
+"""Bindings as release 1.5 of the Go programs installs them (spec section 1); discover which of the two is
+served."""
 EXPORTS: Final = Resource(keys.GROUP, keys.VERSION, "apiserviceexports", kind=keys.KIND_EXPORT)
 EXPORT_REQUESTS: Final = Resource(
     keys.GROUP, keys.VERSION, "apiserviceexportrequests", kind=keys.KIND_EXPORT_REQUEST
