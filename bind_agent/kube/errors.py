@@ -1,0 +1,301 @@
+"""Failures of talking to an API server, by meaning.
+
+```
+KubeError
+  ConfigError               the configuration cannot be used at all; a person has to change it
+  CredentialError           no usable credential right now (plugin failed, file missing)
+  InvalidName               a name that cannot stand in a request path (also a ValueError)
+  ConnectionFailed          refused, reset, DNS, TLS, timed out: nobody knows whether the request was processed
+  MalformedAnswer           an answer that is not what was asked for
+    AnswerTooLarge          ... because it exceeds the bound for its kind
+  ApiError                  the server answered with a failure
+    BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405
+    Conflict 409            somebody else was faster, or a precondition failed
+      AlreadyExists 409
+    Gone 410                history or continue token expired: list again
+    PayloadTooLarge 413, UnsupportedMediaType 415, Invalid 422
+    TooManyRequests 429     rejected before processing
+    ServerError 5xx
+      Unavailable 503, ServerTimeout 504 (and 500 with that reason)
+```
+
+Messages come from the other side: they are stripped of control characters and cut to 256 characters.  What the server
+says about a Secret may quote its content, so of such answers only the reason and the field paths are kept.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import orjson
+
+MAX_MESSAGE = 256
+MAX_RETRY_AFTER = 30.0
+
+
+class KubeError(Exception):
+    """Anything that went wrong between this process and an API server."""
+
+    retriable: ClassVar[bool] = False
+
+
+class ConfigError(KubeError):
+    """The configuration of a cluster cannot be used; the message says what to change."""
+
+
+class CredentialError(KubeError):
+    """No usable credential could be had; may pass (a plugin that failed once)."""
+
+    retriable = True
+
+
+class InvalidName(KubeError, ValueError):  # noqa: N818 - named by meaning like its siblings
+    """A name, namespace or path piece that must not become part of a request path."""
+
+
+class ConnectionFailed(KubeError):  # noqa: N818
+    """No answer: refused, reset, DNS, TLS or timeout.  A write may or may not have happened.
+
+    Attributes:
+        broken: an established connection broke, so that trying again at once is promising.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, *, broken: bool = False) -> None:
+        self.broken = broken
+        super().__init__(message)
+
+
+class MalformedAnswer(KubeError):  # noqa: N818
+    """The server answered with something else than what was asked for."""
+
+    retriable = True
+
+
+class AnswerTooLarge(MalformedAnswer):
+    """An answer beyond the bound for its kind; it was not read to its end."""
+
+
+class ApiError(KubeError):
+    """The server answered with a failure.
+
+    Attributes:
+        code: HTTP status.
+        reason: the machine-readable reason word of the Status (`""` when the answer was none).
+        message: the server's message, cleaned and cut.
+        details: the `details` of the Status (`{}` when absent or when they could quote a Secret).
+        retry_after: seconds the server asks to wait, at most 30, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int,
+        reason: str = "",
+        details: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = clean(message)
+        self.code = code
+        self.reason = clean(reason, 64)
+        self.details = dict(details or {})
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}: {self.message}" if self.reason else f"{self.code}: {self.message}"
+
+
+class BadRequest(ApiError):
+    """400: the server could not make sense of the request."""
+
+
+class Unauthorized(ApiError):
+    """401: the credential is missing, wrong, expired or revoked."""
+
+
+class Forbidden(ApiError):
+    """403: the credential is known and lacks the right."""
+
+
+class NotFound(ApiError):
+    """404: no such object, or no such resource."""
+
+
+class MethodNotAllowed(ApiError):
+    """405: the resource does not know this verb."""
+
+
+class Conflict(ApiError):
+    """409: a precondition (UID, resourceVersion) failed or a field belongs to somebody else."""
+
+
+class AlreadyExists(Conflict):
+    """409 on create: an object of that name is there."""
+
+
+class Gone(ApiError):
+    """410: the resourceVersion or continue token is older than the history the server keeps."""
+
+
+class PayloadTooLarge(ApiError):
+    """413: the request body exceeds what the server takes."""
+
+
+class UnsupportedMediaType(ApiError):
+    """415: the server does not know this kind of patch."""
+
+
+class Invalid(ApiError):
+    """422: the object breaks the rules of its kind."""
+
+
+class TooManyRequests(ApiError):
+    """429: rejected before processing, so that sending it again is safe."""
+
+    retriable = True
+
+
+class ServerError(ApiError):
+    """5xx: the server failed; a write may or may not have happened."""
+
+    retriable = True
+
+
+class Unavailable(ServerError):
+    """503: the server, or what it depends on, is not ready."""
+
+
+class ServerTimeout(ServerError):
+    """504, or 500 with reason ServerTimeout: the server gave up waiting."""
+
+
+_BY_CODE: dict[int, type[ApiError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    405: MethodNotAllowed,
+    409: Conflict,
+    410: Gone,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+    422: Invalid,
+    429: TooManyRequests,
+    503: Unavailable,
+    504: ServerTimeout,
+}
+# Reasons that say more than their code does.
+_BY_REASON: dict[str, type[ApiError]] = {
+    "AlreadyExists": AlreadyExists,
+    "Expired": Gone,
+    "Gone": Gone,
+    "ServerTimeout": ServerTimeout,
+    "Timeout": ServerTimeout,
+}
+
+
+def clean(text: str, limit: int = MAX_MESSAGE) -> str:
+    """Text of the other side, safe for logs and conditions.
+
+    Args:
+        text: anything.
+        limit: most characters that remain.
+
+    Returns:
+        The text with everything unprintable (control characters, escapes, bidirectional marks) replaced by blanks,
+        runs of blanks joined, cut at `limit` with an ellipsis.
+    """
+    # Cutting first bounds the work on a megabyte of text.
+    text = text[: 4 * limit]
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, between 0 and 30; None when absent or not a number.
+
+    The form with a date is not used by API servers and is ignored.
+    """
+    if value is None or not (value.isascii() and value.isdigit()):
+        return None
+    # A long run of digits is a number of years, and would be slow to convert.
+    return MAX_RETRY_AFTER if len(value) > 6 else min(float(value), MAX_RETRY_AFTER)
+
+
+def error_from_status(
+    status: Mapping[str, Any], *, code: int = 0, retry_after: float | None = None, sensitive: bool = False
+) -> ApiError:
+    """The typed error for a `Status` object.
+
+    Args:
+        status: the decoded Status, of whatever shape the other side sent.
+        code: HTTP status of the answer; 0 for an event inside a watch, where the Status carries the code.
+        retry_after: seconds from the header; the Status' own `details.retryAfterSeconds` is used otherwise.
+        sensitive: the request was about Secrets, so the message is not repeated.
+
+    Returns:
+        An error of the class for the reason and the code.
+    """
+    own_code = status.get("code")
+    if code == 0:
+        code = own_code if isinstance(own_code, int) and 400 <= own_code <= 599 else 500
+    reason = _text(status.get("reason"))
+    message = _text(status.get("message")) or reason or "no message"
+    details_ = status.get("details")
+    details: Mapping[str, Any] = details_ if isinstance(details_, dict) else {}
+    if retry_after is None:
+        seconds = details.get("retryAfterSeconds")
+        if isinstance(seconds, int) and seconds > 0:
+            retry_after = min(float(seconds), MAX_RETRY_AFTER)
+    if sensitive and code in {400, 422}:
+        message, details = _without_content(reason, details), {}
+    kind = _BY_REASON.get(reason) if code >= 400 else None
+    kind = kind or _BY_CODE.get(code) or (ServerError if code >= 500 else ApiError)
+    return kind(message, code=code, reason=reason, details=details, retry_after=retry_after)
+
+
+def error_from_answer(
+    code: int, body: bytes, *, retry_after: str | None = None, sensitive: bool = False
+) -> ApiError:
+    """The typed error for an answer with a failing HTTP status.
+
+    Args:
+        code: HTTP status, 400 or more.
+        body: what was read of the answer; anything but a JSON Status is withheld, because proxies put whole pages
+            there.
+        retry_after: value of the Retry-After header.
+        sensitive: as in `error_from_status`.
+
+    Returns:
+        An error of the class for the reason and the code.
+    """
+    seconds = parse_retry_after(retry_after)
+    try:
+        status = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        status = None
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        return error_from_status(
+            {"message": "the answer carries no Status (a proxy, or not an API server?)"},
+            code=code,
+            retry_after=seconds,
+        )
+    return error_from_status(status, code=code, retry_after=seconds, sensitive=sensitive)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _without_content(reason: str, details: Mapping[str, Any]) -> str:
+    """What can be said of a refused Secret without quoting it: the reason and the fields."""
+    causes = details.get("causes")
+    fields = [
+        _text(cause.get("field"))
+        for cause in (causes if isinstance(causes, list) else [])
+        if isinstance(cause, dict)
+    ]
+    named = ", ".join(field for field in fields[:8] if field)
+    return f"the server refuses this Secret ({reason or 'no reason given'}{': ' + named if named else ''})"
