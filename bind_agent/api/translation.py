@@ -24,8 +24,8 @@ def up_name(name: str, cluster_namespace: str) -> str:
     result = f"{cluster_namespace}-{name}"
     if len(result) > SUBDOMAIN_LIMIT:
         message = (
-            f"{name!r} is too long to be mirrored: with the prefix {cluster_namespace!r} it has {len(result)}
-            " f"characters, {SUBDOMAIN_LIMIT} are allowed; choose a shorter name"
+            f"{name!r} is too long to be mirrored: with the prefix {cluster_namespace!r} it has "
+            f"{len(result)} characters, {SUBDOMAIN_LIMIT} are allowed; choose a shorter name"
         )
         raise NameTooLongError(message)
     return result
