@@ -1,8 +1,8 @@
 """Which addresses a connection may go to.
 
-A kubeconfig of the other side decides where this process sends requests, from inside its own network.  The rules are
-checked on literal addresses at intake and again on every address that a name resolves to, because a name can change
-its meaning between the two (design section 5, threats A43).
+A kubeconfig of the other side decides where this process sends requests, from inside its own network.  The
+rules are checked on literal addresses at intake and again on every address that a name resolves to, because a
+name can change its meaning between the two (design section 5, threats A43).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ class AddressPolicy:
     """What a server address may be.
 
     Attributes:
-        private: private ranges (RFC 1918, unique local, carrier-grade NAT) and in-cluster service names are allowed.
+        private: private ranges (RFC 1918, unique local, carrier-grade NAT) and in-cluster service names are
+            allowed.
         loopback: this machine is allowed (playground and tests).
     """
 
@@ -34,7 +35,8 @@ class AddressPolicy:
             host: a name, or an IP address without brackets.
 
         Returns:
-            Half a sentence, or an empty string when the host is fine (a name still has to pass after resolution).
+            Half a sentence, or an empty string when the host is fine (a name still has to pass after
+            resolution).
         """
         address = parse_address(host)
         if address is not None:

@@ -1,18 +1,18 @@
 """The verbs of one cluster.
 
-Objects are plain decoded JSON (`dict`).  The path from a call to the socket is short on purpose: a checked path, one
-`orjson.dumps`, one request, one `orjson.loads`.
+Objects are plain decoded JSON (`dict`).  The path from a call to the socket is short on purpose: a checked
+path, one `orjson.dumps`, one request, one `orjson.loads`.
 
-Writes ask the server not to validate fields beyond the schema (`fieldValidation=Ignore`): what is mirrored was written
-by somebody else against the same schema, the server prunes unknown fields either way, and its warnings would have no
-reader.
+Writes ask the server not to validate fields beyond the schema (`fieldValidation=Ignore`): what is mirrored
+was written by somebody else against the same schema, the server prunes unknown fields either way, and its
+warnings would have no reader.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from bind_agent._version import __version__
-from bind_agent.api.resource import Resource
+from bind_agent.api.resource import SERVICEACCOUNTS, Resource
 from bind_agent.kube import access, lists, paths
 from bind_agent.kube.access import AccessReview
 from bind_agent.kube.codec import Object, decode, encode
@@ -30,7 +30,7 @@ _APPLY: Final = "application/apply-patch+yaml"
 
 
 def user_agent(component: str) -> str:
-    """User agent of one program, as server logs and audit rules see it: `bind-agent-<component>/<version>`."""
+    """What server logs and audit rules see of one program: `bind-agent-<component>/<version>`."""
     return f"bind-agent-{component}/{__version__}"
 
 
@@ -214,10 +214,6 @@ class Client:
             KubeError: any other failure.
         """
         path = paths.collection(resource, _namespace(resource, obj, namespace))
-        if resource.namespaced and not path.endswith(
-            f"/{resource.plural}"
-        ):  # pragma: no cover - by construction
-            raise InvalidName(path)
         return await self._write("POST", resource, path + _write_query(dry_run, field_manager), obj)
 
     async def replace(
@@ -267,8 +263,8 @@ class Client:
             dry_run: the server does everything but delete it.
 
         Returns:
-            None when there is no such object; otherwise what the server answers: the object while finalizers hold it,
-            else a Status.
+            None when there is no such object; otherwise what the server answers: the object while finalizers
+            hold it, else a Status.
 
         Raises:
             Conflict: the object has another UID or resource version.
@@ -308,7 +304,9 @@ class Client:
         subresource: str = "",
         dry_run: bool = False,
     ) -> Object:
-        """Change an object by a JSON merge patch (RFC 7386); `metadata.resourceVersion` or `uid` in it are locks.
+        """Change an object by a JSON merge patch (RFC 7386).
+
+        `metadata.resourceVersion` and `metadata.uid` in the patch are locks.
 
         Returns:
             The object as stored.
@@ -370,7 +368,8 @@ class Client:
             The object as stored.
 
         Raises:
-            Conflict: without force, a field belongs to somebody else; or the UID given is not that of the object.
+            Conflict: without force, a field belongs to somebody else; or the UID given is not that of the
+                object.
             KubeError: any other failure.
         """
         path = paths.item(resource, _name(obj), _namespace(resource, obj, namespace), subresource)
@@ -404,7 +403,7 @@ class Client:
             MalformedAnswer: the answer carries no token.
             KubeError: any other failure.
         """
-        path = paths.item(SERVICE_ACCOUNTS, service_account, namespace, "token")
+        path = paths.item(SERVICEACCOUNTS, service_account, namespace, "token")
         body = access.token_request(
             expiration_seconds=expiration_seconds, audiences=audiences, bound_object=bound_object
         )
@@ -469,10 +468,11 @@ class Client:
             resource_version: where to start: that of a list, or of the last event processed.
             label_selector: as in the API; empty for all.
             field_selector: likewise.
-            initial_events: begin with an ADDED event for each existing object and a bookmark with `initial_events_end`
-                (streaming list).  Servers that cannot refuse with `Invalid` or `BadRequest`: list instead.
-            inactivity: seconds without a byte after which the connection counts as dead; the default lies beyond the
-                time at which the server ends a watch by itself.
+            initial_events: begin with an ADDED event for each existing object and a bookmark with
+                `initial_events_end` (streaming list).  Servers that cannot refuse with `Invalid` or
+                `BadRequest`: list instead.
+            inactivity: seconds without a byte after which the connection counts as dead; the default lies
+                beyond the time at which the server ends a watch by itself.
 
         Returns:
             An asynchronous iterator; see `bind_agent.kube.watch` for the ways it ends.
@@ -516,9 +516,6 @@ class Client:
                 sensitive=paths.is_secret(resource),
             )
         )
-
-
-SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts", kind="ServiceAccount")
 
 
 def _write_query(dry_run: bool, field_manager: str = "", force: bool = False) -> str:

@@ -1,8 +1,8 @@
 """Bytes to objects and back, without decoding more than is needed.
 
-Whole objects go through orjson.  Watch events and list pages are opened only as far as the envelope and the few
-metadata fields that bookkeeping needs (msgspec); the object itself stays the exact bytes that came.  Those bytes are
-*copies*: a view would keep the whole page or network buffer alive for one cached object.
+Whole objects go through orjson.  Watch events and list pages are opened only as far as the envelope and the
+few metadata fields that bookkeeping needs (msgspec); the object itself stays the exact bytes that came.
+Those bytes are *copies*: a view would keep the whole page or network buffer alive for one cached object.
 """
 
 from typing import Any, Final

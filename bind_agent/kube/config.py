@@ -1,10 +1,11 @@
 """The own configuration of a cluster: kubeconfig files, bytes, or the pod's service account.
 
-These kubeconfigs belong to the person or pod that runs the program and are trusted: files are read and exec plugins are
-run.  Kubeconfigs that come from the other side go through `bind_agent.kube.intake` instead.
+These kubeconfigs belong to the person or pod that runs the program and are trusted: files are read and exec
+plugins are run.  Kubeconfigs that come from the other side go through `bind_agent.kube.intake` instead.
 
-What other clients accept and this one refuses, with a message: user/password (API servers dropped it), auth-provider
-plugins (clients dropped them), impersonation (would silently act with other rights than configured), SOCKS proxies.
+What other clients accept and this one refuses, with a message: user/password (API servers dropped it),
+auth-provider plugins (clients dropped them), impersonation (would silently act with other rights than
+configured), SOCKS proxies.
 """
 
 import os
@@ -37,8 +38,8 @@ class ClusterConfig:
         namespace: namespace of the context, empty when it has none.
         insecure_skip_tls_verify: the server's certificate is not checked.
         proxy: HTTP proxy, empty for none.  Proxy variables of the environment are not looked at.
-        strict_x509: certificates must obey RFC 5280 to the letter, as Python 3.13 and later demand by default; switch
-            it off for a cluster whose old CA lacks an Authority Key Identifier.
+        strict_x509: certificates must obey RFC 5280 to the letter, as Python 3.13 and later demand by
+            default; switch it off for a cluster whose old CA lacks an Authority Key Identifier.
         addresses: where connections may go; None for anywhere.
         in_cluster: the server is the own cluster's (answers are not compressed then).
     """
@@ -245,7 +246,8 @@ def _plugin(user: Source) -> ExecPlugin | None:
     version, command = section.text("apiVersion"), section.text("command")
     if version not in API_VERSIONS:
         raise ConfigError(
-            f"the exec plugin speaks {clean(version, 64) or 'no version'}; known are {' and '.join(API_VERSIONS)}"
+            f"the exec plugin speaks {clean(version, 64) or 'no version'}; "
+            f"known are {' and '.join(API_VERSIONS)}"
         )
     if not command:
         raise ConfigError("the exec plugin of the kubeconfig names no command")

@@ -1,11 +1,12 @@
 """Credentials of one cluster: what they are, and a source that keeps them fresh.
 
-`Credential` is data from a kubeconfig.  `TokenSource` makes the Authorization header of it and knows when to ask again:
-a file is re-read once a minute, an exec plugin is run again before its token expires, and anything is asked again after
-a 401.  Whoever needs a fresh token while another is already fetching it waits for that one (single flight).
+`Credential` is data from a kubeconfig.  `TokenSource` makes the Authorization header of it and knows when to
+ask again: a file is re-read once a minute, an exec plugin is run again before its token expires, and anything
+is asked again after a 401.  Whoever needs a fresh token while another is already fetching it waits for that
+one (single flight).
 
-The library's own handling is not used: it runs plugins once, never re-reads token files, and goes on without any
-credential when a plugin fails.
+The library's own handling is not used: it runs plugins once, never re-reads token files, and goes on without
+any credential when a plugin fails.
 """
 
 import asyncio
@@ -86,6 +87,7 @@ class TokenSource:
 
     Attributes:
         authorization: value of the Authorization header; empty when a client certificate speaks for us.
+        certificate: client certificate and key in force (PEM), or two times empty.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class TokenSource:
         self._expires_at = -1.0
         self._pause_until = -1.0
         self._failure: CredentialError | None = None
-        self._certificate = (b"", b"")
+        self.certificate = (b"", b"")
 
     @property
     def fresh(self) -> bool:
@@ -176,9 +178,9 @@ class TokenSource:
 
     def _take_certificate(self, material: Material) -> None:
         pair = (material.certificate, material.key)
-        if pair[0] and pair != self._certificate and self._on_certificate is not None:
+        if pair[0] and pair != self.certificate and self._on_certificate is not None:
             self._on_certificate(*pair)
-            self._certificate = pair
+            self.certificate = pair
 
 
 async def resolve(credential: Credential, *, server: str = "", ca_pem: bytes | None = None) -> Material:
@@ -223,7 +225,8 @@ def require(credential: Credential) -> Credential:
     """
     if not credential:
         raise ConfigError(
-            "the kubeconfig names no credential: give the user a token, tokenFile, client certificate or exec plugin"
+            "the kubeconfig names no credential: "
+            "give the user a token, tokenFile, client certificate or exec plugin"
         )
     return credential
 

@@ -1,8 +1,9 @@
 """What a server serves: resources by group and name, cached and invalidated.
 
-One aggregated request tells everything where the server knows it (Kubernetes 1.26 and later); otherwise one group is asked the
-classic way, with a request for its versions and one per version.  Answers are kept for a while; a miss asks again, at
-most every few seconds, because the usual reason for a miss is a CRD that was just created.
+One aggregated request tells everything where the server knows it (Kubernetes 1.26 and later); otherwise one
+group is asked the classic way, with a request for its versions and one per version.  Answers are kept for a
+while; a miss asks again, at most every few seconds, because the usual reason for a miss is a CRD that was
+just created.
 """
 
 import asyncio

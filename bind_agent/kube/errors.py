@@ -5,8 +5,8 @@ KubeError
   ConfigError               the configuration cannot be used at all; a person has to change it
   CredentialError           no usable credential right now (plugin failed, file missing)
   InvalidName               a name that cannot stand in a request path (also a ValueError)
-  ConnectionFailed          refused, reset, DNS, TLS, timed out: nobody knows whether the request was processed
-  MalformedAnswer           an answer that is not what was asked for
+  ConnectionFailed          refused, reset, DNS, TLS, timed out: it is unknown whether the request was
+  processed MalformedAnswer           an answer that is not what was asked for
     AnswerTooLarge          ... because it exceeds the bound for its kind
   ApiError                  the server answered with a failure
     BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405
@@ -19,8 +19,9 @@ KubeError
       Unavailable 503, ServerTimeout 504 (and 500 with that reason)
 ```
 
-Messages come from the other side: they are stripped of control characters and cut to 256 characters.  What the server
-says about a Secret may quote its content, so of such answers only the reason and the field paths are kept.
+Messages come from the other side: they are stripped of control characters and cut to 256 characters.  What
+the server says about a Secret may quote its content, so of such answers only the reason and the field paths
+are kept.
 """
 
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ class CredentialError(KubeError):
     retriable = True
 
 
-class InvalidName(KubeError, ValueError):  # noqa: N818 - named by meaning like its siblings
+class InvalidName(KubeError, ValueError):  # noqa: N818 - here and below: named by meaning, not by suffix
     """A name, namespace or path piece that must not become part of a request path."""
 
 
@@ -107,27 +108,27 @@ class ApiError(KubeError):
         return f"{self.code} {self.reason}: {self.message}" if self.reason else f"{self.code}: {self.message}"
 
 
-class BadRequest(ApiError):
+class BadRequest(ApiError):  # noqa: N818
     """400: the server could not make sense of the request."""
 
 
-class Unauthorized(ApiError):
+class Unauthorized(ApiError):  # noqa: N818
     """401: the credential is missing, wrong, expired or revoked."""
 
 
-class Forbidden(ApiError):
+class Forbidden(ApiError):  # noqa: N818
     """403: the credential is known and lacks the right."""
 
 
-class NotFound(ApiError):
+class NotFound(ApiError):  # noqa: N818
     """404: no such object, or no such resource."""
 
 
-class MethodNotAllowed(ApiError):
+class MethodNotAllowed(ApiError):  # noqa: N818
     """405: the resource does not know this verb."""
 
 
-class Conflict(ApiError):
+class Conflict(ApiError):  # noqa: N818
     """409: a precondition (UID, resourceVersion) failed or a field belongs to somebody else."""
 
 
@@ -135,23 +136,23 @@ class AlreadyExists(Conflict):
     """409 on create: an object of that name is there."""
 
 
-class Gone(ApiError):
+class Gone(ApiError):  # noqa: N818
     """410: the resourceVersion or continue token is older than the history the server keeps."""
 
 
-class PayloadTooLarge(ApiError):
+class PayloadTooLarge(ApiError):  # noqa: N818
     """413: the request body exceeds what the server takes."""
 
 
-class UnsupportedMediaType(ApiError):
+class UnsupportedMediaType(ApiError):  # noqa: N818
     """415: the server does not know this kind of patch."""
 
 
-class Invalid(ApiError):
+class Invalid(ApiError):  # noqa: N818
     """422: the object breaks the rules of its kind."""
 
 
-class TooManyRequests(ApiError):
+class TooManyRequests(ApiError):  # noqa: N818
     """429: rejected before processing, so that sending it again is safe."""
 
     retriable = True
@@ -163,11 +164,11 @@ class ServerError(ApiError):
     retriable = True
 
 
-class Unavailable(ServerError):
+class Unavailable(ServerError):  # noqa: N818
     """503: the server, or what it depends on, is not ready."""
 
 
-class ServerTimeout(ServerError):
+class ServerTimeout(ServerError):  # noqa: N818
     """504, or 500 with reason ServerTimeout: the server gave up waiting."""
 
 
@@ -204,8 +205,8 @@ def clean(text: str, limit: int = MAX_MESSAGE) -> str:
         limit: most characters that remain.
 
     Returns:
-        The text with everything unprintable (control characters, escapes, bidirectional marks) replaced by blanks,
-        runs of blanks joined, cut at `limit` with an ellipsis.
+        The text with everything unprintable (control characters, escapes, bidirectional marks) replaced by
+        blanks, runs of blanks joined, cut at `limit` with an ellipsis.
     """
     # Cutting first bounds the work on a megabyte of text.
     text = text[: 4 * limit]
@@ -263,8 +264,8 @@ def error_from_answer(
 
     Args:
         code: HTTP status, 400 or more.
-        body: what was read of the answer; anything but a JSON Status is withheld, because proxies put whole pages
-            there.
+        body: what was read of the answer; anything but a JSON Status is withheld, because proxies put whole
+            pages there.
         retry_after: value of the Retry-After header.
         sensitive: as in `error_from_status`.
 

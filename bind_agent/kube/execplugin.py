@@ -1,10 +1,12 @@
 """Exec credential plugins (`client.authentication.k8s.io` v1 and v1beta1).
 
-The plugin is a command from the *own* kubeconfig; kubeconfigs of the other side never get here (`intake` refuses them).
-It runs without a terminal, without a shell, in its own process group, bounded in time and output.
+The plugin is a command from the *own* kubeconfig; kubeconfigs of the other side never get here (`intake`
+refuses them). It runs without a terminal, without a shell, in its own process group, bounded in time and
+output.
 """
 
 import asyncio
+import base64
 import contextlib
 import os
 import shutil
@@ -26,7 +28,8 @@ class ExecPlugin:
     """The `exec` part of a kubeconfig user.
 
     Attributes:
-        command: program; a relative path with a slash counts from `directory`, a bare name is looked up in PATH.
+        command: program; a relative path with a slash counts from `directory`, a bare name is looked up in
+            PATH.
         api_version: one of `API_VERSIONS`.
         args: its arguments.
         env: variables on top of the own environment; may hold secrets.
@@ -50,7 +53,7 @@ class ExecPlugin:
 
 @dataclass(frozen=True, slots=True)
 class PluginAnswer:
-    """What the plugin printed: a token, a certificate with key (PEM), or both, good for `lifetime` seconds."""
+    """What the plugin printed: a token, a certificate with key (PEM), or both, for `lifetime` seconds."""
 
     token: str = field(default="", repr=False)
     certificate: bytes = field(default=b"", repr=False)
@@ -70,8 +73,8 @@ async def run_plugin(plugin: ExecPlugin, *, server: str = "", ca_pem: bytes | No
         Its answer.
 
     Raises:
-        CredentialError: it is missing, fails, hangs, or prints something else than a credential.  The message holds the
-            beginning of its error output, never its output.
+        CredentialError: it is missing, fails, hangs, or prints something else than a credential.  The message
+            holds the beginning of its error output, never its output.
     """
     if plugin.interactive_mode == "Always":
         raise CredentialError(f"the credential plugin {plugin.command} needs a terminal; use a token instead")
@@ -161,8 +164,6 @@ def parse_answer(output: bytes, plugin: ExecPlugin, *, now: datetime) -> PluginA
 def _exec_info(plugin: ExecPlugin, server: str, ca_pem: bytes | None) -> str:
     spec: dict[str, Any] = {"interactive": False}
     if plugin.provide_cluster_info:
-        import base64  # noqa: PLC0415 - needed by few plugins only
-
         spec["cluster"] = {"server": server}
         if ca_pem:
             spec["cluster"]["certificate-authority-data"] = base64.b64encode(ca_pem).decode()
@@ -182,7 +183,7 @@ def _find(plugin: ExecPlugin, environment: dict[str, str]) -> str:
 
 
 async def _read_all(stream: asyncio.StreamReader | None) -> bytes:
-    """Everything up to a bound; what comes after it is read and dropped, so that the plugin does not block."""
+    """Everything up to a bound; the rest is read and dropped, so that the plugin does not block."""
     kept: list[bytes] = []
     size = 0
     while stream is not None and (chunk := await stream.read(65536)):
@@ -193,7 +194,7 @@ async def _read_all(stream: asyncio.StreamReader | None) -> bytes:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Leave nothing behind, whatever happened: the plugin and its children, also when our task was cancelled."""
+    """Leave neither the plugin nor its children behind, also when our task was cancelled."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

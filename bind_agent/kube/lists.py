@@ -1,7 +1,7 @@
 """Lists, page by page, with bounds on what a server may send.
 
-A page is at most 64 MiB; when that does not suffice the same page is asked for in smaller portions.  A server that
-hands out continue tokens without end, or the same one again, is noticed.
+A page is at most 64 MiB; when that does not suffice the same page is asked for in smaller portions.  A server
+that hands out continue tokens without end, or the same one again, is noticed.
 """
 
 from collections.abc import AsyncIterator
@@ -35,7 +35,8 @@ class RawPage:
     """One page of a list.
 
     Attributes:
-        items: exact bytes of each object, with apiVersion and kind (lists of built-in kinds omit them on the wire).
+        items: exact bytes of each object, with apiVersion and kind (lists of built-in kinds omit them on the
+            wire).
         resource_version: of the whole list, the same on every page.
         last: no page follows.
     """

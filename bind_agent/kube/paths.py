@@ -1,7 +1,7 @@
 """Request paths: names are checked and percent-encoded, fixed parts are put together once.
 
-The rules for a path piece are those of API servers: not empty, not `.` or `..`, no `/` and no `%`.  On top of that
-control characters and over-long names are refused here, so that nothing odd ever reaches a request line.
+The rules for a path piece are those of API servers: not empty, not `.` or `..`, no `/` and no `%`.  On top of
+that control characters and over-long names are refused here, so that nothing odd ever reaches a request line.
 """
 
 import re
@@ -30,8 +30,8 @@ def segment(name: str, what: str = "name") -> str:
         The piece, ready to stand between two slashes.
 
     Raises:
-        InvalidName: the name is empty, `.`, `..`, longer than 253 characters, or holds `/`, `%` or an unprintable
-            character.
+        InvalidName: the name is empty, `.`, `..`, longer than 253 characters, or holds `/`, `%` or an
+            unprintable character.
     """
     if _PLAIN.fullmatch(name):
         return name

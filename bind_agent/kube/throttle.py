@@ -1,32 +1,20 @@
-"""How fast the client goes: a bound on requests in flight, and what the server asks for.
+"""What may be sent again, and after how long: the server's word (429, Retry-After) is the only speed limit.
 
-There is no rate limit of our own by default: API servers protect themselves (priority and fairness) and say so with 429
-and Retry-After, which is honoured here.  The bound in flight keeps one agent from filling a server's queues.
+There is no rate limit of our own: API servers protect themselves (priority and fairness) and say so.  What
+keeps one agent from filling a server's queues is the bound on requests in flight (`transport`).
 """
 
-import asyncio
 import random
 from collections.abc import Callable
+from typing import Final
 
 from bind_agent.kube.errors import ApiError, ConnectionFailed, KubeError, TooManyRequests, Unavailable
 
 # Attempts of one call, the first included.
-ATTEMPTS = 4
-# Seconds that one call may spend waiting between its attempts; whoever called has its own back-off beyond that.
-PATIENCE = 30.0
-
-
-class Throttle:
-    """The bound on requests in flight.
-
-    Args:
-        max_in_flight: at most so many requests wait for an answer at once; watches do not count.
-    """
-
-    __slots__ = ("slots",)
-
-    def __init__(self, max_in_flight: int) -> None:
-        self.slots = asyncio.Semaphore(max_in_flight)
+ATTEMPTS: Final = 4
+# Seconds that one call may spend waiting between its attempts; whoever called has a back-off of its own
+# beyond that.
+PATIENCE: Final = 30.0
 
 
 def retry_delay(
@@ -39,8 +27,8 @@ def retry_delay(
 ) -> float | None:
     """How long to wait before the same request is sent again.
 
-    A 429 was rejected before processing, so any request may be repeated.  After a 503 or a broken connection nobody
-    knows whether a write happened: only reads are repeated, and the caller decides about writes.
+    A 429 was rejected before processing, so any request may be repeated.  After a 503 or a broken connection
+    nobody knows whether a write happened: only reads are repeated, and the caller decides about writes.
 
     Args:
         error: what happened.
@@ -60,7 +48,7 @@ def retry_delay(
     ):
         return None
     asked = error.retry_after if isinstance(error, ApiError) else None
-    base = asked if asked is not None else 0.1 * 4 ** (attempt - 1)
-    # Spread over a quarter more: everybody was told the same number.  Never earlier than asked.
-    delay = base * (1.0 + 0.25 * rand()) + 0.01 * rand()
+    base = 0.1 * 4.0 ** (attempt - 1) if asked is None else asked
+    # Never earlier than asked, and spread, because everybody was told the same number.
+    delay = base * (1.0 + 0.25 * rand()) + 0.01
     return delay if waited + delay <= PATIENCE else None

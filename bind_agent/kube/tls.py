@@ -9,7 +9,7 @@ from bind_agent.kube.errors import CredentialError
 
 
 def harden(context: ssl.SSLContext, *, strict_x509: bool) -> None:
-    """Set what does not depend on a library's defaults: TLS 1.2 or later, and how strict certificates are read.
+    """Set what must not depend on defaults: TLS 1.2 or later, and how strict certificates are read.
 
     Args:
         context: context of a client.
@@ -25,8 +25,8 @@ def harden(context: ssl.SSLContext, *, strict_x509: bool) -> None:
 def load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     """Put a client certificate into a context; handshakes from now on use it.
 
-    OpenSSL's Python interface reads certificates from files only.  The file lives in a private folder, readable by this
-    user alone, and is gone before this function returns.
+    OpenSSL's Python interface reads certificates from files only.  The file lives in a private folder,
+    readable by this user alone, and is gone before this function returns.
 
     Args:
         context: context of a client, possibly in use.

@@ -5,7 +5,8 @@
 * The connection breaks, stays silent too long, or ends inside an event: `ConnectionFailed`.
 * Something that is no event: `MalformedAnswer`.
 
-Resuming is the caller's part (`bind_agent.runtime.informer`): it alone knows which event was the last one processed.
+Resuming is the caller's part (`bind_agent.runtime.informer`): it alone knows which event was the last one
+processed.
 """
 
 import random
@@ -17,6 +18,7 @@ import msgspec
 
 from bind_agent.api.resource import Resource
 from bind_agent.kube import paths
+from bind_agent.kube.answers import CONNECTION_ERRORS, connection_error
 from bind_agent.kube.codec import (
     LineSplitter,
     Object,
@@ -27,13 +29,13 @@ from bind_agent.kube.codec import (
     decode_meta,
 )
 from bind_agent.kube.errors import ConnectionFailed, MalformedAnswer, clean, error_from_status
-from bind_agent.kube.transport import Transport, connection_error
+from bind_agent.kube.transport import Transport
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 _CHANGES: Final = frozenset(get_args(EventType)) - {"BOOKMARK"}
 
-# API servers end a watch after 5 to 10 minutes by themselves; asking for a spread of our own keeps the watches of one
-# agent from coming back all at once.
+# API servers end a watch after 5 to 10 minutes by themselves; asking for a spread of our own keeps the
+# watches of one agent from coming back all at once.
 _SHORTEST, _LONGEST = 290, 590
 # The server ends the watch; only when that does not happen, the connection counts as dead.
 _GRACE: Final = 30.0
@@ -96,11 +98,12 @@ class WatchEvent(msgspec.Struct, frozen=True, gc=False):
 class Watch:
     """An asynchronous iterator over the events of one connection, opened with the first event asked for.
 
-    It closes itself when it ends or fails; whoever leaves it early should `aclose()` it or use it as a context manager.
+    It closes itself when it ends or fails; whoever leaves it early should `aclose()` it or use it as a
+    context manager.
 
     Attributes:
-        received: events and bookmarks so far.  A watch that ends within about two seconds with none, twice in a row, is
-            how some servers say that the resourceVersion is too old: list again.
+        received: events and bookmarks so far.  A watch that ends within about two seconds with none, twice in
+            a row, is how some servers say that the resourceVersion is too old: list again.
     """
 
     def __init__(self, transport: Transport, path: str, *, inactivity: float, sensitive: bool) -> None:
@@ -159,7 +162,7 @@ class Watch:
             )
         try:
             chunk = await self._response.content.readany()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except CONNECTION_ERRORS as error:
             raise connection_error(error) from error
         if chunk:
             self._lines.extend(self._splitter.feed(chunk))
