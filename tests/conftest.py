@@ -1,8 +1,9 @@
 """Fixtures for all tests. Nothing starts until a test asks for a cluster.
 
-The clusters are real (`bind_agent.devcluster`) and shared by the whole run, so a test takes names of its own from `unique` for
-namespaces, groups of CRDs and everything cluster-wide. A test that breaks servers starts its own playground or repairs them before
-it ends. Where no control plane can be had, the fixtures fail: a run without clusters proves nothing.
+The clusters are real (`bind_agent.devcluster`) and shared by the whole run, so a test takes names of its own
+from `unique` for namespaces, groups of CRDs and everything cluster-wide. A test that breaks servers starts
+its own playground or repairs them before it ends. Where no control plane can be had, the fixtures fail: a run
+without clusters proves nothing.
 """
 
 import itertools
@@ -47,7 +48,7 @@ def consumer(clusters: Playground) -> Cluster:
 @pytest.fixture
 def unique(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """Make DNS labels that no other test of the run uses: ``unique("ns")`` gives ``ns-update-3-1f2e``."""
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-").strip("-")[:20].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-")[:20].strip("-")
 
     def make(prefix: str = "t") -> str:
         return f"{prefix}-{words}-{next(_numbers)}-{os.getpid() % 0xFFFF:x}"

@@ -1,10 +1,11 @@
 """Real clusters on one machine: the playground of `kubectl bind dev` and the ground of the tests.
 
-Belongs here: finding, downloading or building the control plane programs; starting, breaking and stopping etcd,
-API servers and controller-managers; their certificates, kubeconfigs, logs and audit logs.
+Belongs here: finding, downloading or building the control plane programs; starting, breaking and stopping
+etcd, API servers and controller-managers; their certificates, kubeconfigs, logs and audit logs.
 
-Does not belong here: anything that knows the product's own kinds, and any client of an API server beyond the few
-calls that decide whether a cluster is ready. Nothing in the product but the command line imports this package.
+Does not belong here: anything that knows the product's own kinds, and any client of an API server beyond the
+few calls that decide whether a cluster is ready. Nothing in the product but the command line imports this
+package.
 """
 
 from bind_agent.devcluster.audit import AuditEvent

@@ -1,6 +1,7 @@
 """The few requests that decide whether servers are ready, over the standard library.
 
-Blocking calls in worker threads: they are rare, and an HTTP client of our own would be one more thing to test.
+Blocking calls in worker threads: they are rare, and an HTTP client of our own would be one more thing to
+test.
 """
 
 import asyncio

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bind_agent.devcluster.ports import LOOPBACK
 
-#: Controllers that give the behaviour our product relies on: namespaces really go, owner references are collected,
-#: every namespace gets its service account and root certificate, token Secrets are filled, roles aggregate.
+#: Controllers that give the behaviour our product relies on: namespaces really go, owner references are
+#: collected, every namespace gets its service account and root certificate, token Secrets are filled, roles
+#: aggregate.
 CONTROLLERS = (
     "namespace-controller",
     "garbage-collector-controller",
@@ -134,6 +135,8 @@ def apiserver(
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
         "--shutdown-delay-duration=0s",
+        # Without a limit an orderly end waits a minute for clients that watch.
+        "--shutdown-watch-termination-grace-period=1s",
         *(audit_flags if audit else ()),
         *flags,
     ]

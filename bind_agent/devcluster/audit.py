@@ -87,7 +87,7 @@ def mark(path: Path) -> int:
 
 
 def events(path: Path, *, since: int = 0) -> Iterator[AuditEvent]:
-    """Read the events that stand after a place from `mark`. A line that is still being written is left out."""
+    """Read the events after a place from `mark`; a line that is still being written is left out."""
     if not path.exists():
         return
     with path.open("rb") as file:

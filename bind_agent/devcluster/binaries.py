@@ -1,7 +1,7 @@
 """Finds the control plane programs, wherever this machine can have them from.
 
-In this order: a folder that was named (``$KUBEBUILDER_ASSETS``, the layout of setup-envtest), the user's cache, the official
-releases, a build from our own Go module. The first that gives a complete set is taken.
+In this order: a folder that was named (``$KUBEBUILDER_ASSETS``, the layout of setup-envtest), the user's
+cache, the official releases, a build from our own Go module. The first that gives a complete set is taken.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Self
 
 from bind_agent.devcluster import folders, gobuild
 from bind_agent.devcluster.cache import Entry, probe
-from bind_agent.devcluster.errors import ControlPlaneUnavailable, DownloadFailed, IncompleteAssets
+from bind_agent.devcluster.errors import ControlPlaneUnavailableError, DownloadError, IncompleteAssetsError
 from bind_agent.devcluster.locking import exclusive
 from bind_agent.devcluster.progress import Progress
 from bind_agent.devcluster.release import ETCD_BASE, KUBERNETES_BASE, ReleaseServer
@@ -61,7 +61,7 @@ class ControlPlane:
         """Ask each program for its version (first line).
 
         Raises:
-            ControlPlaneUnavailable: One cannot be run.
+            ControlPlaneUnavailableError: One cannot be run.
         """
         return {name: probe(self.folder / name, name).partition("\n")[0] for name in PROGRAMS}
 
@@ -89,9 +89,9 @@ class Sources:
         """Read the sources from the environment.
 
         Args:
-            environment: ``KUBEBUILDER_ASSETS``, ``BIND_AGENT_CACHE`` (``XDG_CACHE_HOME``), ``BIND_AGENT_DOWNLOAD``
-                (``off`` forbids downloads), ``BIND_AGENT_KUBERNETES_RELEASES`` and ``BIND_AGENT_ETCD_RELEASES``
-                (base URLs of mirrors).
+            environment: ``KUBEBUILDER_ASSETS``, ``BIND_AGENT_CACHE`` (``XDG_CACHE_HOME``),
+                ``BIND_AGENT_DOWNLOAD`` (``off`` forbids downloads), ``BIND_AGENT_KUBERNETES_RELEASES`` and
+                ``BIND_AGENT_ETCD_RELEASES`` (base URLs of mirrors).
             assets: Explicit folder, wins over the environment.
             download: False forbids downloads whatever the environment says.
         """
@@ -118,7 +118,8 @@ def find_control_plane(
 ) -> ControlPlane:
     """Find the programs, fetching or building them when need be.
 
-    Blocks, for minutes when they have to be built. Of several processes that need them at once, one prepares the cache.
+    Blocks, for minutes when they have to be built. Of several processes that need them at once, one prepares
+    the cache.
 
     Args:
         sources: Where to look; from the environment when None.
@@ -126,7 +127,7 @@ def find_control_plane(
         build: Builds them into a folder.
 
     Raises:
-        ControlPlaneUnavailable: No source gave them; the text names each one and its reason.
+        ControlPlaneUnavailableError: No source gave them; the text names each one and its reason.
     """
     sources = sources or Sources.from_environment()
     progress = progress or Progress.stderr()
@@ -155,13 +156,14 @@ def from_assets(folder: Path) -> ControlPlane:
     """Take the programs from a folder.
 
     Raises:
-        IncompleteAssets: One is missing or not executable.
+        IncompleteAssetsError: One is missing or not executable.
     """
     missing = [name for name in PROGRAMS if not os.access(folder / name, os.X_OK) or (folder / name).is_dir()]
     if missing:
-        raise IncompleteAssets(
-            f"{folder} lacks {', '.join(missing)}: put the missing programs of one Kubernetes version there (the layout of "
-            f"setup-envtest has no kube-controller-manager), or unset {ASSETS_VARIABLE} to have them downloaded or built"
+        raise IncompleteAssetsError(
+            f"{folder} lacks {', '.join(missing)}: put what is missing there, of the same Kubernetes version "
+            "(setup-envtest leaves out kube-controller-manager), or unset "
+            f"{ASSETS_VARIABLE} to have all of them downloaded or built"
         )
     return ControlPlane(folder, f"folder {folder}")
 
@@ -192,7 +194,7 @@ def _prepare(
             with entry.filling() as folder:
                 sources.releases.fetch(folder, progress)
                 _prove(folder)
-        except DownloadFailed as error:
+        except DownloadError as error:
             reasons.append(f"no download of the official release: {error}")
             progress.say(f"{reasons[-1]}; building instead")
         else:
@@ -204,9 +206,9 @@ def _prepare(
         with entry.filling() as folder:
             build(folder, progress, toolchains=sources.cache / "toolchains")
             _prove(folder)
-    except ControlPlaneUnavailable as error:
+    except ControlPlaneUnavailableError as error:
         reasons.append(str(error))
-        raise ControlPlaneUnavailable(
+        raise ControlPlaneUnavailableError(
             "\n - ".join(["the control plane programs are not to be had:", *reasons])
             + f"\nSet {ASSETS_VARIABLE} to a folder with {', '.join(PROGRAMS)}, allow the download, "
             "or put Go on PATH and allow it to fetch modules."

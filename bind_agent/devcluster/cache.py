@@ -1,9 +1,10 @@
 """Entries of the user's cache: complete, proven folders of programs, or nothing.
 
-An entry is filled beside its place, gets a manifest with the SHA-256 and size of each file, and is renamed into place:
-what was interrupted never looks like an entry. It is checked each time it is used. Hashing 130 MB at every start would cost
-half a second, so files whose size and change times are those of the last full check are taken as unchanged; any other file is
-hashed again. Last, a program is run: a cache that was copied from another kind of machine shows itself there.
+An entry is filled beside its place, gets a manifest with the SHA-256 and size of each file, and is renamed
+into place: what was interrupted never looks like an entry. It is checked each time it is used. Hashing 130 MB
+at every start would cost half a second, so files whose size and change times are those of the last full check
+are taken as unchanged; any other file is hashed again. Last, a program is run: a cache that was copied from
+another kind of machine shows itself there.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bind_agent.devcluster.errors import ControlPlaneUnavailable
+from bind_agent.devcluster.errors import ControlPlaneUnavailableError
 from bind_agent.devcluster.versions import PROGRAMS
 
 MANIFEST = "manifest.json"
@@ -48,15 +49,19 @@ def probe(program: Path, name: str) -> str:
         name: Which of `versions.PROGRAMS` it is.
 
     Raises:
-        ControlPlaneUnavailable: It cannot be run.
+        ControlPlaneUnavailableError: It cannot be run.
     """
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - a program that was looked for
             [str(program), *_PROBES[name]], capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise ControlPlaneUnavailable(f"{program} cannot be run: {error}") from error
+        raise ControlPlaneUnavailableError(f"{program} cannot be run: {error}") from error
     return done.stdout.strip()
+
+
+class _BrokenError(Exception):
+    """An entry is not what it was when it was stored."""
 
 
 class Entry:
@@ -78,40 +83,42 @@ class Entry:
         if not self.path.exists():
             return ""
         try:
-            files = self._manifest()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._check_files(self._manifest())
+            missing = [name for name in PROGRAMS if not os.access(self.program(name), os.X_OK)]
+            if missing:
+                return f"bin/{missing[0]} is missing or cannot be executed"
+            # After a build one file serves as all four; running it once shows that it runs.
+            for name in {self.program(name).resolve(): name for name in PROGRAMS}.values():
+                probe(self.program(name), name)
+        except (_BrokenError, ControlPlaneUnavailableError) as error:
+            return str(error)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"its manifest cannot be read ({error})"
+        return None
+
+    def _check_files(self, files: dict[str, Any]) -> None:
         stamps = self._stamps()
-        changed = False
+        known = dict(stamps)
         for name, expected in files.items():
             path = self.path / name
             try:
                 stamp = _stamp(path)
-                if path.stat().st_size != expected["size"]:
-                    return f"{name} has {path.stat().st_size} bytes, not {expected['size']}"
-                if stamps.get(name) != stamp:
-                    if sha256(path) != expected["sha256"]:
-                        return f"{name} has another checksum than when it was stored"
-                    stamps[name] = stamp
-                    changed = True
+                if stamp[0] != expected["size"]:
+                    raise _BrokenError(f"{name} has {stamp[0]} bytes, not {expected['size']}")
+                if known.get(name) != stamp and sha256(path) != expected["sha256"]:
+                    raise _BrokenError(f"{name} has another checksum than when it was stored")
             except OSError as error:
-                return f"{name} cannot be read ({error.strerror})"
-        if changed:
+                raise _BrokenError(f"{name} cannot be read ({error.strerror})") from error
+            stamps[name] = stamp
+        if stamps != known:
             self._write_stamps(stamps)
-        try:
-            for name in PROGRAMS:
-                # One file serves as all four after a build, so one run shows that it can be run.
-                if f"bin/{name}" in files or name == PROGRAMS[0]:
-                    probe(self.program(name), name)
-        except ControlPlaneUnavailable as error:
-            return str(error)
-        return None
 
     @contextmanager
     def filling(self) -> Iterator[Path]:
-        """Give a folder to fill; it becomes the entry when the block ends without an error, and vanishes otherwise.
+        """Give a folder to fill, with an empty folder ``bin``.
 
-        To be called under the cache's lock. Left-overs of interrupted runs are removed.
+        It becomes the entry when the block ends without an error, and vanishes otherwise. To be called under
+        the cache's lock; left-overs of interrupted runs are removed.
         """
         parent = self.path.parent
         parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from bind_agent.devcluster import adminhttp, arguments, audit
 from bind_agent.devcluster.arguments import ClusterFiles
 from bind_agent.devcluster.audit import AuditEvent
 from bind_agent.devcluster.binaries import ControlPlane
-from bind_agent.devcluster.errors import DevClusterError, ServerFailed
+from bind_agent.devcluster.errors import DevClusterError, ServerError
 from bind_agent.devcluster.identity import Identity
 from bind_agent.devcluster.kubeconfig import kubeconfig
 from bind_agent.devcluster.pki import KeyPair, write_private
@@ -44,8 +44,9 @@ class ClusterOptions:
         name: DNS label of at most 40 characters; names the kubeconfig file and the prefix in etcd.
         audit: Write an audit log (Metadata level).
         port: Port of the API server on the loopback address; a free one is drawn when None.
-        apiserver_flags: Further flags like ``--min-request-timeout=5``, ``--max-mutating-requests-inflight=10``
-            or ``--etcd-compaction-interval=30s``; a later flag wins over an earlier one.
+        apiserver_flags: Further flags like ``--min-request-timeout=5``,
+            ``--max-mutating-requests-inflight=10`` or ``--etcd-compaction-interval=30s``; a later flag wins
+            over an earlier one.
         controller_manager: False leaves it out: namespaces then never go and token Secrets stay empty.
         controller_manager_flags: Further flags of the controller-manager.
     """
@@ -65,8 +66,8 @@ class ClusterOptions:
         """
         if not _NAME.fullmatch(self.name):
             raise ValueError(
-                f"cluster name {self.name!r} is not allowed: use at most 40 lower-case letters, digits and hyphens, "
-                "with a letter or digit at both ends"
+                f"cluster name {self.name!r} is not allowed: use at most 40 lower-case letters, digits and "
+                "hyphens, with a letter or digit at both ends"
             )
 
 
@@ -238,7 +239,7 @@ class Cluster:
         A port that somebody took in the meantime is replaced by another one, unless it was asked for.
 
         Raises:
-            ServerFailed: A server does not come up.
+            ServerError: A server does not come up.
         """
         await self._start_apiserver()
         write_private(self.kubeconfig, self.kubeconfig_text())
@@ -258,7 +259,7 @@ class Cluster:
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
                 return await self.apiserver.start()
-            except ServerFailed as error:
+            except ServerError as error:
                 if _ADDRESS_IN_USE not in error.tail or self._pinned or attempt == _PORT_ATTEMPTS:
                     raise
             self.apiserver = self._make_apiserver(free_port())
@@ -321,13 +322,14 @@ class Cluster:
         """Wait until every server of the cluster serves, for instance after a fault.
 
         Raises:
-            ServerFailed: One does not.
+            ServerError: One does not.
         """
         for server in self.servers:
             await server.wait_ready(timeout=timeout)
 
     def _load_admin_certificate(self) -> None:
-        # The ssl module reads certificates from files only; this one lies in the private folder of the cluster.
+        # The ssl module reads certificates from files only; this one lies in the private folder of the
+        # cluster.
         path = self._files.pki / "admin.pem"
         write_private(path, self.admin.cert_pem + self.admin.key_pem)
         self._tls.load_cert_chain(path)

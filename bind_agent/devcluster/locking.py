@@ -1,4 +1,4 @@
-"""A lock between processes: whoever holds it prepares the cache, the others wait and then find it prepared."""
+"""A lock between processes: one prepares the cache, the others wait and then find it prepared."""
 
 import fcntl
 import os

@@ -1,7 +1,7 @@
 """Certificates and keys of one cluster.
 
-Elliptic curve keys throughout: an RSA key takes longer to make than a server to start. Nothing is valid for longer
-than a year; a playground is not a place to keep things.
+Elliptic curve keys throughout: an RSA key takes longer to make than a server to start. Nothing is valid for
+longer than a year; a playground is not a place to keep things.
 """
 
 import datetime

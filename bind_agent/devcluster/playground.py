@@ -3,15 +3,15 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bind_agent.devcluster.arguments import ClusterFiles
 from bind_agent.devcluster.binaries import ControlPlane, Sources, find_control_plane
-from bind_agent.devcluster.cluster import RANK_ETCD, Cluster, ClusterOptions
-from bind_agent.devcluster.errors import DevClusterError
+from bind_agent.devcluster.cluster import RANK_ETCD, RANK_MANAGER, Cluster, ClusterOptions
+from bind_agent.devcluster.errors import DevClusterError, PlaygroundError
 from bind_agent.devcluster.etcd import Etcd
 from bind_agent.devcluster.progress import Progress
 from bind_agent.devcluster.server import Server
@@ -19,7 +19,12 @@ from bind_agent.devcluster.supervision import Supervision
 
 #: Below a directory that the caller names: the servers' data, keys and logs.
 DATA = "data"
+#: Marks data that is to outlive a run.
+KEPT = "kept"
+_LONGEST_BASE = 70
 DEFAULT_CLUSTERS = ("provider", "consumer")
+#: Programs end before the servers that they talk to.
+RANK_PROGRAM = RANK_MANAGER + 1
 
 
 class Playground:
@@ -31,8 +36,9 @@ class Playground:
         await env["consumer"].apiserver.restart()
     ```
 
-    No server outlives the program, however it ends. Unless a directory is named, everything lies in a temporary folder that goes
-    with the playground; a named one keeps kubeconfigs and logs, and data of an earlier run is used again only on request.
+    No server outlives the program, however it ends. Unless a directory is named, everything lies in a
+    temporary folder that goes with the playground. In a named directory, data of an earlier run is used
+    again, and left there at the end, only on request; otherwise it goes as well.
 
     Attributes:
         directory: Where ``<cluster>.kubeconfig`` lies.
@@ -53,7 +59,8 @@ class Playground:
         """Describe a playground; nothing is started.
 
         Args:
-            clusters: Names, or options for clusters that need more; ``provider`` and ``consumer`` when none is given.
+            clusters: Names, or options for clusters that need more; ``provider`` and ``consumer`` when none
+                is given.
             control_plane: The programs; found in the usual places when None.
             directory: Folder for kubeconfigs, logs and data; a temporary one when None.
             keep_data: Use the data of an earlier run in ``directory`` again and leave it there at the end.
@@ -84,6 +91,17 @@ class Playground:
         if self._named is not None:
             return self._named
         return self._private
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        """The programs in use.
+
+        Raises:
+            DevClusterError: They are not looked for before the start.
+        """
+        if self._control_plane is None:
+            raise DevClusterError("the playground is not running: use it in an `async with` block")
+        return self._control_plane
 
     @property
     def clusters(self) -> tuple[Cluster, ...]:
@@ -118,9 +136,12 @@ class Playground:
     async def start(self) -> None:
         """Start everything; when something fails, everything is stopped again.
 
+        Logs of a start that failed stay in a named directory until the next one.
+
         Raises:
-            ControlPlaneUnavailable: The programs are nowhere to be had.
-            ServerFailed: A server does not come up.
+            PlaygroundError: The directory holds data that an earlier run was told to keep.
+            ControlPlaneUnavailableError: The programs are nowhere to be had.
+            ServerError: A server does not come up.
         """
         programs = self._control_plane
         if programs is None:
@@ -144,26 +165,23 @@ class Playground:
                 for options in self._options:
                     group.create_task(self.add(options))
         except BaseException as error:
-            await self.stop()
+            await self._end()
             if isinstance(error, ExceptionGroup):
                 raise _first(error) from error
             raise
 
     async def stop(self) -> None:
         """Stop everything and remove what is temporary. May be called again."""
-        if self._supervision is not None:
-            await self._supervision.close()
-        if self._scratch is not None:
-            await asyncio.to_thread(shutil.rmtree, self._scratch, True)
+        await self._end()
         if self._named is not None and not self._keep_data:
-            await asyncio.to_thread(self._remove_data)
+            await asyncio.to_thread(shutil.rmtree, self._data, True)
 
     async def add(self, cluster: str | ClusterOptions) -> Cluster:
         """Start one more cluster on the same etcd.
 
         Raises:
             ValueError: The name is not allowed or in use.
-            ServerFailed: A server does not come up.
+            ServerError: A server does not come up.
         """
         options = _options(cluster)
         if self._supervision is None or self._control_plane is None:
@@ -172,7 +190,7 @@ class Playground:
             raise ValueError(f"there is a cluster {options.name} already")
         made = self._clusters[options.name] = Cluster(
             options,
-            files=ClusterFiles(_private_folder(self._data / options.name)),
+            files=ClusterFiles(_private_folder(self._data / "clusters" / options.name)),
             kubeconfig=self.directory / f"{options.name}.kubeconfig",
             control_plane=self._control_plane,
             supervision=self._supervision,
@@ -187,6 +205,31 @@ class Playground:
         await cluster.stop()
         cluster.kubeconfig.unlink(missing_ok=True)
 
+    def program(
+        self, name: str, argv: Sequence[str], *, ready: Callable[[], Awaitable[bool]], log: Path | None = None
+    ) -> Server:
+        """Describe a program that runs beside the clusters and ends before them; start it as any server.
+
+        Args:
+            name: For messages, and for the name of its log.
+            argv: Program and arguments.
+            ready: Tells whether it serves.
+            log: Where its output goes; ``<name>.log`` beside the logs of the servers when None.
+
+        Raises:
+            DevClusterError: The playground is not running.
+        """
+        if self._supervision is None:
+            raise DevClusterError("the playground is not running: use it in an `async with` block")
+        return Server(
+            self._supervision,
+            name=name,
+            argv=argv,
+            log=log or self._data / f"{name}.log",
+            rank=RANK_PROGRAM,
+            ready=ready,
+        )
+
     async def first_failure(self) -> Server:
         """Wait until a server ends that nobody asked to end, and return it."""
         tasks = {asyncio.create_task(server.ended_by_itself()): server for server in self.servers}
@@ -196,6 +239,14 @@ class Playground:
         finally:
             for task in tasks:
                 task.cancel()
+
+    async def _end(self) -> None:
+        if self._supervision is not None:
+            await self._supervision.close()
+        for cluster in self.clusters:
+            cluster.kubeconfig.unlink(missing_ok=True)  # it leads nowhere now
+        if self._scratch is not None:
+            await asyncio.to_thread(shutil.rmtree, self._scratch, True)
 
     @property
     def _private(self) -> Path:
@@ -210,14 +261,18 @@ class Playground:
     def _prepare(self) -> None:
         if self._named is not None:
             self._named.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._keep_data:
-                self._remove_data()
+            kept = self._data / KEPT
+            if self._keep_data:
+                _private_folder(self._data)
+                kept.touch()
+            elif kept.exists():
+                raise PlaygroundError(
+                    f"{self._data} holds data that an earlier run was told to keep: use it again with "
+                    "--keep-data, or remove that folder"
+                )
+            else:
+                shutil.rmtree(self._data, ignore_errors=True)
         _private_folder(self._data)
-
-    def _remove_data(self) -> None:
-        # Logs of the last run stay for a look until the next one begins.
-        for path in self._data.glob("*"):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _options(cluster: str | ClusterOptions) -> ClusterOptions:
@@ -225,8 +280,9 @@ def _options(cluster: str | ClusterOptions) -> ClusterOptions:
 
 
 def _temporary() -> Path:
-    # Below /tmp even where TMPDIR is long: the path of a Unix socket has at most 108 bytes.
-    return Path(tempfile.mkdtemp(prefix="bind-dev-"))
+    # The path of a Unix socket has at most 108 bytes.
+    base = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="bind-dev-", dir=base if len(base) <= _LONGEST_BASE else "/tmp"))  # noqa: S108
 
 
 def _private_folder(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """Free ports on the loopback address.
 
-Ports are drawn below the range that the kernel gives to outgoing connections: a server that is down for a moment
-then finds its port still free when it comes back.
+Ports are drawn below the range that the kernel gives to outgoing connections: a server that is down for a
+moment then finds its port still free when it comes back.
 """
 
 import random

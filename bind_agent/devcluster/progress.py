@@ -1,6 +1,7 @@
 """What a person sees while programs are fetched or built: lines on standard error.
 
-On a terminal the line of a running step is rewritten in place; in a log file a new line appears every few seconds.
+On a terminal the line of a running step is rewritten in place; in a log file a new line appears every few
+seconds.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Fetches the programs that the Kubernetes and etcd projects publish, and checks them against the published SHA-256.
+"""Fetches the programs that the Kubernetes and etcd projects publish, with their published SHA-256.
 
-Where the network refuses, this has to fail within seconds, because there is another way to the programs: short time to connect,
-a limit on silence and on slowness, no repetition.
+Where the network refuses, this has to fail within seconds, because there is another way to the programs:
+short time to connect, a limit on silence and on slowness, no repetition.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from bind_agent.devcluster.errors import ChecksumMismatch, DownloadFailed
+from bind_agent.devcluster.errors import ChecksumError, DownloadError
 from bind_agent.devcluster.progress import Percentage, Progress
 from bind_agent.devcluster.versions import ETCD, KUBERNETES, PROGRAMS, target
 
@@ -66,8 +66,8 @@ class ReleaseServer:
         """Fetch all programs into ``folder/bin``.
 
         Raises:
-            ChecksumMismatch: A file is not what was published.
-            DownloadFailed: A file cannot be fetched.
+            ChecksumError: A file is not what was published.
+            DownloadError: A file cannot be fetched.
         """
         system, machine = target()
         with requests.Session() as session:
@@ -105,9 +105,9 @@ class ReleaseServer:
                 digest.update(chunk)
                 meter.add(len(chunk))
         if digest.hexdigest() != checksum:
-            raise ChecksumMismatch(
-                f"{url} has SHA-256 {digest.hexdigest()}, published is {checksum}: it was changed on the way or cut off; "
-                "nothing of it is used"
+            raise ChecksumError(
+                f"{url} has SHA-256 {digest.hexdigest()}, published is {checksum}: it was changed or cut off "
+                "on the way, and nothing of it is used"
             )
 
     def _stream(self, session: requests.Session, url: str, limit: int) -> tuple[int | None, Iterator[bytes]]:
@@ -115,10 +115,10 @@ class ReleaseServer:
         try:
             answer = session.get(url, stream=True, timeout=timeout, headers={"Accept-Encoding": "identity"})
         except requests.RequestException as error:
-            raise DownloadFailed(f"{urlsplit(url).netloc} cannot be reached: {_cause(error)}") from error
+            raise DownloadError(f"{urlsplit(url).netloc} cannot be reached: {_cause(error)}") from error
         if answer.status_code != 200:
             answer.close()
-            raise DownloadFailed(f"{url} is answered with HTTP {answer.status_code}")
+            raise DownloadError(f"{url} is answered with HTTP {answer.status_code}")
         length = answer.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else None
         return total, self._chunks(answer, url, total, limit)
@@ -127,41 +127,42 @@ class ReleaseServer:
         done, mark, since = 0, 0, time.monotonic()
         with closing(answer):
             try:
-                # Raw reads give what has arrived; iter_content would wait for a whole chunk and hide slowness.
+                # Raw reads give what has arrived; iter_content would wait for a whole chunk and hide
+                # slowness.
                 while chunk := answer.raw.read1(_CHUNK):
                     done += len(chunk)
                     if done > limit:
-                        raise DownloadFailed(f"{url} is larger than {limit} bytes")
+                        raise DownloadError(f"{url} is larger than {limit} bytes")
                     yield chunk
                     passed = time.monotonic() - since
                     if passed >= self._patience.window:
                         if (done - mark) / passed < self._patience.rate:
-                            raise DownloadFailed(
+                            raise DownloadError(
                                 f"{url} comes too slowly: {(done - mark) / passed:.0f} bytes/s"
                             )
                         mark, since = done, time.monotonic()
             except (requests.RequestException, OSError, _urllib3_error()) as error:
-                raise DownloadFailed(f"{url} broke off after {done} bytes: {_cause(error)}") from error
+                raise DownloadError(f"{url} broke off after {done} bytes: {_cause(error)}") from error
         if total is not None and done != total:
-            raise DownloadFailed(f"{url} broke off after {done} of {total} bytes")
+            raise DownloadError(f"{url} broke off after {done} of {total} bytes")
 
 
 def unpack_etcd(archive: Path, member: str, program: Path) -> None:
     """Take one program out of an archive; names in the archive decide nothing about where it goes.
 
     Raises:
-        DownloadFailed: The archive cannot be read or lacks the program.
+        DownloadError: The archive cannot be read or lacks the program.
     """
     try:
         with tarfile.open(archive, "r:gz") as packed:
             source = packed.extractfile(member)
             if source is None:
-                raise DownloadFailed(f"{archive.name} holds no file {member}")
+                raise DownloadError(f"{archive.name} holds no file {member}")
             with source, program.open("wb") as file:
                 while chunk := source.read(_CHUNK):
                     file.write(chunk)
     except (KeyError, tarfile.TarError, EOFError, OSError) as error:
-        raise DownloadFailed(f"{archive.name} does not hold {member}: {error}") from error
+        raise DownloadError(f"{archive.name} does not hold {member}: {error}") from error
     program.chmod(0o755)
 
 
@@ -171,7 +172,7 @@ def _checksum(text: str, name: str | None, url: str) -> str:
         fields = line.split()
         if fields and _SHA256.fullmatch(fields[0]) and (name is None or fields[-1].lstrip("*") == name):
             return fields[0]
-    raise DownloadFailed(f"no SHA-256 is published for {url}")
+    raise DownloadError(f"no SHA-256 is published for {url}")
 
 
 def _cause(error: BaseException) -> str:

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from bind_agent.devcluster.errors import DevClusterError, ServerFailed
+from bind_agent.devcluster.errors import DevClusterError, ServerError
 from bind_agent.devcluster.supervision import Child, Supervision
 
 READY_TIMEOUT = 60.0
@@ -73,7 +73,7 @@ class Server:
             timeout: Seconds for becoming ready.
 
         Raises:
-            ServerFailed: It ended or is not ready in time (then it is killed).
+            ServerError: It ended or is not ready in time (then it is killed).
         """
         if self.running:
             return
@@ -87,7 +87,7 @@ class Server:
         """Wait until it serves.
 
         Raises:
-            ServerFailed: It does not run, ended, or is not ready in time (then it is killed).
+            ServerError: It does not run, ended, or is not ready in time (then it is killed).
         """
         try:
             async with asyncio.timeout(timeout):
@@ -135,7 +135,7 @@ class Server:
         """Stop (or kill, when not ``graceful``) and start again on the same ports and data.
 
         Raises:
-            ServerFailed: It does not come back.
+            ServerError: It does not come back.
         """
         await (self.stop() if graceful else self.kill())
         await self.start(wait=wait)
@@ -157,8 +157,8 @@ class Server:
         self._expected_end = True
         return self._child if self.running else None
 
-    def _failure(self, reason: str) -> ServerFailed:
-        return ServerFailed(self.name, reason, log=self.log, tail=self.tail())
+    def _failure(self, reason: str) -> ServerError:
+        return ServerError(self.name, reason, log=self.log, tail=self.tail())
 
     async def _probe(self) -> bool:
         # A server that ended has to be noticed even while another one answers on its port.

@@ -1,18 +1,20 @@
-"""The parent process of all servers of one playground. Runs as a script of its own, with the standard library only.
+"""The parent process of all servers of one playground, a script of its own.
 
 A server must never outlive the program that asked for it, however that program ends. A kernel death signal
-(``PR_SET_PDEATHSIG``) alone does not do: it is tied to the *thread* that forked, and setting it between fork and exec
-is unsafe in a program with threads. This process has one thread, so here both are sound:
+(``PR_SET_PDEATHSIG``) alone does not do: it is tied to the *thread* that forked, and setting it between fork
+and exec is unsafe in a program with threads. This process has one thread, so here both are sound:
 
-* the asking program dies (``kill -9`` included): the pipe on standard input ends, or the parent process changes, and
-  everything is stopped, highest rank first;
+* the asking program dies (``kill -9`` included): the pipe on standard input ends, or the parent process
+  changes, and everything is stopped, highest rank first;
 * this process dies: the kernel kills every server.
 
 It lives in a session of its own, so that Ctrl-C in a terminal reaches the asking program only.
+It uses the standard library alone, which makes it start in 20 ms.
 
 Protocol, one JSON object per line. In: ``{"do": "start", "id", "argv", "env", "log", "rank"}``,
 ``{"do": "signal", "id", "signal"}``, ``{"do": "scratch", "path"}`` (a folder to remove at the end). Out:
-``{"event": "started", "id", "pid"}``, ``{"event": "failed", "id", "reason"}``, ``{"event": "exited", "id", "code"}``.
+``{"event": "started", "id", "pid"}``, ``{"event": "failed", "id", "reason"}``, ``{"event": "exited", "id",
+"code"}``.
 """
 
 import ctypes

@@ -3,7 +3,7 @@
 import platform
 import sys
 
-from bind_agent.devcluster.errors import ControlPlaneUnavailable
+from bind_agent.devcluster.errors import ControlPlaneUnavailableError
 
 #: The same release stands in ``go/go.mod``.
 KUBERNETES = "v1.36.3"
@@ -20,11 +20,11 @@ def target(system: str = sys.platform, machine: str | None = None) -> tuple[str,
     """Return operating system and architecture as Go and the releases name them, like ``("linux", "amd64")``.
 
     Raises:
-        ControlPlaneUnavailable: Clusters cannot run on this kind of machine.
+        ControlPlaneUnavailableError: Clusters cannot run on this kind of machine.
     """
     machine = (platform.machine() if machine is None else machine).lower()
     if system != "linux" or machine not in _MACHINES:
-        raise ControlPlaneUnavailable(
+        raise ControlPlaneUnavailableError(
             f"clusters run on Linux on amd64 and arm64, and this is {system} on {machine}: "
             "use a Linux machine, container or virtual machine"
         )
