@@ -48,13 +48,16 @@ class Client:
         self._transport = transport
 
     @classmethod
-    def open(cls, config: ClusterConfig, *, user_agent: str, max_in_flight: int = 64) -> "Client":
+    def open(
+        cls, config: ClusterConfig, *, user_agent: str, max_in_flight: int = 64, cluster: str = "cluster"
+    ) -> "Client":
         """A client; it connects with the first request.
 
         Args:
             config: which cluster, and how to prove who we are.
             user_agent: sent with every request (see `user_agent` of this module).
             max_in_flight: bound on requests that wait for an answer; watches do not count.
+            cluster: label of its metrics: the role of the cluster, such as `consumer` or `provider`.
 
         Returns:
             The client; close it, or use it as an asynchronous context manager.
@@ -62,7 +65,8 @@ class Client:
         Raises:
             ConfigError: the CA cannot be used.
         """
-        return cls(config, Transport(config, user_agent=user_agent, max_in_flight=max_in_flight))
+        transport = Transport(config, user_agent=user_agent, max_in_flight=max_in_flight, cluster=cluster)
+        return cls(config, transport)
 
     async def __aenter__(self) -> "Client":
         return self
@@ -114,7 +118,7 @@ class Client:
             KubeError: any other failure.
         """
         path = paths.item(resource, name, namespace, subresource)
-        return _object(await self._transport.call("GET", path, sensitive=paths.is_secret(resource)))
+        return _object(await self._transport.call("get", path, sensitive=paths.is_secret(resource)))
 
     async def get_or_none(
         self, resource: Resource, name: str, *, namespace: str | None = None, subresource: str = ""
@@ -214,7 +218,7 @@ class Client:
             KubeError: any other failure.
         """
         path = paths.collection(resource, _namespace(resource, obj, namespace))
-        return await self._write("POST", resource, path + _write_query(dry_run, field_manager), obj)
+        return await self._write("create", resource, path + _write_query(dry_run, field_manager), obj)
 
     async def replace(
         self,
@@ -236,7 +240,7 @@ class Client:
             KubeError: any other failure.
         """
         path = paths.item(resource, _name(obj), _namespace(resource, obj, namespace), subresource)
-        return await self._write("PUT", resource, path + _write_query(dry_run), obj)
+        return await self._write("update", resource, path + _write_query(dry_run), obj)
 
     async def delete(
         self,
@@ -288,7 +292,7 @@ class Client:
         try:
             return decode(
                 await self._transport.call(
-                    "DELETE", path, body=encode(options), sensitive=paths.is_secret(resource)
+                    "delete", path, body=encode(options), sensitive=paths.is_secret(resource)
                 )
             )
         except NotFound:
@@ -317,7 +321,7 @@ class Client:
             KubeError: any other failure.
         """
         path = paths.item(resource, name, namespace, subresource)
-        return await self._write("PATCH", resource, path + _write_query(dry_run), patch, _MERGE)
+        return await self._write("patch", resource, path + _write_query(dry_run), patch, _MERGE)
 
     async def json_patch(
         self,
@@ -340,7 +344,7 @@ class Client:
             KubeError: any other failure.
         """
         path = paths.item(resource, name, namespace, subresource)
-        return await self._write("PATCH", resource, path + _write_query(dry_run), [*patch], _JSON)
+        return await self._write("patch", resource, path + _write_query(dry_run), [*patch], _JSON)
 
     async def apply(
         self,
@@ -374,7 +378,7 @@ class Client:
         """
         path = paths.item(resource, _name(obj), _namespace(resource, obj, namespace), subresource)
         return await self._write(
-            "PATCH", resource, path + _write_query(dry_run, field_manager, force), obj, _APPLY
+            "apply", resource, path + _write_query(dry_run, field_manager, force), obj, _APPLY
         )
 
     async def create_token(
@@ -407,7 +411,7 @@ class Client:
         body = access.token_request(
             expiration_seconds=expiration_seconds, audiences=audiences, bound_object=bound_object
         )
-        answer = decode(await self._transport.call("POST", path, body=encode(body), sensitive=True))
+        answer = decode(await self._transport.call("create", path, body=encode(body), sensitive=True))
         status = answer.get("status")
         if not isinstance(status, dict) or not all(
             isinstance(status.get(key), str) and status[key] for key in ("token", "expirationTimestamp")
@@ -446,7 +450,7 @@ class Client:
         )
         path = paths.collection(access.SELF_SUBJECT_ACCESS_REVIEWS)
         return access.read_access_review(
-            decode(await self._transport.call("POST", path, body=encode(review)))
+            decode(await self._transport.call("create", path, body=encode(review)))
         )
 
     def watch(
@@ -502,14 +506,14 @@ class Client:
         """
         if not path.startswith("/"):
             raise InvalidName("the path must start with a slash")
-        return decode(await self._transport.call("GET", path))
+        return decode(await self._transport.call("get", path))
 
     async def _write(
-        self, method: str, resource: Resource, path: str, value: Any, content_type: str = "application/json"
+        self, verb: str, resource: Resource, path: str, value: Any, content_type: str = "application/json"
     ) -> Object:
         return _object(
             await self._transport.call(
-                method,
+                verb,
                 path,
                 body=encode(value),
                 content_type=content_type,

@@ -149,7 +149,7 @@ class Discovery:
         return found
 
     async def _get(self, path: str, *, accept: str = "") -> Object:
-        return decode(await self._transport.call("GET", path, accept=accept, limit=_MAX_BODY))
+        return decode(await self._transport.call("get", path, accept=accept, limit=_MAX_BODY))
 
 
 def _pick(index: _Index, group: str, plural: str, version: str) -> Served | None:

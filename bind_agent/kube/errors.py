@@ -250,10 +250,13 @@ def error_from_status(
         seconds = details.get("retryAfterSeconds")
         if isinstance(seconds, int) and seconds > 0:
             retry_after = min(float(seconds), MAX_RETRY_AFTER)
-    if sensitive and code in {400, 422}:
-        message, details = _without_content(reason, details), {}
-    kind = _BY_REASON.get(reason) if code >= 400 else None
+    kind = _BY_REASON.get(reason)
+    if code == 422 and set(_fields(details)) == {"metadata.uid"}:
+        # The object was replaced by another of its name: some verbs report the failed precondition this way.
+        kind = Conflict
     kind = kind or _BY_CODE.get(code) or (ServerError if code >= 500 else ApiError)
+    if sensitive and code in {400, 422}:
+        message, details = _without_content(reason, _fields(details)), {}
     return kind(message, code=code, reason=reason, details=details, retry_after=retry_after)
 
 
@@ -290,13 +293,15 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _without_content(reason: str, details: Mapping[str, Any]) -> str:
-    """What can be said of a refused Secret without quoting it: the reason and the fields."""
+def _fields(details: Mapping[str, Any]) -> list[str]:
+    """Paths of the fields that a Status complains about."""
     causes = details.get("causes")
-    fields = [
-        _text(cause.get("field"))
-        for cause in (causes if isinstance(causes, list) else [])
-        if isinstance(cause, dict)
-    ]
-    named = ", ".join(field for field in fields[:8] if field)
-    return f"the server refuses this Secret ({reason or 'no reason given'}{': ' + named if named else ''})"
+    if not isinstance(causes, list):
+        return []
+    return [field for cause in causes if isinstance(cause, dict) and (field := _text(cause.get("field")))]
+
+
+def _without_content(reason: str, fields: list[str]) -> str:
+    """What can be said of a refused Secret without quoting it: the reason and the fields."""
+    named = ": " + ", ".join(fields[:8]) if fields else ""
+    return f"the server refuses this Secret ({reason or 'no reason given'}{named})"

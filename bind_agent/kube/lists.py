@@ -71,7 +71,7 @@ async def pages(
             **{"continue": token},
         )
         try:
-            body = await transport.call("GET", path + query, limit=MAX_PAGE, sensitive=sensitive)
+            body = await transport.call("list", path + query, limit=MAX_PAGE, sensitive=sensitive)
         except AnswerTooLarge:
             if size <= 1:
                 raise

@@ -20,7 +20,8 @@ from bind_agent.kube.answers import (
 )
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.credentials import TokenSource
-from bind_agent.kube.errors import KubeError, Unauthorized
+from bind_agent.kube.errors import ApiError, KubeError, Unauthorized
+from bind_agent.kube.meter import Meter
 from bind_agent.kube.sessions import Sessions
 from bind_agent.kube.throttle import retry_delay
 
@@ -28,12 +29,22 @@ MAX_OBJECT: Final = 16 * 1024 * 1024
 MAX_PAGE: Final = 64 * 1024 * 1024
 _LARGE_BODY: Final = 512 * 1024
 
+_METHODS: Final = {
+    "get": "GET",
+    "list": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "apply": "PATCH",
+    "delete": "DELETE",
+}
 _CALL: Final = aiohttp.ClientTimeout(total=60.0, sock_connect=10.0)
 # A watch is answered at once, with its header, long before the first event.
 _WATCH_HEADERS: Final = 30.0
 
 
 class _Request(NamedTuple):
+    verb: str
     method: str
     url: URL
     body: bytes | None
@@ -50,6 +61,7 @@ class Transport:
         config: which cluster, and how to prove who we are.
         user_agent: sent with every request.
         max_in_flight: calls that wait for an answer at once; watches do not count.
+        cluster: label of the metrics.
 
     Attributes:
         source: the credential in force.
@@ -58,11 +70,12 @@ class Transport:
         ConfigError: the CA cannot be used.
     """
 
-    def __init__(self, config: ClusterConfig, *, user_agent: str, max_in_flight: int) -> None:
+    def __init__(self, config: ClusterConfig, *, user_agent: str, max_in_flight: int, cluster: str) -> None:
         self._base = config.server.rstrip("/")
         self._hostname = config.tls_server_name or None
         self._proxy = config.proxy or None
         self._sessions = Sessions(config, user_agent=user_agent, max_in_flight=max_in_flight)
+        self._meter = Meter(cluster)
         # Waiting here does not use up the time limit of a call, waiting for a pooled connection would.
         self._slots = asyncio.Semaphore(max_in_flight)
         self.source = TokenSource(
@@ -78,7 +91,7 @@ class Transport:
 
     async def call(
         self,
-        method: str,
+        verb: str,
         path: str,
         *,
         body: bytes | None = None,
@@ -93,7 +106,7 @@ class Transport:
         a fresh credential.
 
         Args:
-            method: HTTP method.
+            verb: what is done, as API servers call it: get, list, create, update, patch, apply, delete.
             path: encoded path with query.
             body: JSON bytes.
             content_type: of the body.
@@ -111,7 +124,8 @@ class Transport:
             CredentialError: no credential could be had.
         """
         url = URL(self._base + path, encoded=True)
-        request = _Request(method, url, body, content_type, accept, limit, sensitive)
+        method = _METHODS[verb]
+        request = _Request(verb, method, url, body, content_type, accept, limit, sensitive)
         source = self.source
         attempt, waited, renewed = 0, 0.0, False
         while True:
@@ -129,6 +143,8 @@ class Transport:
                 if delay is None:
                     raise
                 waited += delay
+                if isinstance(error, ApiError):
+                    self._meter.throttled(delay)
                 await asyncio.sleep(delay)
 
     async def open_stream(
@@ -180,6 +196,7 @@ class Transport:
                 data = io.BytesIO(request.body)
         if request.accept:
             headers["Accept"] = request.accept
+        began, code = self._meter.begin(), 0
         try:
             response = await self._sessions.calls.request(
                 request.method,
@@ -192,8 +209,9 @@ class Transport:
                 server_hostname=self._hostname,
                 proxy=self._proxy,
             )
+            code = response.status
             try:
-                if response.status >= 300:
+                if code >= 300:
                     await raise_for_failure(response, sensitive=request.sensitive)
                 require_json(response)
                 return await read(response, request.limit)
@@ -201,11 +219,15 @@ class Transport:
                 # Back into the pool when it was read to its end, closed otherwise.
                 response.release()
         except CONNECTION_ERRORS as error:
+            code = 0
             raise connection_error(error) from error
+        finally:
+            self._meter.end(request.verb, code, began)
 
     async def _open(
         self, url: URL, authorization: str, timeout: aiohttp.ClientTimeout, *, sensitive: bool
     ) -> aiohttp.ClientResponse:
+        code = 0
         try:
             async with asyncio.timeout(_WATCH_HEADERS):
                 response = await self._sessions.watches.request(
@@ -217,6 +239,7 @@ class Transport:
                     server_hostname=self._hostname,
                     proxy=self._proxy,
                 )
+                code = response.status
                 try:
                     await raise_for_failure(response, sensitive=sensitive)
                     require_json(response)
@@ -225,4 +248,6 @@ class Transport:
                     raise
         except CONNECTION_ERRORS as error:
             raise connection_error(error) from error
+        finally:
+            self._meter.opened(code)
         return response
