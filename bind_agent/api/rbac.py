@@ -9,12 +9,12 @@ Remark on reach: RBAC knows neither label selectors nor owners, so a role is as 
 konnector enforces the rest.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
+from bind_agent.api.naming import label_value
 from bind_agent.api.resource import CLUSTERROLES, Resource
 
 ROLE_PREFIX: Final = "klutch-bind-binding-"
@@ -34,8 +34,6 @@ PROVIDER_OWNED_VERBS: Final = ("create", "update", "delete")
 
 CONSUMER_OWNED_VERBS: Final = ("patch",)
 """On top of reading, where the consumer owns: only the owner mark is written."""
-
-_MAX_LABEL_VALUE: Final = 63
 
 Rule = dict[str, list[str]]
 """One RBAC rule: `apiGroups`, `resources`, `verbs` and perhaps `resourceNames`, each sorted."""
@@ -125,9 +123,7 @@ def binding_label(binding: str) -> str:
     Args:
         binding: name of the binding, `P.G`.
     """
-    if len(binding) <= _MAX_LABEL_VALUE:
-        return binding
-    return "sha256-" + hashlib.sha256(binding.encode()).hexdigest()[: _MAX_LABEL_VALUE - 7]
+    return label_value(binding)
 
 
 def binding_cluster_role(

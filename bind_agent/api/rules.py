@@ -16,3 +16,4 @@ PARAMETERS_IMMUTABLE: Final = "parameters are immutable"
 RESOURCES_IMMUTABLE: Final = "resources are immutable"
 CLUSTER_BINDING_NAME: Final = 'metadata.name must be "cluster"'
 APP_CLUSTER_BINDING_NAME: Final = "metadata.name is immutable"
+MAPPING_IMMUTABLE: Final = "the service namespace of a live object never changes"

@@ -13,11 +13,14 @@ OPAQUE: Final = frozenset({"openAPIV3Schema", "parameters", "serviceProviderSpec
 """Fields whose content is not ours: nothing below them is looked at or changed."""
 
 
+_DEEPEST: Final = 64
+
+
 class Part(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """Base of every type here: immutable, camelCase on the wire, defaults left out when written."""
 
 
-class OwnerReference(Part, frozen=True):
+class OwnerReference(Part, frozen=True, kw_only=True):
     """Entry of `metadata.ownerReferences`."""
 
     api_version: str
@@ -28,7 +31,7 @@ class OwnerReference(Part, frozen=True):
     block_owner_deletion: bool = False
 
 
-class ObjectMeta(Part, frozen=True):
+class ObjectMeta(Part, frozen=True, kw_only=True):
     """The part of `metadata` that the product reads."""
 
     name: str = ""
@@ -45,7 +48,7 @@ class ObjectMeta(Part, frozen=True):
     owner_references: tuple[OwnerReference, ...] = ()
 
 
-class OwnObject(Part, frozen=True):
+class OwnObject(Part, frozen=True, kw_only=True):
     """Base of the seven kinds.
 
     Each kind has `RESOURCE`, a `spec`, mostly a `status`, and says what is wrong with itself.
@@ -72,7 +75,7 @@ class OwnObject(Part, frozen=True):
         return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
 
 
-class GroupResource(Part, frozen=True):
+class GroupResource(Part, frozen=True, kw_only=True):
     """Group and plural of a resource (spec 3.2.2)."""
 
     resource: str
@@ -84,7 +87,7 @@ class GroupResource(Part, frozen=True):
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
-class LocalSecretKeyRef(Part, frozen=True):
+class LocalSecretKeyRef(Part, frozen=True, kw_only=True):
     """Key of a Secret in the object's own namespace (spec 3.2.3)."""
 
     name: str
@@ -95,7 +98,7 @@ class LocalSecretKeyRef(Part, frozen=True):
         return [*not_empty(f"{path}.name", self.name), *one_of(f"{path}.key", self.key, [keys.KUBECONFIG])]
 
 
-class ClusterSecretKeyRef(LocalSecretKeyRef, frozen=True):
+class ClusterSecretKeyRef(LocalSecretKeyRef, frozen=True, kw_only=True):
     """Key of a Secret in any namespace (spec 3.2.3)."""
 
     namespace: str
@@ -105,18 +108,24 @@ class ClusterSecretKeyRef(LocalSecretKeyRef, frozen=True):
         return [*super().problems(path), *not_empty(f"{path}.namespace", self.namespace)]
 
 
-def without_nulls(value: Any, field: str = "") -> Any:
+def without_nulls(value: Any, field: str = "", depth: int = 0) -> Any:
     """A copy without fields that are null.
 
     Go writes null for some empty fields, and API servers drop it for fields that may not be null; so do we.
     Content of opaque fields stays as it is.
+
+    Raises:
+        ValueError: nested far deeper than any own kind is.
     """
     if field in OPAQUE:
         return value
+    if depth > _DEEPEST:
+        message = "nested too deeply"
+        raise ValueError(message)
     if isinstance(value, Mapping):
-        return {k: without_nulls(v, str(k)) for k, v in value.items() if v is not None}
+        return {k: without_nulls(v, str(k), depth + 1) for k, v in value.items() if v is not None}
     if isinstance(value, list | tuple):
-        return [without_nulls(item) for item in value]
+        return [without_nulls(item, depth=depth + 1) for item in value]
     return value
 
 

@@ -1,0 +1,156 @@
+"""What never crosses, whatever a claim says: kinds, namespaces, names and types (threats A05-A11, A23, A25).
+
+These lists are on our side of the contract: neither a provider nor a consent widens the hard ones.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bind_agent.api import keys, meta
+from bind_agent.api.claims import PermissionClaim
+from bind_agent.api.conditions_catalogue import Reason
+from bind_agent.api.text import printable
+
+CLAIMABLE: Final = frozenset({"secrets", "configmaps"})
+"""Group resources that may be claimed unless an operator allows more."""
+
+_NEVER_CORE: Final = frozenset(
+    {
+        "bindings",
+        "componentstatuses",
+        "endpoints",
+        "events",
+        "limitranges",
+        "namespaces",
+        "nodes",
+        "persistentvolumes",
+        "pods",
+        "podtemplates",
+        "replicationcontrollers",
+        "resourcequotas",
+        "serviceaccounts",
+    }
+)
+"""Core kinds that give power over a cluster or run code in it."""
+
+_NEVER_GROUPS: Final = frozenset(
+    {"apps", "batch", "autoscaling", "extensions", "policy", keys.GROUP, keys.TEMPLATE_GROUP}
+)
+_NEVER_SUFFIXES: Final = ("k8s.io", "kubernetes.io")
+
+PROTECTED_NAMES: Final = frozenset(
+    {
+        "aws-auth",
+        "cluster-info",
+        "coredns",
+        "extension-apiserver-authentication",
+        "istio-ca-root-cert",
+        "kube-proxy",
+        "kube-root-ca.crt",
+        "kubeadm-config",
+        "kubelet-config",
+        "openshift-service-ca.crt",
+    }
+)
+"""ConfigMaps and Secrets that clusters and their distributions keep for themselves."""
+
+_PROTECTED_PREFIXES: Final = ("sh.helm.release.v1.", "bootstrap-token-")
+
+DENIED_SECRET_TYPES: Final = frozenset(
+    {
+        "kubernetes.io/service-account-token",
+        "bootstrap.kubernetes.io/token",
+        "helm.sh/release.v1",
+    }
+)
+"""Types that another controller acts upon: tokens appear, nodes join, releases are installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something may not cross.
+
+    Attributes:
+        reason: word of the condition catalogue.
+        message: sentence for a person; holds names only, never content.
+    """
+
+    reason: str
+    message: str
+
+
+def refuse_kind(group: str, resource: str, *, allowed: Collection[str] = CLAIMABLE) -> Refusal | None:
+    """Whether a kind may be claimed at all.
+
+    Args:
+        group: API group.
+        resource: plural.
+        allowed: group resources that the operator lets be claimed; kinds that are dangerous stay refused.
+
+    Returns:
+        None when it may, else the reason.
+    """
+    name = printable(f"{resource}.{group}" if group else resource, limit=80)
+    if _dangerous(group, resource):
+        return Refusal(
+            Reason.CLAIM_REFUSED, f"{name} may never be claimed: it gives power over the cluster itself"
+        )
+    if (f"{resource}.{group}" if group else resource) not in allowed:
+        return Refusal(
+            Reason.CLAIM_REFUSED,
+            f"{name} may not be claimed here; allowed are {', '.join(sorted(allowed))}",
+        )
+    return None
+
+
+def refuse_claim(claim: PermissionClaim, *, allowed: Collection[str] = CLAIMABLE) -> Refusal | None:
+    """Whether a claim may be offered to a person: its kind, and whether its selector can be enforced."""
+    refused = refuse_kind(claim.group, claim.resource, allowed=allowed)
+    if refused is None and claim.selector.field_selectors:
+        return Refusal(
+            Reason.CLAIM_REFUSED,
+            f"the claim on {claim.group_resource} has fieldSelectors, which are not supported; "
+            "use names, namespaces or labelSelectors",
+        )
+    return refused
+
+
+def is_protected_namespace(namespace: str, own: Collection[str] = ()) -> bool:
+    """Whether nothing may cross into or out of a namespace: `kube-*`, `klutch-bind` and our own ones.
+
+    Args:
+        namespace: name on the consumer.
+        own: further namespaces that the program lives in.
+    """
+    return namespace.startswith("kube-") or namespace == keys.CONSUMER_NAMESPACE or namespace in own
+
+
+def refuse_object(
+    obj: Mapping[str, Any], resource: str, *, consumer_namespace: str, own: Collection[str] = ()
+) -> Refusal | None:
+    """Whether one object may cross, before any of its content is read.
+
+    Args:
+        obj: the object of either side.
+        resource: plural of its kind, for the message and for what holds for Secrets only.
+        consumer_namespace: where it is, or would be, on the consumer.
+        own: further namespaces that the program lives in.
+    """
+    name = meta.name(obj)
+    what = f"{resource} {consumer_namespace}/{name}"
+    if is_protected_namespace(consumer_namespace, own):
+        return Refusal(Reason.PROTECTED_OBJECT, f"{what} is in a protected namespace and is never synced")
+    if name in PROTECTED_NAMES or name.startswith(_PROTECTED_PREFIXES):
+        return Refusal(Reason.PROTECTED_OBJECT, f"{what} has a protected name and is never synced")
+    kind = obj.get("type")
+    if resource == "secrets" and kind in DENIED_SECRET_TYPES:
+        return Refusal(Reason.PROTECTED_OBJECT, f"{what} has the type {kind}, which is never synced")
+    return None
+
+
+def _dangerous(group: str, resource: str) -> bool:
+    if not group:
+        return resource in _NEVER_CORE
+    parts = group.split(".")
+    return group in _NEVER_GROUPS or ".".join(parts[-2:]) in _NEVER_SUFFIXES
