@@ -1,0 +1,380 @@
+"""Informers: a store that follows one collection, and handlers that are told what changed.
+
+An informer lists once and watches for ever (`reflector`). After a list that was made because the history
+had expired, the difference to the store is told as if it had been watched: ADDED, MODIFIED and DELETED
+events. A handler therefore cannot tell a deletion that was seen from one that was inferred; who deletes
+because of it confirms by a GET (design section 4.3).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import orjson
+import structlog
+
+from bind_agent.aio.clock import SYSTEM, Clock
+from bind_agent.api import meta
+from bind_agent.api.resource import Resource
+from bind_agent.kube.client import Client
+from bind_agent.kube.errors import KubeError
+from bind_agent.kube.watch import WatchEvent
+from bind_agent.runtime.faults import describe
+from bind_agent.runtime.meters import Meters
+from bind_agent.runtime.queue import LOW, NORMAL
+from bind_agent.runtime.reflector import Reflector
+from bind_agent.runtime.store import Digest, Entry, IndexFunction, Store, content_digest, make_entry
+from bind_agent.runtime.transform import Transform, strip, strip_last_applied
+
+__all__ = ["Event", "Handler", "Informer", "InformerPool"]
+
+log = structlog.get_logger(__name__)
+
+
+class Event(StrEnum):
+    """What happened to an object, in the words of the API."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+Handler: TypeAlias = Callable[[Event, Entry | None, Entry | None], None]
+"""Called with (event, old, new): old is None for ADDED, new is None for DELETED. It must be quick and must
+not wait: it enqueues keys, usually with `priority=informer.priority`. `old.digest == new.digest` tells a
+change of no relevance. An object that was deleted and created again unseen comes as DELETED, then ADDED."""
+
+
+class Informer:
+    """A store that follows one collection.
+
+    Attributes:
+        store: what is known; empty until the first list has begun to arrive, complete once `has_synced`.
+        resource: the kind.
+        client: of the cluster.
+        namespace: the namespace followed; None for all.
+        initial: true while handlers are called for objects that were there before: the first list, and
+            replays for handlers added later. Nobody waits for these.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        transform: Transform | None = None,
+        keep_managed_fields: bool = False,
+        indexes: Mapping[str, IndexFunction] | None = None,
+        digest: Digest = content_digest,
+        page_size: int = 500,
+        streaming: bool = True,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        """Set up; nothing is asked before `run`.
+
+        Args:
+            client: of the cluster.
+            resource: the kind, with the version to be read.
+            namespace: one namespace; None for all of them, and for cluster-scoped kinds.
+            label_selector: as in the API.
+            field_selector: likewise.
+            transform: what is left out before an object is kept; the default drops managedFields and
+                kubectl's last-applied annotation.
+            keep_managed_fields: the default transform keeps managedFields.
+            indexes: index functions by name.
+            digest: what counts as content.
+            page_size: objects per page where the server has no streaming lists.
+            streaming: try a streaming list.
+            clock: for waits between connections.
+        """
+        self.store = Store()
+        self.resource = resource
+        self.client = client
+        self.namespace = namespace
+        self.initial = False
+        for name, fn in (indexes or {}).items():
+            self.store.add_index(name, fn)
+        self._transform = transform or (strip_last_applied if keep_managed_fields else strip)
+        self._digest = digest
+        self._handlers: list[Handler] = []
+        self._synced = asyncio.Event()
+        self._seen: set[str] | None = None
+        self._meters = Meters.of(client.config.host, resource.group_resource)
+        self._reflector = Reflector(
+            client,
+            resource,
+            self,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            page_size=page_size,
+            streaming=streaming,
+            on_end=self._meters.ended,
+            on_list=self._meters.listed,
+            clock=clock,
+        )
+
+    # --- for everybody ----------------------------------------------------------------------------
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether a first complete list has arrived, and handlers were told of it."""
+        return self._synced.is_set()
+
+    @property
+    def last_error(self) -> KubeError | None:
+        """Why the collection cannot be followed now (missing right, missing kind, no connection …)."""
+        return self._reflector.last_error
+
+    @property
+    def resource_version(self) -> str:
+        """How far the store has come; empty before the first list and while one is due."""
+        return self._reflector.resource_version
+
+    @property
+    def lists(self) -> int:
+        """Complete lists made so far."""
+        return self._reflector.listed
+
+    @property
+    def priority(self) -> int:
+        """Priority for keys that a handler enqueues: LOW for what was there before, else NORMAL."""
+        return LOW if self.initial else NORMAL
+
+    async def wait_synced(self) -> None:
+        """Wait for `has_synced`; bound it with a timeout, a server that is away makes it wait for ever."""
+        await self._synced.wait()
+
+    def add_handler(self, handler: Handler) -> Callable[[], None]:
+        """Have a handler told of each present object at once, as ADDED, and of every change from now on.
+
+        Returns:
+            A function that removes the handler again.
+        """
+        self._handlers.append(handler)
+        self.initial, before = True, self.initial
+        try:
+            for entry in self.store.entries():
+                self._call(handler, Event.ADDED, None, entry)
+        finally:
+            self.initial = before
+
+        def remove() -> None:
+            with contextlib.suppress(ValueError):
+                self._handlers.remove(handler)
+
+        return remove
+
+    async def run(self) -> None:
+        """Follow the collection until cancelled; failures are waited out. Started again, it goes on."""
+        with self._meters.watching(self):
+            await self._reflector.run()
+
+    # --- for the reflector ------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A full list begins (see `reflector.Sink`)."""
+        self._seen = set()
+
+    def present(self, raw: bytes) -> None:
+        """An object of the list."""
+        self._upsert(raw)
+
+    def complete(self) -> None:
+        """The list has ended: drop what does not exist any more."""
+        seen, self._seen = self._seen or set(), None
+        for key in [known for known in self.store.keys() if known not in seen]:
+            self._delete(key)
+        self._synced.set()
+
+    def change(self, event: WatchEvent) -> None:
+        """A change."""
+        self._meters.event(event.type)
+        if event.type == "DELETED":
+            if self._seen is not None:
+                self._seen.discard(event.key)
+            self._delete(event.key)
+        else:
+            self._upsert(event.raw)
+
+    def _upsert(self, raw: bytes) -> None:
+        entry = self._entry(raw)
+        if entry is None:
+            return
+        if self._seen is not None:
+            self._seen.add(entry.key)
+        old = self.store.get(entry.key)
+        if old is not None and old.uid != entry.uid:
+            self._delete(entry.key)
+            old = None
+        if old is None:
+            self.store.put(entry)
+            self._tell(Event.ADDED, None, entry)
+        elif old.resource_version != entry.resource_version:
+            self.store.put(entry)
+            self._tell(Event.MODIFIED, old, entry)
+
+    def _entry(self, raw: bytes) -> Entry | None:
+        """The entry for an object as it came; None for one that cannot be kept."""
+        try:
+            obj = self._transform(orjson.loads(raw))
+            entry = make_entry(obj, digest=self._digest)
+        except Exception as error:
+            log.warning("object skipped", resource=self.resource.group_resource, error=describe(error))
+            return None
+        name, namespace = meta.name(obj), meta.namespace(obj)
+        if not name or "/" in name or "/" in namespace or (self.namespace and namespace != self.namespace):
+            log.warning("object skipped: not of this collection", resource=self.resource.group_resource)
+            return None
+        return entry
+
+    def _delete(self, key: str) -> None:
+        old = self.store.remove(key)
+        if old is not None:
+            self._tell(Event.DELETED, old, None)
+
+    def _tell(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        self.initial = not self._synced.is_set()
+        try:
+            for handler in tuple(self._handlers):
+                self._call(handler, event, old, new)
+        finally:
+            self.initial = False
+
+    def _call(self, handler: Handler, event: Event, old: Entry | None, new: Entry | None) -> None:
+        try:
+            handler(event, old, new)
+        except Exception as error:
+            # Not `exception`: the text in a traceback may quote content.
+            log.error(  # noqa: TRY400
+                "handler failed", resource=self.resource.group_resource, error=describe(error)
+            )
+
+
+@dataclass(slots=True)
+class _Share:
+    """An informer of a pool, and how many hold it."""
+
+    informer: Informer
+    key: tuple[object, ...]
+    holders: int = 1
+    task: "asyncio.Task[None] | None" = None
+
+
+class InformerPool:
+    """Informers of one cluster, shared by all who follow the same collection in the same way.
+
+    ```
+    async with InformerPool(client) as pool:
+        secrets = pool.acquire(SECRETS, label_selector="app=x")
+        ...
+        pool.reshare(secrets)
+    ```
+
+    Leaving the block stops all of them and waits for their end.
+    """
+
+    def __init__(self, client: Client) -> None:
+        """Set up for one cluster."""
+        self.client = client
+        self._shares: dict[tuple[object, ...], _Share] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def __aenter__(self) -> Self:
+        group = asyncio.TaskGroup()
+        self._group = await group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        group, self._group = self._group, None
+        if group is None:
+            return
+        for share in self._shares.values():
+            if share.task is not None:
+                share.task.cancel()
+        self._shares.clear()
+        await group.__aexit__(kind, error, trace)
+
+    def __len__(self) -> int:
+        return len(self._shares)
+
+    def acquire(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        transform: Transform | None = None,
+        indexes: Mapping[str, IndexFunction] | None = None,
+    ) -> Informer:
+        """The informer for a collection, running; each call is to be answered by one `reshare`.
+
+        Args:
+            resource: the kind; version and scope count, the name of the kind does not.
+            namespace: one namespace; None for all.
+            label_selector: as in the API; spelt differently it is another collection.
+            field_selector: likewise.
+            transform: what is left out; informers with different functions are not shared.
+            indexes: added to the informer's own.
+
+        Raises:
+            RuntimeError: the pool is not entered, or left.
+            ValueError: an index name is taken by another function.
+        """
+        if self._group is None:
+            raise RuntimeError("the pool of informers is not running")
+        key = (
+            resource.group,
+            resource.version,
+            resource.plural,
+            namespace,
+            label_selector,
+            field_selector,
+            transform,
+        )
+        share = self._shares.get(key)
+        if share is None:
+            informer = Informer(
+                self.client,
+                resource,
+                namespace=namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+                transform=transform,
+                indexes=indexes,
+            )
+            share = self._shares[key] = _Share(informer, key)
+            share.task = self._group.create_task(informer.run(), name=f"informer {resource}")
+            return informer
+        for name, fn in (indexes or {}).items():
+            share.informer.store.add_index(name, fn)
+        share.holders += 1
+        return share.informer
+
+    def reshare(self, informer: Informer) -> None:
+        """Give an informer back; the last holder stops it. Handlers are for their owners to remove, before.
+
+        After the pool was left this does nothing.
+        """
+        for share in self._shares.values():
+            if share.informer is informer:
+                share.holders -= 1
+                if share.holders == 0:
+                    del self._shares[share.key]
+                    if share.task is not None:
+                        share.task.cancel()
+                return
+
+    def informers(self) -> tuple[Informer, ...]:
+        """Those that run now."""
+        return tuple(share.informer for share in self._shares.values())

@@ -1,0 +1,365 @@
+"""Follows one collection of an API server: a list, then watches, for ever.
+
+`Course` holds the decisions (what to do after each kind of end, and how long to wait before); `Reflector`
+does it. What arrives goes to a `Sink`, in the order in which the server sent it.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+import structlog
+
+from bind_agent.aio.backoff import Backoff, Policy
+from bind_agent.aio.clock import SYSTEM, Clock
+from bind_agent.api.resource import Resource
+from bind_agent.kube.client import Client
+from bind_agent.kube.errors import (
+    ApiError,
+    BadRequest,
+    Gone,
+    Invalid,
+    KubeError,
+)
+from bind_agent.kube.watch import Watch, WatchEvent
+from bind_agent.runtime.faults import describe
+
+log = structlog.get_logger(__name__)
+
+RECONNECTS: Final = Policy(first=0.2, cap=30.0)
+"""Waits between connections after failures, half of each random."""
+HEALTHY: Final = 10.0
+"""A watch that lived so many seconds ends a series of failures."""
+BRIEF: Final = 2.0
+"""A watch that ends in order within so many seconds, and brought nothing, says that its start is unknown:
+kinds without a watch cache answer an old resourceVersion like that instead of with 410."""
+BARREN_LIMIT: Final = 2
+"""So many watches in a row that brought nothing, brief or silent: list again."""
+SILENCE: Final = 180.0
+"""Servers that send bookmarks do so about once a minute; after so many seconds without a byte the
+connection counts as dead. Where no bookmark was ever seen the limit of the watch itself holds (about ten
+minutes)."""
+STREAM_PATIENCE: Final = 30.0
+"""Seconds without an event after which a streaming list is given up in favour of a paged one."""
+_TURN: Final = 200
+"""Events in a row; about two milliseconds of work."""
+
+
+class Sink(Protocol):
+    """What a reflector feeds; its methods do not wait and do not raise."""
+
+    def begin(self) -> None:
+        """A full list begins; a list that had begun before was broken off and counts for nothing."""
+        ...
+
+    def present(self, raw: bytes) -> None:
+        """An object of the list."""
+        ...
+
+    def complete(self) -> None:
+        """The list has ended: what neither was present nor came as a change since `begin` is gone."""
+        ...
+
+    def change(self, event: WatchEvent) -> None:
+        """A change: ADDED, MODIFIED or DELETED."""
+        ...
+
+
+class End(StrEnum):
+    """How a connection ended, as a label of metrics."""
+
+    CLOSED = "closed"
+    EXPIRED = "expired"
+    SILENT = "silent"
+    ERROR = "error"
+
+
+@dataclass(slots=True)
+class Course:
+    """Where a reflector stands, and what follows.
+
+    Attributes:
+        version: resourceVersion to resume at; empty when a list is due.
+        barren: watches in a row that brought nothing.
+        backoff: counts failures since the last healthy watch.
+    """
+
+    version: str
+    barren: int
+    backoff: Backoff
+
+    @classmethod
+    def start(cls, draw: Callable[[], float] = random.random) -> "Course":
+        """Nothing known yet."""
+        return cls("", 0, Backoff(RECONNECTS, draw=draw))
+
+    def advance(self, version: str) -> None:
+        """An event or bookmark was taken in."""
+        self.barren = 0
+        if version:
+            self.version = version
+
+    def closed(self, *, lasted: float, received: int) -> float:
+        """The server ended a watch in order.
+
+        Args:
+            lasted: seconds it lived.
+            received: events and bookmarks it brought.
+
+        Returns:
+            Seconds to wait before the next connection.
+        """
+        if lasted >= HEALTHY:
+            self.backoff.reset()
+            return 0.0
+        if received:
+            # Servers with short limits end watches all the time; only one that ends them at once is slowed
+            # down.
+            return self.backoff.next() if lasted < 1.0 else self.backoff.policy.first
+        if lasted < BRIEF:
+            self._count_barren()
+        return self.backoff.next()
+
+    def expired(self, *, lasted: float) -> float:
+        """The server does not know the history any more; returns seconds to wait before the list."""
+        if lasted >= HEALTHY:
+            self.backoff.reset()
+        self.version = ""
+        self.barren = 0
+        return self.backoff.next()
+
+    def failed(self, error: Exception, *, lasted: float, received: int) -> float:
+        """A list or a watch failed; what is known stays known.
+
+        Returns:
+            Seconds to wait before the next attempt.
+        """
+        if lasted >= HEALTHY and received:
+            self.backoff.reset()
+        if lasted >= SILENCE and not received:
+            self._count_barren()
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        return self.backoff.next(at_least=asked or 0.0)
+
+    def _count_barren(self) -> None:
+        self.barren += 1
+        if self.barren >= BARREN_LIMIT:
+            self.version = ""
+            self.barren = 0
+
+
+class Reflector:
+    """See the module.
+
+    Attributes:
+        last_error: why there is no connection at the moment; None when there is one or nothing is known to
+            be wrong.
+        listed: how many complete lists were made.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        sink: Sink,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        page_size: int = 500,
+        streaming: bool = True,
+        on_end: Callable[[End], None] = lambda _: None,
+        on_list: Callable[[str], None] = lambda _: None,
+        clock: Clock = SYSTEM,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """Set up; nothing is asked before `run`.
+
+        Args:
+            client: of the cluster.
+            resource: the kind.
+            sink: gets what arrives.
+            namespace: one namespace; None for all.
+            label_selector: as in the API.
+            field_selector: likewise.
+            page_size: objects per page of a paged list.
+            streaming: try a streaming list first; servers without it get a paged one.
+            on_end: told how each watch ended.
+            on_list: told `streamed`, `paged` or `failed` for each list.
+            clock: for waits.
+            draw: random numbers from [0, 1) for the jitter.
+        """
+        self.last_error: KubeError | None = None
+        self.listed = 0
+        self._client = client
+        self._resource = resource
+        self._sink = sink
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._field_selector = field_selector
+        self._page_size = page_size
+        self._streaming = streaming
+        self._on_end = on_end
+        self._on_list = on_list
+        self._clock = clock
+        self._course = Course.start(draw)
+        self._bookmarks = False
+        self._received = 0
+        self._since = 0.0
+
+    @property
+    def resource_version(self) -> str:
+        """Where the next watch starts; empty when a list is due."""
+        return self._course.version
+
+    async def run(self) -> None:
+        """Follow until cancelled. Failures are waited out, and told by `last_error`."""
+        while True:
+            wait = await self._turn()
+            await self._clock.sleep(wait)
+
+    async def _turn(self) -> float:
+        """One connection: a list when one is due, then a watch until it ends.
+
+        Returns:
+            Seconds to wait before the next one.
+        """
+        course = self._course
+        self._since = time.monotonic()
+        self._received = 0
+        try:
+            if not course.version and not self._streaming:
+                await self._paged_list()
+            await self._watch()
+        except Gone as error:
+            self._on_end(End.EXPIRED)
+            log.info("history expired, listing again", **self._fields())
+            self.last_error = error
+            return course.expired(lasted=self._lasted())
+        except KubeError as error:
+            return self._failed(error)
+        except Exception as error:
+            # Not `exception`: the text in a traceback may quote content.
+            log.error("informer failed", error=describe(error), **self._fields())  # noqa: TRY400
+            # What was taken in before the defect may be incomplete.
+            course.version = ""
+            return course.failed(error, lasted=0.0, received=0)
+        self._on_end(End.CLOSED)
+        if not course.version:
+            return course.closed(lasted=0.0, received=0)
+        if self._lasted() >= BRIEF:
+            self.last_error = None
+        return course.closed(lasted=self._lasted(), received=self._received)
+
+    def _lasted(self) -> float:
+        """Seconds that the watch has lived; a list, however long, is no sign of health."""
+        return time.monotonic() - self._since if self._course.version else 0.0
+
+    def _failed(self, error: KubeError) -> float:
+        lasted = self._lasted()
+        listing = not self._course.version
+        if listing and self._streaming and isinstance(error, Invalid | BadRequest):
+            # No streaming lists here; that is no failure.
+            self._streaming = False
+            return 0.0
+        self.last_error = error
+        silent = lasted >= SILENCE and not self._received
+        self._on_end(End.SILENT if silent else End.ERROR)
+        if listing:
+            self._on_list("failed")
+        wait = self._course.failed(error, lasted=lasted, received=self._received)
+        log.warning(
+            "list failed" if listing else "watch failed",
+            error=describe(error),
+            again_in=round(wait, 1),
+            **self._fields(),
+        )
+        return wait
+
+    async def _paged_list(self) -> None:
+        self._sink.begin()
+        version = ""
+        pages = self._client.pages(
+            self._resource,
+            namespace=self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            page_size=self._page_size,
+        )
+        async for page in pages:
+            version = page.resource_version
+            for raw in page.items:
+                self._sink.present(raw)
+            # A page of 500 takes some milliseconds to take in; others get their turn in between.
+            await asyncio.sleep(0)
+        self._listed("paged", version)
+
+    def _listed(self, how: str, version: str) -> None:
+        self._sink.complete()
+        self._course.advance(version)
+        self.last_error = None
+        self._since = time.monotonic()
+        self.listed += 1
+        self._on_list(how)
+
+    async def _watch(self) -> None:
+        """Take in events until the watch ends; a streaming list comes first when a list is due."""
+        course, sink = self._course, self._sink
+        listing = not course.version
+        if listing:
+            sink.begin()
+        watch = self._client.watch(
+            self._resource,
+            namespace=self._namespace,
+            resource_version=course.version,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            initial_events=listing,
+            inactivity=SILENCE if self._bookmarks and not listing else None,
+        )
+        async with watch:
+            if listing:
+                await self._streamed_list(watch)
+            async for event in watch:
+                await self._count()
+                if event.type == "BOOKMARK":
+                    self._bookmarks = True
+                else:
+                    sink.change(event)
+                course.advance(event.resource_version)
+                if self.last_error is not None:
+                    self.last_error = None
+
+    async def _streamed_list(self, watch: Watch) -> None:
+        """Take in the initial events up to the bookmark that ends them.
+
+        A watch that ends before it leaves the list incomplete: nothing is inferred from what did not come.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(STREAM_PATIENCE) as patience:
+                async for event in watch:
+                    await self._count()
+                    patience.reschedule(loop.time() + STREAM_PATIENCE)
+                    if event.initial_events_end:
+                        self._bookmarks = True
+                        self._listed("streamed", event.resource_version)
+                        return
+                    if event.type != "BOOKMARK":
+                        self._sink.change(event)
+        except TimeoutError:
+            self._streaming = False
+            log.info("streaming list too slow, listing by pages", **self._fields())
+
+    async def _count(self) -> None:
+        self._received += 1
+        if self._received % _TURN == 0:
+            # Events that have arrived are handed over without waiting: others get their turn in between.
+            await asyncio.sleep(0)
+
+    def _fields(self) -> dict[str, str]:
+        return {"resource": self._resource.group_resource, "namespace": self._namespace or ""}
