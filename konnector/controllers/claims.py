@@ -1,0 +1,197 @@
+"""Which claims are in force, and the sync of each claimed kind (design 4.4).
+
+Claims of all bindings of a session meet here: what an export asks for is held against what the binding has accepted
+(``bind_agent.api.consent``), and one ``ClaimSync`` per claimed kind serves them all, so bindings that claim the same
+kind share its watches and never fight over an object.
+"""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from bind_agent.api import conditions, keys, meta
+from bind_agent.api.claims import AcceptablePermissionClaim, PermissionClaim
+from bind_agent.api.conditions import Condition
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.consent import Consent, Decision, decide
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import Resource
+from bind_agent.kube.client import Client
+from bind_agent.runtime.controller import Controller, Result
+from bind_agent.runtime.informer import InformerPool
+from konnector.appcluster import AppCluster
+from konnector.controllers.binding_status import BindingStatus
+from konnector.sync.claims import ClaimSync
+from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.reports import Reports
+
+log = structlog.get_logger(__name__)
+
+_UNKNOWN_KIND_RETRY_SECONDS = 10.0
+_KEY = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The claims of one binding.
+
+    Attributes:
+        binding: key of the binding.
+        decisions: one per claim of the export.
+        paused: the binding is paused: its claims neither flow nor are retracted.
+    """
+
+    binding: str
+    decisions: tuple[Decision, ...]
+    paused: bool
+
+
+class Claims:
+    """The claim syncs of one provider session."""
+
+    def __init__(
+        self,
+        app: AppCluster,
+        provider: Client,
+        pool: InformerPool,
+        mapping: ServiceNamespaces,
+        status: BindingStatus,
+    ) -> None:
+        """Start with no claim.
+
+        Args:
+            app: the app cluster.
+            provider: client of the provider.
+            pool: informers on the provider.
+            mapping: consumer namespaces to service namespaces.
+            status: where conditions of bindings are stated.
+        """
+        self._app = app
+        self._provider = provider
+        self._pool = pool
+        self._mapping = mapping
+        self._status = status
+        self._asked: dict[str, Asked] = {}
+        self._running: dict[tuple[str, str, str], tuple[ClaimSync, asyncio.Task[None]]] = {}
+        self._controller = Controller("claims", self._reconcile, workers=1)
+
+    async def run(self) -> None:
+        """Serve until cancelled; the syncs end with it."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._controller.run()
+
+    def update(self, export_name: str, binding_key: str, export: Object, binding: Object) -> None:
+        """Take the claims of an export and the answers of its binding over.
+
+        Args:
+            export_name: name of both.
+            binding_key: key of the binding.
+            export: the export as observed.
+            binding: the binding as observed.
+        """
+        try:
+            offered = msgspec.convert(
+                (export.get("spec") or {}).get("permissionClaims") or [], list[PermissionClaim]
+            )
+            decided = msgspec.convert(
+                (binding.get("spec") or {}).get("permissionClaims") or [], list[AcceptablePermissionClaim]
+            )
+        except msgspec.ValidationError as error:
+            self._status.state(
+                [binding_key],
+                conditions.false(
+                    ConditionType.CLAIMS_IN_FORCE,
+                    Reason.CLAIM_REFUSED,
+                    Severity.WARNING,
+                    f"malformed claim: {error}",
+                ),
+            )
+            return
+        asked = Asked(
+            binding_key, decide(offered, decided), meta.annotation(binding, keys.PAUSED) == keys.TRUE
+        )
+        if asked.decisions:
+            self._status.state([binding_key], verdict(asked.decisions))
+        if self._asked.get(export_name) != asked:
+            self._asked[export_name] = asked
+            self._controller.enqueue(_KEY)
+
+    def remove(self, export_name: str) -> None:
+        """The export or its binding is not served any more: its syncs stop; what was copied stays as it is."""
+        if self._asked.pop(export_name, None) is not None:
+            self._controller.enqueue(_KEY)
+
+    async def _reconcile(self, _: str) -> Result | None:
+        wanted: dict[tuple[str, str, str], list[PermissionClaim]] = defaultdict(list)
+        for asked in self._asked.values():
+            for decision in asked.decisions:
+                claim = decision.effective or decision.offered
+                kind = (claim.group, claim.version, claim.resource)
+                if decision.effective is not None and not asked.paused:
+                    wanted[kind].append(decision.effective)
+                elif kind in self._running:
+                    wanted[kind] += []  # goes on without claims: what it had copied is retracted
+        for kind in [k for k in self._running if k not in wanted or self._running[k][1].done()]:
+            _, task = self._running.pop(kind)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        unknown = False
+        for kind, claims in wanted.items():
+            if kind in self._running:
+                self._running[kind][0].update(claims)
+                continue
+            group, version, plural = kind
+            resource = await self._app.client.discovery.find(group, plural, version)
+            if resource is None:
+                log.warning(
+                    "a claimed kind is not served here", group=group, resource=plural, version=version
+                )
+                unknown = True
+                continue
+            self._start(kind, resource, claims)
+        return Result(after=_UNKNOWN_KIND_RETRY_SECONDS) if unknown else None
+
+    def _start(self, kind: tuple[str, str, str], resource: Resource, claims: list[PermissionClaim]) -> None:
+        sync = ClaimSync(
+            self._app,
+            self._provider,
+            self._pool,
+            self._mapping,
+            resource,
+            reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
+        )
+        sync.update(claims)
+        self._running[kind] = (
+            sync,
+            self._group.create_task(self._sync(sync), name=f"claims-{resource.plural}"),
+        )
+
+    async def _sync(self, sync: ClaimSync) -> None:
+        try:
+            await sync.run()
+        except* Exception:
+            log.exception("the claim sync failed, starting it again", resource=str(sync.resource))
+            self._controller.enqueue(_KEY, after=5.0)
+
+
+def verdict(decisions: tuple[Decision, ...]) -> Condition:
+    """``ClaimsInForce`` for the decisions of one binding.
+
+    A claim that the user rejected is settled and does not make the binding unready; one that waits for an answer or
+    that may never be accepted does.
+    """
+    for consent, reason, text in (
+        (Consent.REFUSED, Reason.CLAIM_REFUSED, "may not be claimed"),
+        (Consent.WAITING, Reason.CLAIM_WAITING_FOR_CONSENT, "waits for consent; bind again to answer"),
+    ):
+        found = [d for d in decisions if d.consent is consent]
+        if found:
+            names = ", ".join(sorted({d.offered.group_resource for d in found}))
+            return conditions.false(
+                ConditionType.CLAIMS_IN_FORCE, reason, Severity.WARNING, f"{names}: {text}"
+            )
+    return conditions.true(ConditionType.CLAIMS_IN_FORCE)

@@ -1,0 +1,280 @@
+"""Starts and stops the sync of each exported resource, and reports on the export (spec 6.6.4).
+
+A resource is synced while its export, its established CRD and its binding exist. A changed version, scope or status
+subresource replaces the running sync by a new one on the same informers; changed claims replace only the claims.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+from bind_agent.api import conditions, keys, meta
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import CRDS, EXPORTS, NAMESPACES, Resource
+from bind_agent.kube.client import Client
+from bind_agent.runtime.controller import Controller
+from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.status import write_status
+from bind_agent.runtime.store import Entry
+from konnector.appcluster import AppCluster
+from konnector.controllers.binding_status import BindingStatus
+from konnector.controllers.claims import Claims
+from konnector.sync.brake import Brake
+from konnector.sync.model import Policy
+from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.objects import ObjectSync, Tenant
+from konnector.sync.reports import Reports
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a running sync depends on; another shape needs another sync.
+
+    Attributes:
+        resource: the resource at the synced version, with the CRD's scope.
+        cluster_wide: one provider watch over all namespaces.
+        status_subresource: whether that version has one.
+        take_over: the binding's conflict policy is Adopt.
+        paused: the binding is paused.
+    """
+
+    resource: Resource
+    cluster_wide: bool
+    status_subresource: bool
+    take_over: bool
+    paused: bool
+
+
+class Exports:
+    """The running syncs of one provider session. A context manager that gives its informers back."""
+
+    def __init__(
+        self,
+        app: AppCluster,
+        provider: Client,
+        pool: InformerPool,
+        exports: Informer,
+        bindings: Informer,
+        mapping: ServiceNamespaces,
+        cluster_namespace: str,
+        *,
+        served: Callable[[], frozenset[str]],
+        status: BindingStatus,
+    ) -> None:
+        """Follow exports, bindings and CRDs.
+
+        Args:
+            app: the app cluster.
+            provider: client of the provider.
+            pool: informers on the provider.
+            exports: informer of the tenant's exports.
+            bindings: informer of all bindings.
+            mapping: consumer namespaces to service namespaces.
+            cluster_namespace: the tenant's namespace.
+            served: keys of the bindings of this session.
+            status: where conditions of bindings are stated.
+        """
+        self._app = app
+        self._provider = provider
+        self._pool = pool
+        self._exports = exports
+        self._bindings = bindings
+        self._mapping = mapping
+        self._cluster_namespace = cluster_namespace
+        self._served = served
+        self._status = status
+        self._crds: dict[str, Informer] = {}
+        self._removers: list[Callable[[], None]] = []
+        self._running: dict[str, tuple[Shape, ObjectSync, asyncio.Task[None]]] = {}
+        self._namespace_uid = ""
+        self.claims = Claims(app, provider, pool, mapping, status)
+        self.controller = Controller("exports", self._reconcile, workers=1)
+
+    def __enter__(self) -> "Exports":
+        """Start following."""
+        self._removers = [
+            self._exports.add_handler(self._on_export),
+            self._bindings.add_handler(self._on_binding),
+        ]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop following."""
+        for remove in self._removers:
+            remove()
+        for informer in self._crds.values():
+            self._app.pool.release(informer)
+        self._crds.clear()
+
+    async def run(self) -> None:
+        """Serve until cancelled; the syncs end with it."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self.claims.run(), name="claims")
+            group.create_task(self.controller.run(), name="exports")
+
+    def _on_export(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        entry = new or old
+        if entry is not None:
+            self.controller.enqueue(meta.split_key(entry.key)[1])
+
+    def _on_binding(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        entry = new or old
+        if entry is not None and entry.key in self._served():
+            self.controller.enqueue(meta.split_key(entry.key)[1])
+
+    async def _crd(self, name: str) -> Informer:
+        informer = self._crds.get(name)
+        if informer is None:
+            informer = self._app.pool.acquire(CRDS, field_selector=f"metadata.name={name}")
+            self._crds[name] = informer
+            self._removers.append(informer.add_handler(lambda *_: self.controller.enqueue(name)))
+        return informer
+
+    async def _reconcile(self, name: str) -> None:
+        export_entry = self._exports.store.get(meta.join_key(self._cluster_namespace, name))
+        binding_key = next((k for k in sorted(self._served()) if meta.split_key(k)[1] == name), None)
+        binding_entry = self._bindings.store.get(binding_key) if binding_key else None
+        crd_entry = (await self._crd(name)).store.get(name) if binding_entry else None
+        export = export_entry.object() if export_entry else None
+        binding = binding_entry.object() if binding_entry else None
+        crd = crd_entry.object() if crd_entry else None
+        shape = shape_of(export, binding, crd) if export and binding and crd else None
+        await self._ensure_running(name, shape)
+        if shape is not None and export is not None and binding is not None and binding_key is not None:
+            self.claims.update(name, binding_key, export, binding)
+        else:
+            self.claims.remove(name)
+        if export is not None:
+            desired = export_status(export, binding, crd, now=datetime.now(UTC))
+            await write_status(self._provider, EXPORTS, export, desired)
+
+    async def _ensure_running(self, name: str, shape: Shape | None) -> None:
+        running = self._running.get(name)
+        if running is not None and (running[0] != shape or running[2].done()):
+            log.info("stopping the sync", resource=name)
+            running[2].cancel()
+            await asyncio.gather(running[2], return_exceptions=True)
+            del self._running[name]
+            running = None
+        if running is not None or shape is None:
+            return
+        if not self._namespace_uid:
+            self._namespace_uid = meta.uid(await self._provider.get(NAMESPACES, self._cluster_namespace))
+        log.info("starting the sync", resource=str(shape.resource), cluster_wide=shape.cluster_wide)
+        sync = ObjectSync(
+            self._app,
+            Tenant(self._provider, self._pool, self._cluster_namespace, self._namespace_uid),
+            self._mapping,
+            shape.resource,
+            Policy(
+                cluster_id=self._app.cluster_id,
+                adopt=self._app.options.adopt,
+                take_over=shape.take_over,
+                status_subresource=shape.status_subresource,
+                paused=shape.paused,
+            ),
+            cluster_wide=shape.cluster_wide,
+            brake=Brake(),
+            reports=Reports(self._app.recorder, shape.resource.group_resource),
+        )
+        self._running[name] = (
+            shape,
+            sync,
+            self._group.create_task(self._sync(name, sync), name=f"sync-{name}"),
+        )
+
+    async def _sync(self, name: str, sync: ObjectSync) -> None:
+        """A sync that fails is its own problem: it is started again, the others go on."""
+        try:
+            await sync.run()
+        except* Exception:
+            log.exception("the sync failed, starting it again", resource=name)
+            self.controller.enqueue(name, after=5.0)
+
+
+def shape_of(export: Object, binding: Object, crd: Object) -> Shape | None:
+    """What the sync of an export needs, None while its CRD is not established or no version is served.
+
+    The first served version of the export is the one that is synced (spec 13).
+    """
+    if meta.is_deleting(crd) or not conditions.is_true(conditions.of(crd), ConditionType.ESTABLISHED):
+        return None
+    spec: dict[str, Any] = export.get("spec") or {}
+    version = next((v for v in spec.get("versions") or [] if v.get("served")), None)
+    if version is None:
+        return None
+    namespaced = (crd.get("spec") or {}).get("scope") == "Namespaced"
+    names = spec.get("names") or {}
+    return Shape(
+        resource=Resource(
+            spec.get("group", ""), version["name"], names.get("plural", ""), namespaced, names.get("kind", "")
+        ),
+        cluster_wide=not namespaced or spec.get("informerScope") == "Cluster",
+        status_subresource="status" in (version.get("subresources") or {}),
+        take_over=meta.annotation(binding, keys.CONFLICT_POLICY) == keys.CONFLICT_ADOPT,
+        paused=meta.annotation(binding, keys.PAUSED) == keys.TRUE,
+    )
+
+
+def export_status(export: Object, binding: Object | None, crd: Object | None, *, now: datetime) -> Object:
+    """The export with the konnector's half of its status (spec 6.6.4 step 6).
+
+    Args:
+        export: the export as observed.
+        binding: the binding of that name, if there is one.
+        crd: the consumer's CRD, if there is one.
+        now: current time, UTC.
+    """
+    status: dict[str, Any] = dict(export.get("status") or {})
+    entries = conditions.of(export)
+    if binding is None:
+        stated = [
+            conditions.false(
+                ConditionType.CONNECTED,
+                Reason.BINDING_NOT_FOUND,
+                Severity.INFO,
+                "no binding of that name uses this tenant's kubeconfig",
+            ),
+            conditions.false(ConditionType.CONSUMER_IN_SYNC, Reason.NOT_AVAILABLE, Severity.INFO, ""),
+        ]
+    else:
+        in_sync = conditions.get(conditions.of(binding), ConditionType.SCHEMA_IN_SYNC)
+        stated = [
+            conditions.true(ConditionType.CONNECTED),
+            conditions.false(ConditionType.CONSUMER_IN_SYNC, Reason.UNKNOWN, Severity.INFO, "")
+            if in_sync is None
+            else conditions.Condition(
+                type=ConditionType.CONSUMER_IN_SYNC,
+                status=in_sync.status,
+                severity=in_sync.severity,
+                reason=in_sync.reason,
+                message=in_sync.message,
+            ),
+        ]
+    for condition in stated:
+        entries = conditions.set_condition(entries, condition, now)
+    if crd is not None:
+        crd_status = crd.get("status") or {}
+        for found in conditions.of(crd):
+            if found.get("type") != ConditionType.READY:
+                copied = dict(found)
+                copied.pop("observedGeneration", None)
+                if found.get("status") != "True":
+                    copied["severity"] = Severity.ERROR
+                entries = [e for e in entries if e.get("type") != found.get("type")]
+                entries = conditions.set_condition(entries, copied, now)
+        status["acceptedNames"] = crd_status.get("acceptedNames") or {}
+        status["storedVersions"] = crd_status.get("storedVersions") or []
+    status["conditions"] = conditions.set_summary(entries, now)
+    return {**export, "status": status}

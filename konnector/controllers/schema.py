@@ -1,0 +1,207 @@
+"""Exports to CRDs of the app cluster (spec 6.6.3, design 4.6): written only when different, never over another owner.
+
+The decision is pure (``konnector.schema``); this shell reads, writes and states ``Connected`` and ``SchemaInSync``.
+"""
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+import structlog
+
+from bind_agent.api import conditions, meta
+from bind_agent.api.conditions import Condition
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import CRDS
+from bind_agent.kube.errors import ApiError, Conflict, Forbidden, Invalid
+from bind_agent.runtime.controller import Controller, Result
+from bind_agent.runtime.informer import Event, Informer
+from bind_agent.runtime.store import Entry
+from konnector.appcluster import AppCluster
+from konnector.controllers.binding_status import BindingStatus
+from konnector.schema import compare as gate
+from konnector.schema.crd import SchemaError, desired_crd
+
+log = structlog.get_logger(__name__)
+
+FIELD_MANAGER = "konnector"
+_FORBIDDEN_RETRY_SECONDS = 15.0
+
+
+class Schemas:
+    """Brings the exports of one provider to the app cluster. A context manager that gives its informers back."""
+
+    def __init__(
+        self,
+        app: AppCluster,
+        exports: Informer,
+        bindings: Informer,
+        cluster_namespace: str,
+        *,
+        served: Callable[[], frozenset[str]],
+        status: BindingStatus,
+        pretty_name: Callable[[], str],
+    ) -> None:
+        """Follow exports and bindings.
+
+        Args:
+            app: the app cluster.
+            exports: informer of the tenant's exports.
+            bindings: informer of all bindings.
+            cluster_namespace: the tenant's namespace.
+            served: keys of the bindings of this session.
+            status: where conditions of bindings are stated.
+            pretty_name: the provider's display name.
+        """
+        self._app = app
+        self._exports = exports
+        self._bindings = bindings
+        self._cluster_namespace = cluster_namespace
+        self._served = served
+        self._status = status
+        self._pretty_name = pretty_name
+        self._crds: dict[str, Informer] = {}
+        self._removers: list[Callable[[], None]] = []
+        self.controller = Controller("schema", self._reconcile, workers=4)
+
+    def __enter__(self) -> "Schemas":
+        """Start following."""
+        self._removers = [
+            self._exports.add_handler(self._on_export),
+            self._bindings.add_handler(self._on_binding),
+        ]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop following."""
+        for remove in self._removers:
+            remove()
+        for informer in self._crds.values():
+            self._app.pool.release(informer)
+        self._crds.clear()
+
+    def _on_export(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        entry = new or old
+        if entry is not None:
+            self._enqueue_name(meta.split_key(entry.key)[1])
+
+    def _on_binding(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        if new is not None and old is not None and new.generation == old.generation:
+            return  # only its status changed, and that we write ourselves
+        entry = new or old
+        if entry is not None and entry.key in self._served():
+            self.controller.enqueue(entry.key)
+
+    def _enqueue_name(self, name: str) -> None:
+        for key in self._served():
+            if meta.split_key(key)[1] == name:
+                self.controller.enqueue(key)
+
+    async def _crd(self, name: str) -> Informer:
+        """The informer of that one CRD; the konnector watches no others."""
+        informer = self._crds.get(name)
+        if informer is None:
+            informer = self._app.pool.acquire(CRDS, field_selector=f"metadata.name={name}")
+            self._crds[name] = informer
+            self._removers.append(informer.add_handler(lambda *_: self._enqueue_name(name)))
+        await informer.wait_synced()
+        return informer
+
+    async def _reconcile(self, key: str) -> Result | None:
+        entry = self._bindings.store.get(key)
+        if entry is None or key not in self._served():
+            return None
+        binding = entry.object()
+        name = meta.name(binding)
+        self._status.state_provider(key, self._pretty_name())
+        export = self._exports.store.get(meta.join_key(self._cluster_namespace, name))
+        if export is None:
+            self._disconnected(
+                key, Reason.EXPORT_NOT_FOUND, f"the provider has no export {name} for this tenant"
+            )
+            return None
+        try:
+            desired = desired_crd(export.object(), binding)
+        except SchemaError as error:
+            self._disconnected(key, error.reason, error.message)
+            return None
+        try:
+            informer = self._crds.get(name)
+            if informer is not None and isinstance(informer.last_error, Forbidden):
+                raise informer.last_error
+            existing = (await self._crd(name)).store.get(name)
+            return await self._write(key, existing.object() if existing else None, desired)
+        except Forbidden as error:
+            self._disconnected(
+                key,
+                Reason.PERMISSION_DENIED,
+                f"{error.message}; apply what `kubectl bind konnector rbac {name}` prints",
+            )
+            return Result(after=_FORBIDDEN_RETRY_SECONDS)
+
+    async def _write(self, key: str, existing: Object | None, desired: Object) -> Result | None:
+        name = meta.name(desired)
+        verdict = gate.compare(existing, desired, old_owner_exists=self._owner_exists(existing, desired))
+        match verdict:
+            case gate.Create(object=crd):
+                log.info("creating the CRD", crd=name)
+                await self._send(
+                    key, self._app.client.create(CRDS, crd, field_manager=FIELD_MANAGER), creating=True
+                )
+            case gate.Update(object=crd):
+                log.info("updating the CRD", crd=name)
+                await self._send(key, self._app.client.replace(CRDS, crd), creating=False)
+            case gate.Held(changes=changes):
+                listed = "; ".join(str(change) for change in changes[:5])
+                self._status.state(
+                    [key],
+                    conditions.true(ConditionType.CONNECTED),
+                    conditions.false(
+                        ConditionType.SCHEMA_IN_SYNC,
+                        Reason.SCHEMA_UPDATE_HELD,
+                        Severity.WARNING,
+                        f"the provider's change would break stored objects and is held: {listed}",
+                    ),
+                )
+            case gate.Foreign(message=message):
+                self._disconnected(key, Reason.FOREIGN_CRD, message)
+            case gate.Unchanged():
+                self._in_sync(key)
+        return None
+
+    async def _send(self, key: str, request: Awaitable[Object], *, creating: bool) -> None:
+        try:
+            await request
+        except Invalid as error:
+            reason = Reason.CRD_CREATE_FAILED if creating else Reason.CRD_UPDATE_FAILED
+            self._disconnected(key, reason, error.message)
+            return
+        except (Conflict, Forbidden):
+            raise
+        except ApiError as error:
+            reason = Reason.CRD_CREATE_FAILED if creating else Reason.CRD_UPDATE_FAILED
+            self._disconnected(key, reason, error.message)
+            raise
+        self._in_sync(key)
+
+    def _owner_exists(self, existing: Object | None, desired: Object) -> bool:
+        """Whether the binding that an existing CRD names as its owner is still there."""
+        if existing is None:
+            return False
+        owners = {
+            str(ref.get("uid"))
+            for ref in meta.owner_references(existing)
+            if ref.get("kind") == "APIServiceBinding"
+        }
+        return any(entry.uid in owners for entry in self._bindings.store.entries())
+
+    def _in_sync(self, key: str) -> None:
+        self._status.state(
+            [key], conditions.true(ConditionType.CONNECTED), conditions.true(ConditionType.SCHEMA_IN_SYNC)
+        )
+
+    def _disconnected(self, key: str, reason: str, message: str) -> None:
+        condition: Condition = conditions.false(ConditionType.CONNECTED, reason, Severity.ERROR, message)
+        self._status.state([key], condition)

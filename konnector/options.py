@@ -1,0 +1,187 @@
+"""Flags and environment of the konnector (spec 6.1), checked before anything starts."""
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import click
+
+from bind_agent._version import __version__
+from bind_agent.api import keys
+
+DEFAULT_LEASE_NAMESPACE = "kube-system"
+HEARTBEAT_INTERVAL_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one konnector process was told.
+
+    Attributes:
+        kubeconfig: path of the app cluster's kubeconfig; None: standard loading rules, then in-cluster.
+        lease_name: the Lease shared with any other konnector, also one of the Go project (spec 2.2).
+        lease_namespace: where the Lease lives; also where kubeconfig Secrets are accepted from.
+        identity: this process among its replicas.
+        secret_namespace: the only namespace whose Secrets bindings may name (threat A47).
+        health_host: address of the health and metrics server.
+        health_port: its port; 0 picks a free one.
+        workers: objects of one resource that are worked on at the same time.
+        max_in_flight: requests to one API server at the same time.
+        allow_private_addresses: also connect to providers on private addresses.
+        allow_loopback: also connect to providers on this machine; None: only when the app cluster itself is
+            reached like that, as in a playground.
+        adopt: create provider-made objects on the app cluster as well (spec 6.7.5).
+        heartbeat_interval: seconds advertised in the ClusterBinding; refreshed at half of it.
+        log_level: ``debug``, ``info``, ``warning`` or ``error``.
+        log_format: ``json``, or ``console`` for people.
+        leader_elect: False runs without a Lease, for a single process under a supervisor of its own.
+    """
+
+    kubeconfig: str | None = None
+    lease_name: str = keys.LEASE
+    lease_namespace: str = DEFAULT_LEASE_NAMESPACE
+    identity: str = ""
+    secret_namespace: str = keys.CONSUMER_NAMESPACE
+    health_host: str = "0.0.0.0"  # noqa: S104 - probes come from the node
+    health_port: int = 8080
+    workers: int = 32
+    max_in_flight: int = 64
+    allow_private_addresses: bool = True
+    allow_loopback: bool | None = None
+    adopt: bool = True
+    heartbeat_interval: float = HEARTBEAT_INTERVAL_SECONDS
+    log_level: str = "info"
+    log_format: Literal["json", "console"] = "json"
+    leader_elect: bool = True
+
+
+def default_identity() -> str:
+    """The pod's name, else a random number as the Go konnector takes one."""
+    return os.environ.get("POD_NAME") or str(secrets.randbits(31))
+
+
+def default_lease_namespace() -> str:
+    """The pod's namespace, else ``kube-system`` (spec 6.1)."""
+    return os.environ.get("POD_NAMESPACE") or DEFAULT_LEASE_NAMESPACE
+
+
+def command(run: Callable[[Options], None]) -> click.Command:
+    """The konnector's command line.
+
+    Args:
+        run: called with the checked options.
+    """
+
+    @click.command(
+        name="konnector", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    )
+    @click.option(
+        "--kubeconfig", help="Kubeconfig of the app cluster; default: $KUBECONFIG, then in-cluster."
+    )
+    @click.option("--lease-name", default=keys.LEASE, show_default=True, help="Name of the leader Lease.")
+    @click.option(
+        "--lease-namespace",
+        default=default_lease_namespace,
+        show_default="$POD_NAMESPACE or kube-system",
+        help="Namespace of the leader Lease.",
+    )
+    @click.option(
+        "--leader-elect/--no-leader-elect",
+        default=True,
+        show_default=True,
+        help="Take part in the leader election.",
+    )
+    @click.option(
+        "--secret-namespace",
+        default=keys.CONSUMER_NAMESPACE,
+        show_default=True,
+        help="The namespace that kubeconfig Secrets of bindings are accepted from.",
+    )
+    @click.option(
+        "--health-address",
+        default="0.0.0.0:8080",
+        show_default=True,
+        help="Address of /healthz, /readyz, /metrics.",
+    )
+    @click.option(
+        "--workers",
+        type=click.IntRange(1, 512),
+        default=32,
+        show_default=True,
+        help="Objects of one resource worked on at once.",
+    )
+    @click.option(
+        "--max-in-flight",
+        type=click.IntRange(1, 1024),
+        default=64,
+        show_default=True,
+        help="Requests to one API server at once.",
+    )
+    @click.option(
+        "--allow-private-providers/--refuse-private-providers",
+        "allow_private_addresses",
+        default=True,
+        show_default=True,
+        help="Connect to providers on private addresses.",
+    )
+    @click.option(
+        "--allow-loopback-providers/--refuse-loopback-providers",
+        "allow_loopback",
+        default=None,
+        help="Connect to providers on this machine; default: only when the app cluster is there too.",
+    )
+    @click.option(
+        "--adopt/--no-adopt",
+        default=True,
+        show_default=True,
+        help="Also create objects here that the provider made in our service namespaces.",
+    )
+    @click.option(
+        "--heartbeat-interval",
+        type=click.FloatRange(1, 86400),
+        default=HEARTBEAT_INTERVAL_SECONDS,
+        show_default=True,
+        help="Seconds between the heartbeats that the provider is told to expect.",
+    )
+    @click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="info",
+        show_default=True,
+        help="The least severe messages shown.",
+    )
+    @click.option(
+        "--logging-format",
+        "log_format",
+        type=click.Choice(["json", "text"]),
+        default="json",
+        show_default=True,
+        help="Format of the log.",
+    )
+    @click.option(
+        "-v", "verbosity", type=int, default=2, hidden=True, help="Accepted for the Go konnector's manifests."
+    )
+    @click.version_option(__version__, prog_name="konnector")
+    def konnector(health_address: str, verbosity: int, **values: Any) -> None:
+        """Mirror bound objects between this app cluster and its providers."""
+        host, port = parse_address(health_address)
+        values["log_format"] = "console" if values["log_format"] == "text" else "json"
+        if verbosity >= 4 and values["log_level"] == "info":
+            values["log_level"] = "debug"
+        run(Options(identity=default_identity(), health_host=host, health_port=port, **values))
+
+    return konnector
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Split ``host:port``.
+
+    Raises:
+        click.BadParameter: not an address; the message says what is expected.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter(f"{text!r} is not host:port, for instance 127.0.0.1:8080")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - an empty host means every address

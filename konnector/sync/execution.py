@@ -1,0 +1,211 @@
+"""Executes the steps of a plan: one request per step, answers remembered, races told apart from refusals."""
+
+import time
+from collections.abc import Callable
+
+from bind_agent.api import keys, meta
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import Resource
+from bind_agent.kube.client import Client
+from bind_agent.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
+from bind_agent.runtime.informer import Informer
+from bind_agent.runtime.reconcile import Result
+from konnector.sync import managed_fields, model
+from konnector.sync.brake import Brake
+from konnector.sync.model import JsonPatch, Memory, Placement, Side, Step
+from konnector.sync.recent import RecentWrites
+
+BRAKE_RECHECK_SECONDS = 15.0
+_BLANK = Memory()
+
+
+class ReplanError(Exception):
+    """A step changed what is known: plan again at once."""
+
+
+class RefusedByServerError(Exception):
+    """The other cluster does not take the content; only a change of the object helps."""
+
+
+class Execution:
+    """Carries out steps for the objects of one resource.
+
+    Attributes:
+        recent: own writes that the watch has not shown yet, per side.
+    """
+
+    def __init__(
+        self,
+        app: Client,
+        provider: Client,
+        resource: Resource,
+        *,
+        consumer: Informer,
+        provider_informer: Callable[[Placement], Informer | None],
+        brake: Brake,
+    ) -> None:
+        """Work on one resource.
+
+        Args:
+            app: the app cluster.
+            provider: the provider.
+            resource: the bound resource.
+            consumer: the app cluster's informer.
+            provider_informer: the informer that shows the copy at a placement.
+            brake: is asked before each deletion on the provider.
+        """
+        self._app = app
+        self._provider = provider
+        self._resource = resource
+        self._consumer = consumer
+        self._provider_informer = provider_informer
+        self._brake = brake
+        self._memory: dict[str, Memory] = {}
+        self.recent = {Side.CONSUMER: RecentWrites(), Side.PROVIDER: RecentWrites()}
+
+    def memory(self, key: str) -> Memory:
+        """What is remembered of one object."""
+        return self._memory.get(key, _BLANK)
+
+    def forget(self, key: str) -> None:
+        """Drop the memory of an object that exists on neither side."""
+        self._memory.pop(key, None)
+
+    def read(self, key: str, placed: Placement | None) -> tuple[Object | None, Object | None]:
+        """Both copies as they are known now: (consumer's, provider's)."""
+        consumer = self.recent[Side.CONSUMER].read(key, self._consumer.store.get(key))
+        informer = self._provider_informer(placed) if placed is not None else None
+        if placed is None or informer is None:
+            return consumer, None
+        entry = informer.store.get(placed.provider_key)
+        return consumer, self.recent[Side.PROVIDER].read(placed.provider_key, entry)
+
+    async def execute(self, key: str, step: Step, placed: Placement) -> Result | None:
+        """Execute one step.
+
+        Args:
+            key: key of the object on the app cluster.
+            step: what to do.
+            placed: where the copy lives.
+
+        Returns:
+            None to go on with the next step; a result ends the reconcile.
+
+        Raises:
+            ReplanError: what is known has changed.
+            RefusedByServerError: the content is not taken.
+            KubeError: anything else; the controller decides.
+        """
+        try:
+            return await self._execute(key, step, placed)
+        except (Conflict, Invalid, NotFound) as error:
+            # What was planned on is no longer true: believe the stores again.
+            self.recent[Side.CONSUMER].forget(key)
+            self.recent[Side.PROVIDER].forget(placed.provider_key)
+            if isinstance(error, Invalid) and isinstance(step, model.ApplyProvider | model.Adopt):
+                raise RefusedByServerError(f"the other cluster does not take the object: {error}") from error
+            if isinstance(error, NotFound) and isinstance(
+                step, model.ReleaseFinalizer | model.EnsureFinalizer
+            ):
+                return None  # the object is gone, which its event will say
+            if isinstance(error, AlreadyExists):
+                return None  # its event will come
+            raise
+
+    async def _execute(self, key: str, step: Step, placed: Placement) -> Result | None:
+        namespace, name = meta.split_key(key)
+        here = namespace or None
+        there = placed.provider_namespace or None
+        resource = self._resource
+        match step:
+            case model.EnsureFinalizer(patch=patch):
+                answer = await self._app.json_patch(resource, name, as_list(patch), namespace=here)
+                self._note_consumer(key, answer)
+            case model.ReleaseFinalizer(patch=patch):
+                answer = await self._app.json_patch(resource, name, as_list(patch), namespace=here)
+                self._note_consumer(key, answer)
+                self.forget(key)
+            case model.ApplyProvider(object=desired):
+                answer = await self._provider.apply(
+                    resource, desired, field_manager=keys.FIELD_MANAGER, namespace=there
+                )
+                self._memory[key] = self.memory(key).after_apply(step, answer, time.monotonic())
+                self._note_provider(placed, answer)
+            case model.PatchConsumerStatus(patch=patch, subresource=subresource):
+                answer = await self._app.json_patch(
+                    resource, name, as_list(patch), namespace=here, subresource=subresource
+                )
+                self._memory[key] = self.memory(key).after_status(step, answer, time.monotonic())
+                self._note_consumer(key, answer)
+            case model.DeleteProvider(uid=uid):
+                return await self._delete(key, placed, uid)
+            case model.ConfirmAbsence(side=side, uid=uid):
+                await self._confirm_absence(key, side, uid, placed)
+            case model.MigrateManagedFields():
+                live = await self._provider.get(resource, placed.provider_name, namespace=there)
+                if operations := [dict(op) for op in managed_fields.migration_patch(live)]:
+                    await self._provider.json_patch(
+                        resource, placed.provider_name, operations, namespace=there
+                    )
+            case model.Adopt(object=desired):
+                self._note_consumer(key, await self._app.create(resource, desired, namespace=here))
+        return None
+
+    async def _delete(self, key: str, placed: Placement, uid: str) -> Result | None:
+        if not self._brake.ask(key, total=len(self._consumer.store), now=time.monotonic()):
+            return Result(after=BRAKE_RECHECK_SECONDS)
+        answer = await self._provider.delete(
+            self._resource,
+            placed.provider_name,
+            namespace=placed.provider_namespace or None,
+            uid=uid,
+            propagation="Background",
+        )
+        if answer is None or answer.get("kind") == "Status":
+            # The server says that nothing holds it: it is gone now, no need to wait for the watch.
+            self._provider_gone(key, placed, uid)
+            raise ReplanError
+        self._note_provider(placed, answer)
+        return None
+
+    async def _confirm_absence(self, key: str, side: Side, uid: str, placed: Placement) -> None:
+        """Absence counts only when observed: ask the server itself (design 4.3)."""
+        if side is Side.CONSUMER:
+            namespace, name = meta.split_key(key)
+            live = await self._app.get_or_none(self._resource, name, namespace=namespace or None)
+            if live is not None and (not uid or meta.uid(live) == uid):
+                self._note_consumer(key, live)
+                raise ReplanError
+            return
+        live = await self._provider.get_or_none(
+            self._resource, placed.provider_name, namespace=placed.provider_namespace or None
+        )
+        if live is not None:
+            self._note_provider(placed, live)
+            raise ReplanError
+        informer = self._provider_informer(placed)
+        seen = informer.store.get(placed.provider_key) if informer is not None else None
+        self._provider_gone(key, placed, seen.uid if seen is not None else "")
+
+    def _provider_gone(self, key: str, placed: Placement, uid: str) -> None:
+        informer = self._provider_informer(placed)
+        seen = informer.store.get(placed.provider_key) if informer is not None else None
+        self.recent[Side.PROVIDER].gone(placed.provider_key, uid, seen)
+        self._memory[key] = self.memory(key).after_gone()
+
+    def _note_consumer(self, key: str, answer: Object) -> None:
+        informer = self._consumer
+        self.recent[Side.CONSUMER].remember(key, answer, informer.store.get(key), informer.resource_version)
+
+    def _note_provider(self, placed: Placement, answer: Object) -> None:
+        informer = self._provider_informer(placed)
+        if informer is not None:
+            key = placed.provider_key
+            self.recent[Side.PROVIDER].remember(
+                key, answer, informer.store.get(key), informer.resource_version
+            )
+
+
+def as_list(patch: JsonPatch) -> list[Object]:
+    """A JSON patch in the shape that the client sends."""
+    return [dict(operation) for operation in patch]

@@ -1,0 +1,90 @@
+"""Own writes that the watch has not shown yet.
+
+After a write the answer is newer than the store until the watch catches up. Planning on the store alone would
+repeat the write; ``RecentWrites`` keeps the answer for just that long, so a write is never sent twice and the event
+that it causes needs no work.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bind_agent.api import meta
+from bind_agent.api.meta import Object
+from bind_agent.runtime.store import Entry
+
+
+class RecentWrites:
+    """Answers to own writes on one side, by object key, and objects that a server said are gone."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Object] = {}
+        self._gone: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._answers) + len(self._gone)
+
+    def remember(self, key: str, answer: Mapping[str, Any], seen: Entry | None, progress: str) -> None:
+        """Keep an answer unless the store already shows it or something newer.
+
+        Args:
+            key: the object's key on its side.
+            answer: the object as the server returned it.
+            seen: the store's entry of now.
+            progress: the newest resource version that the informer has seen.
+        """
+        written = version_number(meta.resource_version(answer))
+        if version_number(progress) >= written or (
+            seen is not None and version_number(seen.resource_version) >= written
+        ):
+            self._answers.pop(key, None)
+            return
+        self._answers[key] = dict(answer)
+
+    def gone(self, key: str, uid: str, seen: Entry | None) -> None:
+        """Note that the server has no object of that UID any more, although the store may still show it."""
+        self._answers.pop(key, None)
+        if seen is not None and seen.uid == uid:
+            self._gone[key] = uid
+
+    def read(self, key: str, seen: Entry | None) -> Object | None:
+        """The newest known object: the answer while it is ahead of the store, else the store's entry."""
+        answer = self._answers.get(key)
+        if answer is not None:
+            if seen is None or version_number(seen.resource_version) < version_number(
+                meta.resource_version(answer)
+            ):
+                return answer
+            del self._answers[key]
+        if seen is None or self._gone.get(key) == seen.uid:
+            return None
+        return seen.object()
+
+    def changed(self, key: str, resource_version: str) -> bool:
+        """Note an added or modified object; False when it only shows an own write: nothing needs to be done."""
+        self._gone.pop(key, None)
+        answer = self._answers.get(key)
+        if answer is None:
+            return True
+        written = version_number(meta.resource_version(answer))
+        shown = version_number(resource_version)
+        if shown >= written:
+            del self._answers[key]
+        return shown != written
+
+    def deleted(self, key: str, uid: str) -> None:
+        """Note a deleted object."""
+        if self._gone.get(key) == uid:
+            del self._gone[key]
+        answer = self._answers.get(key)
+        if answer is not None and meta.uid(answer) == uid:
+            del self._answers[key]
+
+    def forget(self, key: str) -> None:
+        """Drop what is kept for a key: the store is to be believed again."""
+        self._answers.pop(key, None)
+        self._gone.pop(key, None)
+
+
+def version_number(resource_version: str) -> int:
+    """Resource versions of one resource of one cluster grow; what is not a number counts as oldest."""
+    return int(resource_version) if resource_version.isdecimal() else 0

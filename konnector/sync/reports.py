@@ -1,0 +1,63 @@
+"""Refusals of single objects: one event and one counter when it begins, nothing while it lasts."""
+
+from typing import Final
+
+import structlog
+
+from bind_agent.api.meta import Object
+from bind_agent.obs import metrics
+from bind_agent.runtime.recorder import Recorder
+from konnector.sync.model import Reason
+
+log = structlog.get_logger(__name__)
+
+_CONFLICTS: Final = frozenset({Reason.CONFLICT, Reason.FOREIGN_MARK, Reason.FIGHT})
+
+
+class Reports:
+    """What is refused now, for one resource of one session."""
+
+    def __init__(self, recorder: Recorder, binding: str) -> None:
+        """Report for one resource.
+
+        Args:
+            recorder: events on the app cluster.
+            binding: ``plural.group`` of the bound or claimed resource, the metric label.
+        """
+        self._recorder = recorder
+        self._binding = binding
+        self._refused: dict[str, tuple[str, bool]] = {}
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Reason by object key."""
+        return {key: reason for key, (reason, _) in self._refused.items()}
+
+    def refuse(self, key: str, subject: Object, reason: str, message: str) -> None:
+        """Report that an object is not synced.
+
+        Args:
+            key: key of the object on the app cluster.
+            subject: the object that the event is about.
+            reason: the reason word, the same in event, log and metric.
+            message: what is wrong and what to do; no content of the object.
+        """
+        known = self._refused.get(key)
+        if known is not None and known[0] == reason:
+            return
+        conflict = reason in _CONFLICTS
+        self._refused[key] = (reason, conflict)
+        (metrics.CONFLICTS if conflict else metrics.REFUSALS)(self._binding, reason).inc()
+        self._count()
+        log.warning("not synced", resource=self._binding, object=key, reason=reason, message=message)
+        self._recorder.event(subject, type="Warning", reason=reason, message=message)
+
+    def clear(self, key: str) -> None:
+        """The object is synced (again)."""
+        if self._refused.pop(key, None) is not None:
+            self._count()
+
+    def _count(self) -> None:
+        conflicts = sum(conflict for _, conflict in self._refused.values())
+        metrics.OBJECTS(self._binding, "conflict").set(conflicts)
+        metrics.OBJECTS(self._binding, "refused").set(len(self._refused) - conflicts)
