@@ -1,0 +1,183 @@
+"""Asking a person about claims, or taking the answers from ``--accept-claims``.
+
+The answers are read from one reader for the whole run, so that piped answers reach their questions one
+by one. End of input is no answer, and no answer is not a yes: the command stops before anything is
+created on the app cluster.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth
+from cli.binding.claims import Answer, Decision, Question, describe, refusals, sort_out
+from cli.errors import CliError, ExitCode, UsageError
+from cli.output import Progress, inert
+
+_YES = frozenset({"y", "yes"})
+_NO = frozenset({"n", "no"})
+
+NEVER = (
+    "Never copied, whatever is accepted: service account and bootstrap tokens, Helm releases, "
+    "kube-root-ca.crt and other system objects, and anything in kube-* namespaces."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The value of ``--accept-claims``.
+
+    Attributes:
+        everything: ``all`` (True) or ``none`` (False); None when kinds are listed.
+        kinds: the listed kinds, ``resource`` or ``resource.group``.
+    """
+
+    everything: bool | None
+    kinds: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, text: str) -> "Policy":
+        """Read ``all``, ``none`` or a comma list of kinds.
+
+        Raises:
+            UsageError: an empty entry, or ``all``/``none`` mixed with kinds.
+        """
+        listed = [entry.strip() for entry in text.split(",")]
+        if listed in (["all"], ["none"]):
+            return cls(everything=listed == ["all"])
+        if not all(listed) or {"all", "none"} & set(listed):
+            raise UsageError(
+                f"--accept-claims={inert(text)} is not understood",
+                next_step="give all, none, or kinds with commas, for instance secrets,configmaps",
+            )
+        return cls(everything=None, kinds=frozenset(listed))
+
+    def accepts(self, claim: PermissionClaim) -> bool:
+        """The answer to one claim."""
+        return claim.group_resource in self.kinds if self.everything is None else self.everything
+
+
+class Asker:
+    """Puts questions to a person and reads the answers.
+
+    Args:
+        stdin: where answers come from; read line by line, by this one reader only (W-C4).
+        write: where questions go.
+    """
+
+    def __init__(self, stdin: TextIO, write: Callable[[str], object]) -> None:
+        self._stdin = stdin
+        self._write = write
+
+    def yes(self, question: str) -> bool:
+        """Ask until the answer is yes or no.
+
+        Raises:
+            CliError: the input ended; exit code 3.
+        """
+        while True:
+            self._write(f"{question} [y/n] ")
+            line = self._stdin.readline()
+            if not line:
+                self._write("\n")
+                raise CliError(
+                    "no answer: the input ended before the claims were decided",
+                    next_step="answer y or n, or decide with --accept-claims=all|none|KIND,...",
+                    code=ExitCode.REFUSED,
+                )
+            answer = line.strip().lower()
+            if answer in _YES | _NO:
+                return answer in _YES
+            question = "Please answer y or n."
+
+
+def check_offered(offered: Sequence[PermissionClaim], *, api: str, progress: Progress) -> None:
+    """Refuse an API whose claims go beyond what may be asked at all (threat A23).
+
+    Raises:
+        CliError: naming the claims and the rule.
+    """
+    fatal, rejected = refusals(offered)
+    if fatal:
+        raise CliError(
+            f"{api}: the provider claims what nobody may grant: {inert('; '.join(fatal))}",
+            next_step="ask the provider to offer the API without these claims",
+        )
+    for claim in rejected:
+        progress.note(
+            f"{api}: the optional claim on {inert(claim.group_resource)} cannot be granted; left out"
+        )
+
+
+def open_questions(
+    policy: Policy | None,
+    offered: Sequence[PermissionClaim],
+    earlier: Sequence[AcceptablePermissionClaim],
+) -> tuple[list[Decision], list[Question]]:
+    """What is decided already, and what is to be decided now.
+
+    ``--accept-claims`` states the whole outcome: with it, earlier answers do not count.
+    """
+    return sort_out(offered, earlier if policy is None else ())
+
+
+def decide(
+    questions: Sequence[Question],
+    *,
+    api: str,
+    provider: str,
+    policy: Policy | None,
+    asker: Asker,
+    progress: Progress,
+) -> list[Decision]:
+    """Decide about claims that were not answered before.
+
+    Args:
+        questions: what to decide.
+        api: the API that is being bound, ``P.G``.
+        provider: what the provider is called.
+        policy: ``--accept-claims``; None asks the person.
+        asker: asks.
+        progress: tells what was decided without asking, in the same words as a question would.
+
+    Returns:
+        One decision per question, in order.
+
+    Raises:
+        CliError: the input ended (exit code 3).
+    """
+    decisions = []
+    for number, question in enumerate(questions, 1):
+        claim = question.claim
+        lines = describe(claim, api=api, provider=provider)
+        if policy is not None:
+            accepted = policy.accepts(claim)
+            verdict = "accepted" if accepted else "rejected"
+            progress.step(f"{api}: claim {verdict} by --accept-claims: {' '.join(lines[:2])}")
+            decisions.append(Decision(claim, accepted, Answer.FLAG))
+            continue
+        if question.kept is not None:
+            lines.append("You accepted a narrower form of this claim before; that stays if you say no now.")
+        heading = f"\n{api}: {provider} asks for permission ({number} of {len(questions)})"
+        text = "\n".join([heading, *(f"  {line}" for line in [*lines, NEVER]), ""])
+        what = "EVERYTHING described" if breadth(claim) is Breadth.EVERYTHING else "this"
+        accepted = asker.yes(f"{text}Allow {what}?")
+        decisions.append(Decision(claim, accepted, Answer.ASKED, kept=question.kept))
+    return decisions
+
+
+def check_required(decisions: Sequence[Decision], *, api: str) -> None:
+    """A binding without a claim that the provider requires does not work, so it is not made (W-C3).
+
+    Raises:
+        CliError: naming the claims; exit code 3.
+    """
+    missing = [
+        d.claim.group_resource for d in decisions if d.claim.required and not d.accepted and not d.kept
+    ]
+    if missing:
+        raise CliError(
+            f"{api}: rejected claims that the provider requires: {inert(', '.join(missing))}",
+            next_step="run the command again and accept them, or ask the provider for an API without them",
+            code=ExitCode.REFUSED,
+        )

@@ -1,0 +1,141 @@
+"""``--dry-run``: the objects that a run would write, without a single write anywhere.
+
+Both clusters are only read. The provider's decision is not known then, so the export of an earlier
+run, or else the request itself, stands for what it would offer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bind_agent.api import keys
+from bind_agent.api.claims import AcceptablePermissionClaim
+from bind_agent.api.meta import Object, name, namespace
+from bind_agent.api.resource import BINDINGS
+from cli.binding import claims as claim_rules
+from cli.binding import consent, install
+from cli.binding.claims import Answer, Decision, describe, same_entries
+from cli.binding.consumer import (
+    ConsumerSide,
+    Standing,
+    Survey,
+    binding_manifest,
+    namespace_manifest,
+    role_manifest,
+    secret_manifest,
+)
+from cli.binding.credential import stored_kubeconfig
+from cli.binding.flow import Plan
+from cli.binding.provider import ProviderSide
+from cli.output import Progress, inert, render_columns, render_object
+
+_GENERATED = "(generated)"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One write that would happen.
+
+    Attributes:
+        cluster: ``provider`` or ``app cluster``.
+        action: ``create``, ``update`` or ``keep``.
+        obj: the object.
+    """
+
+    cluster: str
+    action: str
+    obj: Object
+
+
+def plan_steps(plan: Plan, provider: ProviderSide, consumer: ConsumerSide, progress: Progress) -> list[Step]:
+    """All writes of a run, in order.
+
+    Raises:
+        CliError: what a run would fail with before its first write.
+    """
+    survey = consumer.survey(plan.request.wanted, plan.kubeconfig, prefer=plan.prefer_secret)
+    deployment = install.Installer(consumer.cluster, progress).deployment()
+    konnector = install.decide(deployment, image=plan.image, skip=plan.skip_konnector)
+    request = plan.request.manifest(name=plan.request.name, generate_name="export-")
+    request["metadata"]["namespace"] = provider.namespace
+    steps = [Step("provider", "create", request)]
+    steps += _konnector_steps(konnector, survey)
+    secret = _secret_step(plan, survey)
+    steps.append(secret)
+    for standing in survey.standings:
+        entries = _entries(plan, provider, standing, progress)
+        steps += _binding_steps(survey, standing, entries, secret=name(secret.obj) or _GENERATED)
+    return steps
+
+
+def _konnector_steps(konnector: install.Decision, survey: Survey) -> list[Step]:
+    if konnector.action in (install.Action.LEAVE, install.Action.SKIP):
+        return [] if survey.namespace else [Step("app cluster", "create", namespace_manifest())]
+    action = "create" if konnector.action is install.Action.INSTALL else "update"
+    return [Step("app cluster", action, obj) for obj in install.manifests(konnector.image)]
+
+
+def _secret_step(plan: Plan, survey: Survey) -> Step:
+    shown = secret_manifest(plan.kubeconfig, redacted=True)
+    if survey.secret is None:
+        return Step("app cluster", "create", shown)
+    stored = stored_kubeconfig(survey.secret)
+    same = stored is not None and stored.digest == plan.kubeconfig.digest
+    shown["metadata"] = {"name": name(survey.secret), "namespace": keys.CONSUMER_NAMESPACE}
+    return Step("app cluster", "keep" if same else "update", shown)
+
+
+def _entries(
+    plan: Plan, provider: ProviderSide, standing: Standing, progress: Progress
+) -> list[AcceptablePermissionClaim]:
+    """The claims that a binding would get; what a person would be asked about is told instead of asked."""
+    wanted = standing.wanted
+    offered = provider.offered(wanted, None)
+    consent.check_offered(offered, api=wanted.name, progress=progress)
+    decisions, questions = consent.open_questions(plan.policy, offered, standing.claims)
+    for question in questions:
+        claim = question.claim
+        accepted = plan.policy is not None and plan.policy.accepts(claim)
+        decisions.append(Decision(claim, accepted, Answer.FLAG, kept=question.kept))
+        verdict = (
+            ("accepted" if accepted else "rejected") if plan.policy else "would be asked, shown as rejected"
+        )
+        words = " ".join(describe(claim, api=wanted.name, provider=provider.pretty_name())[:2])
+        progress.note(f"{wanted.name}: claim on {inert(claim.group_resource)} {verdict}: {words}")
+    if plan.policy is not None:
+        consent.check_required(decisions, api=wanted.name)
+    return claim_rules.entries(offered, decisions)
+
+
+def _binding_steps(
+    survey: Survey, standing: Standing, entries: Sequence[AcceptablePermissionClaim], *, secret: str
+) -> list[Step]:
+    wanted = standing.wanted
+    role = Step(
+        "app cluster", "create" if standing.binding is None else "update", role_manifest(wanted, entries)
+    )
+    binding = binding_manifest(survey.served or BINDINGS, wanted, entries, secret=secret)
+    if standing.binding is None:
+        return [role, Step("app cluster", "create", binding)]
+    return [
+        role,
+        Step("app cluster", "keep" if same_entries(standing.claims, entries) else "update", binding),
+    ]
+
+
+def render(steps: Sequence[Step], form: str) -> str:
+    """The steps for people (a table) or for programs (the objects that would be created or updated)."""
+    if form in {"json", "yaml"}:
+        return render_object([step.obj for step in steps if step.action != "keep"], form)
+    rows = [
+        (
+            step.cluster,
+            step.action,
+            step.obj.get("kind"),
+            namespace(step.obj),
+            name(step.obj) or f"{(step.obj['metadata']).get('generateName')}{_GENERATED}",
+        )
+        for step in steps
+    ]
+    if form == "name":
+        return "".join(f"{str(kind).lower()}/{inert(shown)}\n" for _, _, kind, _, shown in rows)
+    return render_columns(("CLUSTER", "ACTION", "KIND", "NAMESPACE", "NAME"), rows)

@@ -1,0 +1,188 @@
+"""The order of ``kubectl bind apiservice``.
+
+Look first, then ask the provider, then ask the person, and only then write to the app cluster; the
+binding itself comes last, when everything it needs is there. A failure withdraws the request that this
+run handed in and says what stays; running the command again takes up whatever stands.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from bind_agent.api import conditions, keys
+from bind_agent.api.claims import AcceptablePermissionClaim
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import Resource
+from cli.binding import claims as claim_rules
+from cli.binding import consent, install
+from cli.binding.consumer import ConsumerSide, Survey
+from cli.binding.credential import Kubeconfig
+from cli.binding.provider import ProviderSide
+from cli.binding.request import ExportRequest, Wanted
+from cli.errors import CliError, WaitTimeoutError
+from cli.output import Progress, inert
+
+_POLL: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one run is to do.
+
+    Attributes:
+        request: the checked request.
+        kubeconfig: the provider's, checked.
+        policy: ``--accept-claims``; None asks.
+        image: ``--konnector-image``, empty for the default.
+        skip_konnector: do not touch the konnector.
+        wait_ready: wait until the bindings are Ready.
+        timeout: seconds for each wait.
+        prefer_secret: Secret in ``klutch-bind`` that the person named as the source of the kubeconfig.
+    """
+
+    request: ExportRequest
+    kubeconfig: Kubeconfig
+    policy: consent.Policy | None
+    image: str
+    skip_konnector: bool
+    wait_ready: bool
+    timeout: float
+    prefer_secret: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run left behind.
+
+    Attributes:
+        served: the endpoint of bindings.
+        wanted: the APIs.
+        bindings: the bindings as the server holds them, in the order of the APIs.
+        written: everything that was written on the app cluster, in words.
+    """
+
+    served: Resource
+    wanted: tuple[Wanted, ...]
+    bindings: list[Object] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+
+
+class Flow:
+    """Runs one plan against two clusters.
+
+    Args:
+        provider: the provider's side.
+        consumer: the app cluster's side.
+        asker: asks the person.
+        progress: tells her.
+        sleep: replaced in tests.
+    """
+
+    def __init__(
+        self,
+        provider: ProviderSide,
+        consumer: ConsumerSide,
+        asker: consent.Asker,
+        progress: Progress,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._provider = provider
+        self._consumer = consumer
+        self._asker = asker
+        self._progress = progress
+        self._sleep = sleep
+        self._installer = install.Installer(consumer.cluster, progress, sleep=sleep)
+
+    def run(self, plan: Plan) -> Outcome:
+        """Bind.
+
+        Raises:
+            CliError: what failed, what to do, and what was left behind.
+        """
+        survey = self._consumer.survey(plan.request.wanted, plan.kubeconfig, prefer=plan.prefer_secret)
+        konnector = install.decide(self._installer.deployment(), image=plan.image, skip=plan.skip_konnector)
+        submitted = self._provider.submit(plan.request, timeout=plan.timeout)
+        written: list[str] = []
+        try:
+            answered = self._provider.wait(submitted, timeout=plan.timeout)
+            decided = self._decide(plan, survey, answered)
+            return self._write(plan, survey, konnector, decided, written)
+        except BaseException as error:
+            left = self._provider.withdraw(submitted)
+            if isinstance(error, CliError):
+                raise error.with_left(tuple(written) + ((left,) if left else ())) from None
+            raise
+
+    def _decide(
+        self, plan: Plan, survey: Survey, answered: Object
+    ) -> dict[str, list[AcceptablePermissionClaim]]:
+        """The claims of each binding, all decided before anything is written on the app cluster."""
+        pretty = self._provider.pretty_name()
+        result = {}
+        for standing in survey.standings:
+            offered = self._provider.offered(standing.wanted, answered)
+            consent.check_offered(offered, api=standing.wanted.name, progress=self._progress)
+            decisions, questions = consent.open_questions(plan.policy, offered, standing.claims)
+            decisions += consent.decide(
+                questions,
+                api=standing.wanted.name,
+                provider=pretty,
+                policy=plan.policy,
+                asker=self._asker,
+                progress=self._progress,
+            )
+            consent.check_required(decisions, api=standing.wanted.name)
+            result[standing.wanted.name] = claim_rules.entries(offered, decisions)
+        return result
+
+    def _write(
+        self,
+        plan: Plan,
+        survey: Survey,
+        konnector: install.Decision,
+        decided: dict[str, list[AcceptablePermissionClaim]],
+        written: list[str],
+    ) -> Outcome:
+        written += self._installer.apply(konnector)
+        served = survey.served or self._installer.wait_served(timeout=plan.timeout)
+        if not survey.namespace and konnector.action in (install.Action.LEAVE, install.Action.SKIP):
+            written += self._consumer.ensure_namespace()
+        secret, stored = self._consumer.store_credential(survey, plan.kubeconfig)
+        written += stored
+        outcome = Outcome(served, plan.request.wanted, written=written)
+        for standing in survey.standings:
+            entries = decided[standing.wanted.name]
+            written += self._consumer.apply_role(standing.wanted, entries)
+            binding, changed = self._consumer.write_binding(served, standing, entries, secret=secret)
+            written += changed
+            outcome.bindings.append(binding)
+        if plan.wait_ready:
+            self._wait_ready(outcome, timeout=plan.timeout)
+        return outcome
+
+    def _wait_ready(self, outcome: Outcome, *, timeout: float) -> None:
+        started = time.monotonic()
+        for index, wanted in enumerate(outcome.wanted):
+            while True:
+                binding = self._consumer.binding(outcome.served, wanted.name)
+                if binding is None:
+                    raise CliError(f"the binding {wanted.name} was deleted while waiting for it")
+                outcome.bindings[index] = binding
+                found = conditions.of(binding)
+                if conditions.is_true(found, "Ready"):
+                    self._progress.step(f"binding {wanted.name} is ready")
+                    break
+                ready = conditions.get(found, "Ready")
+                said = inert(ready.message or ready.reason, limit=300) if ready else "no condition yet"
+                if time.monotonic() - started > timeout:
+                    raise WaitTimeoutError(
+                        f"the binding {wanted.name} is not ready after {timeout:.0f}s: {said}",
+                        next_step="look at the binding's conditions in the namespace "
+                        f"{keys.CONSUMER_NAMESPACE}, and at the konnector's logs",
+                    )
+                self._progress.waiting(
+                    f"waiting for binding {wanted.name} to be ready: {said}", since=started
+                )
+                self._sleep(_POLL)

@@ -1,0 +1,219 @@
+"""The konnector on the app cluster: what would be installed, whether it has to be, and doing it.
+
+The manifests are read from ``manifests/konnector``; nothing about them is written here a second time.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from bind_agent._version import __version__
+from bind_agent.api import keys
+from bind_agent.api.meta import Object, name, namespace
+from bind_agent.api.resource import BINDINGS, DEPLOYMENTS, Resource
+from bind_agent.manifests import load_manifests
+from cli.errors import CliError, UsageError, WaitTimeoutError
+from cli.kube import Cluster
+from cli.output import Progress, inert
+
+REPOSITORY: Final = "ghcr.io/bind-agent/konnector"
+"""Repository of the konnector's image; the same name stands in ``manifests/konnector``."""
+
+_POLL: Final = 1.0
+# What an object needs comes before it.
+_ORDER: Final = (
+    "Namespace",
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "NetworkPolicy",
+    "Deployment",
+)
+_IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9._/:@-]*[a-zA-Z0-9._-]*")
+_SEMVER: Final = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+
+
+class Action(StrEnum):
+    """What happens to the konnector's Deployment."""
+
+    INSTALL = "install"
+    UPDATE = "update"
+    LEAVE = "leave"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about the konnector, and why.
+
+    Attributes:
+        action: see `Action`.
+        image: the image to install; empty when nothing is installed.
+        reason: one clause for a person.
+    """
+
+    action: Action
+    image: str
+    reason: str
+
+
+def default_image() -> str:
+    """The image that belongs to this version of the CLI."""
+    return f"{REPOSITORY}:v{__version__}"
+
+
+def check_image(image: str) -> str:
+    """The image reference itself.
+
+    Raises:
+        UsageError: it cannot be one.
+    """
+    if len(image) > 500 or not _IMAGE.fullmatch(image):
+        raise UsageError(
+            f"{inert(image, limit=100)!r} is not an image reference",
+            next_step=f"give --konnector-image as REPOSITORY:TAG, for instance {default_image()}",
+        )
+    return image
+
+
+def manifests(image: str) -> list[Object]:
+    """All objects of the konnector with this image, in the order in which they are applied."""
+    objects = load_manifests("konnector")
+    for obj in objects:
+        if obj["kind"] == "Deployment":
+            obj["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    return sorted(objects, key=lambda obj: _ORDER.index(obj["kind"]))
+
+
+def decide(deployment: Object | None, *, image: str, skip: bool) -> Decision:
+    """What to do about the konnector (spec 7.3.5). Pure.
+
+    Args:
+        deployment: the Deployment ``klutch-bind/konnector`` as it is; None when there is none.
+        image: ``--konnector-image``; empty when not given. It wins over ``skip``.
+        skip: ``--skip-konnector``.
+
+    Raises:
+        CliError: the installed version cannot be compared.
+    """
+    if skip and not image:
+        return Decision(Action.SKIP, "", "--skip-konnector")
+    if image or deployment is None:
+        action = Action.INSTALL if deployment is None else Action.UPDATE
+        return Decision(action, image or default_image(), "as asked for" if image else "none is installed")
+    return _compare(_first_image(deployment))
+
+
+def _compare(installed: str) -> Decision:
+    """What to do about a Deployment that is there, by its image."""
+    ours = default_image()
+    repository, _, tag = installed.rpartition(":")
+    if repository != REPOSITORY or "/" in tag:
+        return Decision(
+            Action.LEAVE, "", f"{inert(installed) or 'an unknown image'} is installed, not from here"
+        )
+    if tag == "latest":
+        return Decision(Action.LEAVE, "", "the latest version is installed")
+    have, want = _version(tag), _version(__version__)
+    if have is None or want is None:
+        raise CliError(
+            f"the version of the installed konnector, {inert(tag)}, cannot be compared",
+            next_step=f"decide yourself: --konnector-image {ours}, or --skip-konnector",
+        )
+    if have < want:
+        return Decision(Action.UPDATE, ours, f"{tag} is older")
+    if have > want:
+        return Decision(Action.LEAVE, "", f"{tag} is newer than this CLI (v{__version__})")
+    return Decision(Action.LEAVE, "", f"{tag} is installed")
+
+
+def _first_image(deployment: Object) -> str:
+    try:
+        image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    except (KeyError, IndexError, TypeError):
+        return ""
+    return image if isinstance(image, str) else ""
+
+
+def _version(text: str) -> tuple[int, int, int, bool, str] | None:
+    """A version that compares in release order; a pre-release comes before its release."""
+    found = _SEMVER.fullmatch(text)
+    if found is None:
+        return None
+    major, minor, patch, pre = found.groups()
+    return int(major), int(minor), int(patch), pre is None, pre or ""
+
+
+class Installer:
+    """Brings the konnector to the app cluster.
+
+    Args:
+        cluster: the app cluster.
+        progress: told what is done and waited for.
+        sleep: replaced in tests.
+    """
+
+    def __init__(
+        self, cluster: Cluster, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._cluster = cluster
+        self._progress = progress
+        self._sleep = sleep
+
+    def deployment(self) -> Object | None:
+        """The installed Deployment, if any."""
+        return self._cluster.get(DEPLOYMENTS, keys.KONNECTOR, namespace=keys.CONSUMER_NAMESPACE)
+
+    def apply(self, decision: Decision) -> list[str]:
+        """Install or update, when that was decided.
+
+        Returns:
+            What was written, in words.
+        """
+        if decision.action in (Action.LEAVE, Action.SKIP):
+            self._progress.step(f"konnector: left as it is ({decision.reason})")
+            return []
+        written = []
+        for obj in manifests(decision.image):
+            self._cluster.apply(self._cluster.resource_of(obj), obj, namespace=namespace(obj))
+            written.append(f"{obj['kind']} {name(obj)}")
+        self._progress.step(f"konnector: {decision.image} installed ({decision.reason})")
+        return written
+
+    def wait_served(self, *, timeout: float) -> Resource:
+        """Wait until the app cluster serves bindings: a konnector installs the kind when it starts.
+
+        Returns:
+            The endpoint with the scope that is served (spec section 1).
+
+        Raises:
+            WaitTimeoutError: it did not come; the message says how it stands with the konnector.
+        """
+        started = time.monotonic()
+        while True:
+            served = self._cluster.served(BINDINGS.group, BINDINGS.version, BINDINGS.plural)
+            if served is not None:
+                return served
+            state = f"waiting for the konnector to start and to install {BINDINGS.crd_name}"
+            if time.monotonic() - started > timeout:
+                raise WaitTimeoutError(
+                    f"the app cluster does not serve {BINDINGS.crd_name} after {timeout:.0f}s: "
+                    f"{self._stand()}",
+                    next_step=f"look at the pods in the namespace {keys.CONSUMER_NAMESPACE}, then run the "
+                    "command again",
+                )
+            self._progress.waiting(state, since=started)
+            self._sleep(_POLL)
+
+    def _stand(self) -> str:
+        deployment = self.deployment()
+        if deployment is None:
+            return "no konnector is deployed here"
+        status = deployment.get("status")
+        available = status.get("availableReplicas") if isinstance(status, dict) else 0
+        return f"the konnector has {available or 0} available pods ({inert(_first_image(deployment))})"

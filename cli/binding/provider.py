@@ -1,0 +1,279 @@
+"""The provider's side of binding: hand in the request, wait for the answer, see what is offered."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bind_agent.api import keys
+from bind_agent.api.claims import PermissionClaim, content_hash
+from bind_agent.api.meta import Object, is_deleting, name, uid
+from bind_agent.api.resource import CLUSTER_BINDINGS, EXPORT_REQUESTS, EXPORTS
+from bind_agent.api.shared import to_wire
+from cli.binding.claims import ClaimError, parse_claim
+from cli.binding.request import ExportRequest, Wanted
+from cli.errors import CliError, RequestRefusedError, UnreachableError, WaitTimeoutError
+from cli.kube import Cluster
+from cli.output import Progress, inert
+
+_POLL: Final = 1.0
+_SETTLE: Final = 30.0
+"""Seconds in which a refusal for lack of rights may pass: a fresh tenant's roles follow its kubeconfig."""
+
+_PENDING, _FAILED, _SUCCEEDED = "Pending", "Failed", "Succeeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A request that stands on the provider.
+
+    Attributes:
+        obj: as the server returned it.
+        created: whether this run created it, and so may remove it again.
+    """
+
+    obj: Object
+    created: bool
+
+
+class ProviderSide:
+    """What the CLI does in one namespace of the provider.
+
+    Args:
+        cluster: the provider.
+        namespace: the tenant's namespace (cluster namespace, spec section 0).
+        progress: told what is waited for.
+        sleep: replaced in tests.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        namespace: str,
+        progress: Progress,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self._progress = progress
+        self._sleep = sleep
+
+    def submit(self, request: ExportRequest, *, timeout: float) -> Submitted:
+        """Create the request, or take up the same one of an earlier run.
+
+        A name that is taken by something else gets a generated suffix (spec 7.3.3). A refusal right after the
+        tenant was set up is tried again for a while: roles arrive after kubeconfigs (W-C7).
+
+        Raises:
+            RequestRefusedError: the provider does not take it.
+        """
+        started = time.monotonic()
+        while True:
+            try:
+                return self._submit(request)
+            except RequestRefusedError as error:
+                waited = time.monotonic() - started
+                if error.status == 409 and waited < timeout:
+                    # Created by somebody else between our look and our write: look again.
+                    continue
+                if error.status == 403 and waited < min(_SETTLE, timeout):
+                    self._progress.waiting(
+                        "waiting for the rights in the provider's namespace to arrive", since=started
+                    )
+                    self._sleep(_POLL)
+                    continue
+                if error.status == 404:
+                    raise _not_a_provider(self.namespace) from None
+                raise
+
+    def _submit(self, request: ExportRequest) -> Submitted:
+        if not request.name:
+            return self._create(request.manifest(generate_name="export-"))
+        existing = self.cluster.get(EXPORT_REQUESTS, request.name, namespace=self.namespace)
+        if existing is None:
+            return self._create(request.manifest(name=request.name))
+        if _same_request(existing, request) and _phase(existing) != _FAILED and not is_deleting(existing):
+            self._progress.step(f"request {inert(request.name)} stands already; taking it up")
+            return Submitted(existing, created=False)
+        return self._create(request.manifest(generate_name=f"{request.name[:200]}-"))
+
+    def _create(self, obj: Object) -> Submitted:
+        created = self.cluster.create(EXPORT_REQUESTS, obj, namespace=self.namespace)
+        self._progress.step(f"request {inert(name(created))} handed in at the provider")
+        return Submitted(created, created=True)
+
+    def wait(self, submitted: Submitted, *, timeout: float) -> Object:
+        """Wait until the provider has decided.
+
+        Returns:
+            The request as the provider left it.
+
+        Raises:
+            CliError: it failed, with the provider's words; or it was deleted meanwhile.
+            WaitTimeoutError: nothing was decided in time.
+        """
+        started = time.monotonic()
+        request_name = name(submitted.obj)
+        state = "waiting for the provider to prepare the API"
+        while True:
+            try:
+                current = self.cluster.get(EXPORT_REQUESTS, request_name, namespace=self.namespace)
+            except UnreachableError as error:
+                # The provider may be restarting; only time decides.
+                current, state = submitted.obj, f"waiting for the provider: {error.message}"
+            else:
+                state = _state(current) or "waiting for the provider to prepare the API"
+            if current is None or uid(current) != uid(submitted.obj):
+                raise CliError(
+                    f"the request {inert(request_name)} was deleted on the provider before it was answered",
+                    next_step="run the command again, or ask the provider why",
+                )
+            if _phase(current) == _SUCCEEDED:
+                return current
+            if _phase(current) == _FAILED:
+                raise _failed(current)
+            if time.monotonic() - started > timeout:
+                raise WaitTimeoutError(
+                    f"the provider did not answer the request {inert(request_name)} within {timeout:.0f}s"
+                    f" ({state})",
+                    next_step="run the command again, with a longer --timeout, or ask the provider",
+                )
+            self._progress.waiting(state, since=started)
+            self._sleep(_POLL)
+
+    def withdraw(self, submitted: Submitted) -> str:
+        """Remove a request that this run created.
+
+        Returns:
+            What stays behind, in words; empty when nothing does.
+        """
+        if not submitted.created:
+            return ""
+        try:
+            self.cluster.delete(
+                EXPORT_REQUESTS, name(submitted.obj), namespace=self.namespace, uid=uid(submitted.obj)
+            )
+        except CliError:
+            return f"the request {self.namespace}/{inert(name(submitted.obj))} on the provider"
+        return ""
+
+    def offered(self, wanted: Wanted, request: Object | None) -> list[PermissionClaim]:
+        """The claims that the provider makes for an API.
+
+        The export tells what the provider will really claim. Where it cannot be read, the claims of
+        the request stand for it: these are what a binding can carry then.
+
+        Args:
+            wanted: the API.
+            request: the request as the provider left it, with the defaults of the API server; None before one
+                stands (dry run).
+
+        Raises:
+            CliError: a claim is malformed.
+        """
+        try:
+            export = self.cluster.get(EXPORTS, wanted.name, namespace=self.namespace)
+        except RequestRefusedError as error:
+            self._progress.detail(f"the export cannot be read: {error.message}")
+            export = None
+        claims = _claims_of_export(export) if export is not None else _claims_of_request(request, wanted)
+        try:
+            return [parse_claim(claim, f"claim {index}") for index, claim in enumerate(claims, 1)]
+        except ClaimError as error:
+            raise CliError(
+                f"{wanted.name}: the provider's export is malformed: {error}",
+                next_step="report this to the provider",
+            ) from None
+
+    def pretty_name(self) -> str:
+        """What the provider calls itself; its address when it does not say."""
+        try:
+            binding = self.cluster.get(CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, namespace=self.namespace)
+        except CliError:
+            binding = None
+        spec = (binding or {}).get("spec")
+        pretty = spec.get("providerPrettyName") if isinstance(spec, dict) else ""
+        return inert(pretty, limit=80) if isinstance(pretty, str) and pretty else "the provider"
+
+
+def _phase(obj: Object) -> str:
+    status = obj.get("status")
+    phase = status.get("phase") if isinstance(status, dict) else None
+    return phase if isinstance(phase, str) and phase else _PENDING
+
+
+def _state(obj: Object | None) -> str:
+    """What a pending request says about itself: the message of its first condition that does not hold."""
+    status = (obj or {}).get("status")
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    for condition in conditions if isinstance(conditions, list) else []:
+        if isinstance(condition, dict) and condition.get("status") == "False" and condition.get("message"):
+            return f"the provider says: {inert(condition['message'], limit=300)}"
+    return ""
+
+
+def _failed(obj: Object) -> CliError:
+    said = str((obj.get("status") or {}).get("terminalMessage") or "") or "no reason given"
+    return CliError(
+        f"the provider refused the request {inert(name(obj))}: {inert(said, limit=400)}",
+        next_step="check the API's name and group against the provider's catalogue, or ask the provider",
+    )
+
+
+def _not_a_provider(namespace: str) -> CliError:
+    return CliError(
+        f"the provider does not take requests in the namespace {inert(namespace)}: "
+        f"{EXPORT_REQUESTS.group_resource} or the namespace does not exist there",
+        next_step="check the kubeconfig's server and namespace (--remote-namespace), or ask the provider",
+    )
+
+
+def _same_request(existing: Object, request: ExportRequest) -> bool:
+    """Whether a request on the provider asks for the same, with and without the server's defaults."""
+    spec = existing.get("spec")
+    if not isinstance(spec, dict):
+        return False
+    return bool(_content(spec) == _content(dict(request.spec)))
+
+
+def _content(spec: dict[str, Any]) -> Any:
+    resources = [entry for entry in spec.get("resources") or [] if isinstance(entry, dict)]
+    return (
+        spec.get("parameters") or {},
+        [
+            (
+                entry.get("group") or "",
+                entry.get("resource"),
+                entry.get("versions") or [],
+                [_claim_hash(claim) for claim in entry.get("permissionClaims") or []],
+            )
+            for entry in resources
+        ],
+    )
+
+
+def _claim_hash(raw: Any) -> str:
+    try:
+        return content_hash(parse_claim(raw, ""))
+    except ClaimError:
+        return ""
+
+
+def _claims_of_export(export: Object) -> list[Any]:
+    spec = export.get("spec")
+    claims = spec.get("permissionClaims") if isinstance(spec, dict) else None
+    return claims if isinstance(claims, list) else []
+
+
+def _claims_of_request(request: Object | None, wanted: Wanted) -> list[Any]:
+    if request is None:
+        return [to_wire(claim) for claim in wanted.claims]
+    for entry in (request.get("spec") or {}).get("resources") or []:
+        if isinstance(entry, dict) and (entry.get("group") or "", entry.get("resource")) == (
+            wanted.group,
+            wanted.plural,
+        ):
+            claims = entry.get("permissionClaims")
+            return claims if isinstance(claims, list) else []
+    return []
