@@ -75,6 +75,7 @@ class Informer:
         digest: Digest = content_digest,
         page_size: int = 500,
         streaming: bool = True,
+        cluster: str = "cluster",
         clock: Clock = SYSTEM,
     ) -> None:
         """Set up; nothing is asked before `run`.
@@ -92,6 +93,7 @@ class Informer:
             digest: what counts as content.
             page_size: objects per page where the server has no streaming lists.
             streaming: try a streaming list.
+            cluster: label of its metrics: the role of the cluster, as given to `Client.open`.
             clock: for waits between connections.
         """
         self.store = Store()
@@ -106,7 +108,7 @@ class Informer:
         self._handlers: list[Handler] = []
         self._synced = asyncio.Event()
         self._seen: set[str] | None = None
-        self._meters = Meters.of(client.config.host, resource.group_resource)
+        self._meters = Meters.of(cluster, resource.group_resource)
         self._reflector = Reflector(
             client,
             resource,
@@ -172,6 +174,10 @@ class Informer:
 
         return remove
 
+    def nudge(self) -> None:
+        """Have a failed informer try again now: its kind was installed, a right granted, a credential renewed."""
+        self._reflector.nudge()
+
     async def run(self) -> None:
         """Follow the collection until cancelled; failures are waited out. Started again, it goes on."""
         with self._meters.watching(self):
@@ -190,7 +196,7 @@ class Informer:
     def complete(self) -> None:
         """The list has ended: drop what does not exist any more."""
         seen, self._seen = self._seen or set(), None
-        for key in [known for known in self.store.keys() if known not in seen]:
+        for key in [known for known in self.store if known not in seen]:
             self._delete(key)
         self._synced.set()
 
@@ -281,9 +287,10 @@ class InformerPool:
     Leaving the block stops all of them and waits for their end.
     """
 
-    def __init__(self, client: Client) -> None:
-        """Set up for one cluster."""
+    def __init__(self, client: Client, *, cluster: str = "cluster") -> None:
+        """Set up for one cluster; `cluster` is the label of metrics, as given to `Client.open`."""
         self.client = client
+        self._cluster = cluster
         self._shares: dict[tuple[object, ...], _Share] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -352,9 +359,17 @@ class InformerPool:
                 field_selector=field_selector,
                 transform=transform,
                 indexes=indexes,
+                cluster=self._cluster,
             )
-            share = self._shares[key] = _Share(informer, key)
-            share.task = self._group.create_task(informer.run(), name=f"informer {resource}")
+            share = _Share(informer, key)
+            run = informer.run()
+            try:
+                share.task = self._group.create_task(run, name=f"informer {resource}")
+            except RuntimeError:
+                # The group is ending because something in it failed.
+                run.close()
+                raise
+            self._shares[key] = share
             return informer
         for name, fn in (indexes or {}).items():
             share.informer.store.add_index(name, fn)

@@ -85,27 +85,26 @@ class Manager:
             BaseExceptionGroup: what failed.
         """
         with self._signals():
-            lag = asyncio.ensure_future(watch_lag(metrics.report_lag))
-            starting = asyncio.ensure_future(self._start())
             try:
                 await self._run_all()
             finally:
                 self.ready = False
-                for task in (lag, starting):
-                    task.cancel()
-                await asyncio.wait({lag, starting})
 
     async def _run_all(self) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = {group.create_task(_run(r), name=r.name): r for r in self._runnables}
-            end = asyncio.ensure_future(self._stopping.wait())
-            try:
-                while tasks and not self._stopping.is_set():
-                    done, _ = await asyncio.wait({*tasks, end}, return_when=asyncio.FIRST_COMPLETED)
-                    tasks = {task: runnable for task, runnable in tasks.items() if task not in done}
-                await self._end(tasks)
-            finally:
-                end.cancel()
+            end = group.create_task(_wait(self._stopping))
+            helpers = (
+                end,
+                group.create_task(self._start()),
+                group.create_task(watch_lag(metrics.report_lag)),
+            )
+            while tasks and not self._stopping.is_set():
+                done, _ = await asyncio.wait({*tasks, end}, return_when=asyncio.FIRST_COMPLETED)
+                tasks = {task: runnable for task, runnable in tasks.items() if task not in done}
+            await self._end(tasks)
+            for helper in helpers:
+                helper.cancel()
 
     async def _end(self, tasks: "dict[asyncio.Task[None], _Runnable]") -> None:
         if not tasks:
@@ -200,6 +199,10 @@ async def _run(runnable: _Runnable) -> None:
         # Not `exception`: the text in a traceback may quote content.
         log.error("failed", part=runnable.name, error=describe(error))  # noqa: TRY400
         raise
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _first(

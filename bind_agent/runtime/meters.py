@@ -51,7 +51,7 @@ class Meters:
 
     @classmethod
     def of(cls, cluster: str, resource: str) -> "Meters":
-        """The ones for these labels: host of the API server, `plural.group`."""
+        """The ones for these labels: role of the cluster, `plural.group`."""
         key = (cluster, resource)
         meters = cls._all.get(key)
         if meters is None:

@@ -169,7 +169,7 @@ class WorkQueue(Generic[K]):
 
     async def drained(self) -> None:
         """Wait until no key is ready or being worked on. Keys that wait for their time do not count."""
-        while len(self._keys) or self._keys.active:
+        while self._busy():
             idle = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
             await idle
@@ -184,6 +184,7 @@ class WorkQueue(Generic[K]):
             getter = self._getters.popleft()
             if not getter.done():
                 getter.set_result(None)
+        self._check_idle()
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -213,8 +214,12 @@ class WorkQueue(Generic[K]):
             self._wake()
         self._arm()
 
+    def _busy(self) -> bool:
+        # What is ready in a closed queue stays there.
+        return self._keys.active > 0 or (len(self._keys) > 0 and not self._closed)
+
     def _check_idle(self) -> None:
-        if self._idle and not len(self._keys) and not self._keys.active:
+        if self._idle and not self._busy():
             waiting, self._idle = self._idle, []
             for idle in waiting:
                 if not idle.done():

@@ -6,7 +6,6 @@ does it. What arrives goes to a `Sink`, in the order in which the server sent it
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +23,7 @@ from bind_agent.kube.errors import (
     Gone,
     Invalid,
     KubeError,
+    NotFound,
 )
 from bind_agent.kube.watch import Watch, WatchEvent
 from bind_agent.runtime.faults import describe
@@ -142,6 +142,9 @@ class Course:
             self.backoff.reset()
         if lasted >= SILENCE and not received:
             self._count_barren()
+        if isinstance(error, NotFound):
+            # The kind is gone; should it come back, the old history is of no use.
+            self.version = ""
         asked = error.retry_after if isinstance(error, ApiError) else None
         return self.backoff.next(at_least=asked or 0.0)
 
@@ -207,6 +210,7 @@ class Reflector:
         self._on_list = on_list
         self._clock = clock
         self._course = Course.start(draw)
+        self._nudged = asyncio.Event()
         self._bookmarks = False
         self._received = 0
         self._since = 0.0
@@ -220,7 +224,26 @@ class Reflector:
         """Follow until cancelled. Failures are waited out, and told by `last_error`."""
         while True:
             wait = await self._turn()
-            await self._clock.sleep(wait)
+            await self._pause(wait)
+
+    def nudge(self) -> None:
+        """End the present wait, if there is one."""
+        self._nudged.set()
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        self._nudged.clear()
+        pauses = {
+            asyncio.ensure_future(self._clock.sleep(seconds)),
+            asyncio.ensure_future(self._nudged.wait()),
+        }
+        try:
+            await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pause in pauses:
+                pause.cancel()
 
     async def _turn(self) -> float:
         """One connection: a list when one is due, then a watch until it ends.
@@ -229,7 +252,7 @@ class Reflector:
             Seconds to wait before the next one.
         """
         course = self._course
-        self._since = time.monotonic()
+        self._since = self._clock.monotonic()
         self._received = 0
         try:
             if not course.version and not self._streaming:
@@ -257,7 +280,7 @@ class Reflector:
 
     def _lasted(self) -> float:
         """Seconds that the watch has lived; a list, however long, is no sign of health."""
-        return time.monotonic() - self._since if self._course.version else 0.0
+        return self._clock.monotonic() - self._since if self._course.version else 0.0
 
     def _failed(self, error: KubeError) -> float:
         lasted = self._lasted()
@@ -302,7 +325,7 @@ class Reflector:
         self._sink.complete()
         self._course.advance(version)
         self.last_error = None
-        self._since = time.monotonic()
+        self._since = self._clock.monotonic()
         self.listed += 1
         self._on_list(how)
 

@@ -132,6 +132,9 @@ class Store:
     def __contains__(self, key: object) -> bool:
         return key in self._entries
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
     @property
     def bytes(self) -> int:
         """Length of all bodies together."""
