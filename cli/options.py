@@ -16,8 +16,8 @@ from bind_agent.kube.config import ClusterConfig, load
 from bind_agent.kube.credentials import Credential
 from bind_agent.kube.errors import ConfigError
 from cli.access import Access
+from cli.cluster import Cluster
 from cli.errors import CliError, UsageError
-from cli.kube import Cluster
 from cli.output import Progress, inert
 
 P = ParamSpec("P")

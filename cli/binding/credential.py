@@ -17,8 +17,8 @@ from bind_agent.api.naming import is_label
 from bind_agent.api.resource import SECRETS
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.intake import IntakeError, ProviderKubeconfig, accept_kubeconfig
+from cli.cluster import Cluster
 from cli.errors import CliError, UsageError
-from cli.kube import Cluster
 from cli.output import inert
 
 _MAX_FILE = 1024 * 1024

@@ -14,18 +14,18 @@ from bind_agent.api.resource import BINDINGS
 from cli.binding import claims as claim_rules
 from cli.binding import consent, install
 from cli.binding.claims import Answer, Decision, describe, same_entries
-from cli.binding.consumer import (
-    ConsumerSide,
-    Standing,
-    Survey,
+from cli.binding.consumer import ConsumerSide
+from cli.binding.credential import stored_kubeconfig
+from cli.binding.flow import Plan
+from cli.binding.objects import (
     binding_manifest,
     namespace_manifest,
     role_manifest,
+    same_role,
     secret_manifest,
 )
-from cli.binding.credential import stored_kubeconfig
-from cli.binding.flow import Plan
 from cli.binding.provider import ProviderSide
+from cli.binding.survey import Standing, Survey
 from cli.output import Progress, inert, render_columns, render_object
 
 _GENERATED = "(generated)"
@@ -110,9 +110,9 @@ def _binding_steps(
     survey: Survey, standing: Standing, entries: Sequence[AcceptablePermissionClaim], *, secret: str
 ) -> list[Step]:
     wanted = standing.wanted
-    role = Step(
-        "app cluster", "create" if standing.binding is None else "update", role_manifest(wanted, entries)
-    )
+    manifest = role_manifest(wanted, entries)
+    action = "create" if standing.role is None else "update"
+    role = Step("app cluster", "keep" if same_role(standing.role, manifest) else action, manifest)
     binding = binding_manifest(survey.served or BINDINGS, wanted, entries, secret=secret)
     if standing.binding is None:
         return [role, Step("app cluster", "create", binding)]

@@ -16,10 +16,11 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from cli.binding import claims as claim_rules
 from cli.binding import consent, install
-from cli.binding.consumer import ConsumerSide, Survey
+from cli.binding.consumer import ConsumerSide
 from cli.binding.credential import Kubeconfig
 from cli.binding.provider import ProviderSide
 from cli.binding.request import ExportRequest, Wanted
+from cli.binding.survey import Survey
 from cli.errors import CliError, WaitTimeoutError
 from cli.output import Progress, inert
 
@@ -154,7 +155,7 @@ class Flow:
         outcome = Outcome(served, plan.request.wanted, written=written)
         for standing in survey.standings:
             entries = decided[standing.wanted.name]
-            written += self._consumer.apply_role(standing.wanted, entries)
+            written += self._consumer.apply_role(standing, entries)
             binding, changed = self._consumer.write_binding(served, standing, entries, secret=secret)
             written += changed
             outcome.bindings.append(binding)

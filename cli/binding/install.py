@@ -15,8 +15,8 @@ from bind_agent.api import keys
 from bind_agent.api.meta import Object, name, namespace
 from bind_agent.api.resource import BINDINGS, DEPLOYMENTS, Resource
 from bind_agent.manifests import load_manifests
+from cli.cluster import Cluster
 from cli.errors import CliError, UsageError, WaitTimeoutError
-from cli.kube import Cluster
 from cli.output import Progress, inert
 
 REPOSITORY: Final = "ghcr.io/bind-agent/konnector"

@@ -12,8 +12,8 @@ from bind_agent.api.resource import CLUSTER_BINDINGS, EXPORT_REQUESTS, EXPORTS
 from bind_agent.api.shared import to_wire
 from cli.binding.claims import ClaimError, parse_claim
 from cli.binding.request import ExportRequest, Wanted
+from cli.cluster import Cluster
 from cli.errors import CliError, RequestRefusedError, UnreachableError, WaitTimeoutError
-from cli.kube import Cluster
 from cli.output import Progress, inert
 
 _POLL: Final = 1.0

@@ -16,8 +16,8 @@ from cli.binding.install import check_image
 from cli.binding.provider import ProviderSide
 from cli.binding.request import ExportRequest, parse_request
 from cli.binding.source import read_file, read_url
+from cli.cluster import Cluster
 from cli.errors import UsageError
-from cli.kube import Cluster
 from cli.options import FORMS, Connection, Seconds, connection, output
 from cli.output import Progress, inert, render_object, render_server_tables
 
@@ -201,7 +201,7 @@ def _request(url: str | None, file: str | None, *, timeout: float) -> ExportRequ
     if bool(url) == bool(file):
         raise UsageError(
             "exactly one of URL and --file is needed" if url else "the request is missing",
-            next_step="give the request with --file FILE, with --file - on standard input, or as an https URL",
+            next_step="give the request with --file FILE, on standard input with --file -, or as a URL",
         )
     if url:
         return parse_request(read_url(url, timeout=timeout), origin=url)

@@ -119,7 +119,7 @@ def status(directory: Path | None, form: str) -> None:
         if log := detached.last_words(place):
             _say(f"the last one in the background ended with errors, see {log}")
     if not seen.running:
-        sys.exit(1)
+        click.get_current_context().exit(1)
 
 
 @dev.command()

@@ -1,0 +1,187 @@
+"""What the app cluster holds before anything is written.
+
+Everything that can end the command is looked at here, so that a binding of another provider or a CRD
+of somebody else is found while the cluster is still untouched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bind_agent.api import keys
+from bind_agent.api.claims import AcceptablePermissionClaim
+from bind_agent.api.meta import Object, creation_timestamp, is_deleting, labels, name, owner_references, uid
+from bind_agent.api.rbac import ROLE_PREFIX
+from bind_agent.api.resource import BINDINGS, CLUSTERROLES, CRDS, NAMESPACES, SECRETS, Resource
+from cli.binding.claims import parse_entries
+from cli.binding.credential import Kubeconfig, stored_kubeconfig
+from cli.binding.objects import binding_namespace
+from cli.binding.request import Wanted
+from cli.cluster import Cluster
+from cli.errors import CliError
+from cli.output import inert
+
+_UNBIND: Final = "delete that binding first, or bind with the kubeconfig of the provider it belongs to"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the app cluster holds for one API.
+
+    Attributes:
+        wanted: the API.
+        binding: the existing binding, if any.
+        role: the existing ClusterRole of that binding, if any.
+    """
+
+    wanted: Wanted
+    binding: Object | None
+    role: Object | None = None
+
+    @property
+    def claims(self) -> list[AcceptablePermissionClaim]:
+        """The claims of the existing binding with their decisions."""
+        spec = (self.binding or {}).get("spec")
+        return parse_entries(spec.get("permissionClaims")) if isinstance(spec, dict) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the app cluster holds before the command.
+
+    Attributes:
+        served: the endpoint of bindings; None while the cluster does not know them.
+        namespace: whether the namespace ``klutch-bind`` exists.
+        secret: the Secret that holds a kubeconfig for the same server and namespace of the provider, if any.
+        standings: one entry per wanted API.
+    """
+
+    served: Resource | None
+    namespace: bool
+    secret: Object | None
+    standings: tuple[Standing, ...]
+
+
+def take_survey(
+    cluster: Cluster, wanted: Sequence[Wanted], kubeconfig: Kubeconfig, *, prefer: str = ""
+) -> Survey:
+    """Look at everything that decides what has to be written; write nothing.
+
+    Args:
+        cluster: the app cluster.
+        wanted: the APIs to bind.
+        kubeconfig: the provider's.
+        prefer: name of the Secret that the person named, if she named one here.
+
+    Raises:
+        CliError: a binding of that name belongs to another provider, or a CRD of that name to
+            somebody else.
+    """
+    served = cluster.served(BINDINGS.group, BINDINGS.version, BINDINGS.plural)
+    bindings = {one.name: find_binding(cluster, served, one.name) for one in wanted}
+    namespace = cluster.get(NAMESPACES, keys.CONSUMER_NAMESPACE)
+    if namespace is not None and is_deleting(namespace):
+        raise CliError(
+            f"the namespace {keys.CONSUMER_NAMESPACE} of the app cluster is being deleted",
+            next_step="wait until it is gone, then run the command again",
+        )
+    matching = _matching_secrets(cluster, kubeconfig) if namespace is not None else []
+    referenced = [_secret_of(binding)[1] for binding in bindings.values() if binding is not None]
+    secret = _choose(matching, [*referenced, prefer])
+    known = {name(one) for one in matching}
+    for one in wanted:
+        _check_binding(one, bindings[one.name], known)
+        _check_crd(cluster, one, bindings[one.name])
+    used = {secret_name for secret_name in referenced if secret_name in known}
+    if len(used) > 1:
+        raise CliError(
+            f"these APIs are bound through different Secrets: {inert(', '.join(sorted(used)))}",
+            next_step="bind them one by one, each with a request of its own",
+        )
+    return Survey(
+        served=served,
+        namespace=namespace is not None,
+        secret=secret,
+        standings=tuple(Standing(one, bindings[one.name], _role(cluster, one)) for one in wanted),
+    )
+
+
+def find_binding(cluster: Cluster, served: Resource | None, binding_name: str) -> Object | None:
+    """The binding of that name, if any."""
+    if served is None:
+        return None
+    return cluster.get(served, binding_name, namespace=binding_namespace(served))
+
+
+def _matching_secrets(cluster: Cluster, kubeconfig: Kubeconfig) -> list[Object]:
+    """Secrets that hold a kubeconfig for the same server and namespace, the oldest first."""
+    found = []
+    for secret in cluster.list(SECRETS, namespace=keys.CONSUMER_NAMESPACE):
+        stored = stored_kubeconfig(secret)
+        if stored is not None and stored.same_place(kubeconfig):
+            found.append(secret)
+    return sorted(found, key=lambda one: (creation_timestamp(one), name(one)))
+
+
+def _check_binding(wanted: Wanted, binding: Object | None, known: set[str]) -> None:
+    if binding is None:
+        return
+    if is_deleting(binding):
+        raise CliError(
+            f"the binding {wanted.name} is being deleted",
+            next_step="wait until it is gone, then run the command again",
+        )
+    namespace, secret = _secret_of(binding)
+    if namespace != keys.CONSUMER_NAMESPACE or secret not in known:
+        raise CliError(
+            f"the binding {wanted.name} exists and belongs to another provider, or to another "
+            f"namespace of it: it uses Secret {inert(namespace)}/{inert(secret)}",
+            next_step=_UNBIND,
+        )
+
+
+def _check_crd(cluster: Cluster, wanted: Wanted, binding: Object | None) -> None:
+    crd = cluster.get(CRDS, wanted.name)
+    if crd is None:
+        return
+    owners = [
+        reference
+        for reference in owner_references(crd)
+        if str(reference.get("apiVersion") or "").partition("/")[0] == keys.GROUP
+        and reference.get("kind") == keys.KIND_BINDING
+        and reference.get("name") == wanted.name
+    ]
+    # Without a binding the mark of an earlier one will do: the konnector takes such a CRD over.
+    if any(binding is None or reference.get("uid") == uid(binding) for reference in owners):
+        return
+    raise CliError(
+        f"the app cluster has a CustomResourceDefinition {wanted.name} that does not belong to a binding",
+        next_step="remove or rename it if nobody needs it; it is not touched",
+    )
+
+
+def _role(cluster: Cluster, wanted: Wanted) -> Object | None:
+    role = cluster.get(CLUSTERROLES, ROLE_PREFIX + wanted.name)
+    if role is not None and labels(role).get(keys.MANAGED_BY) != keys.MANAGER:
+        raise CliError(
+            f"the app cluster has a ClusterRole {ROLE_PREFIX}{wanted.name} of other origin",
+            next_step="remove or rename it; it is not touched",
+        )
+    return role
+
+
+def _secret_of(binding: Object) -> tuple[str, str]:
+    """Namespace and name of the Secret that a binding uses."""
+    spec = binding.get("spec")
+    reference = spec.get("kubeconfigSecretRef") if isinstance(spec, dict) else None
+    reference = reference if isinstance(reference, dict) else {}
+    return str(reference.get("namespace") or ""), str(reference.get("name") or "")
+
+
+def _choose(matching: Sequence[Object], preferred: Sequence[str]) -> Object | None:
+    """The Secret to use: the first preferred one that matches, else the oldest match."""
+    by_name = {name(one): one for one in matching}
+    for candidate in preferred:
+        if candidate in by_name:
+            return by_name[candidate]
+    return matching[0] if matching else None
