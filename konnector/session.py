@@ -135,6 +135,7 @@ class ProviderSession:
                     self._all_bindings,
                     mapping,
                     cluster_namespace,
+                    provider_id=self._kubeconfig.identity,
                     served=lambda: self._binding_keys,
                     status=self._status,
                 )

@@ -136,6 +136,11 @@ EXPORTED: Final = f"{GROUP}/exported"
 AGGREGATE_TO_KONNECTOR: Final = f"{GROUP}/aggregate-to-konnector"
 """On a ClusterRole, value `TRUE`: its rules are added to the konnector's aggregated role."""
 
+COPY: Final = f"{GROUP}/copy"
+"""Label of our own on the copies of claimed objects, so that a konnector can watch its copies and no other Secret.
+
+The value is a digest of app cluster and provider, so each session watches its own copies only."""
+
 BINDING_LABEL: Final = f"{GROUP}/binding"
 """On objects generated for one binding (roles): the binding's name, or its digest where the name is too
 long."""

@@ -281,7 +281,7 @@ class InformerPool:
     async with InformerPool(client) as pool:
         secrets = pool.acquire(SECRETS, label_selector="app=x")
         ...
-        pool.reshare(secrets)
+        pool.release(secrets)
     ```
 
     Leaving the block stops all of them and waits for their end.
@@ -324,7 +324,7 @@ class InformerPool:
         transform: Transform | None = None,
         indexes: Mapping[str, IndexFunction] | None = None,
     ) -> Informer:
-        """The informer for a collection, running; each call is to be answered by one `reshare`.
+        """The informer for a collection, running; each call is to be answered by one `release`.
 
         Args:
             resource: the kind; version and scope count, the name of the kind does not.
@@ -376,7 +376,7 @@ class InformerPool:
         share.holders += 1
         return share.informer
 
-    def reshare(self, informer: Informer) -> None:
+    def release(self, informer: Informer) -> None:
         """Give an informer back; the last holder stops it. Handlers are for their owners to remove, before.
 
         After the pool was left this does nothing.

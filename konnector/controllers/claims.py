@@ -59,6 +59,8 @@ class Claims:
         pool: InformerPool,
         mapping: ServiceNamespaces,
         status: BindingStatus,
+        *,
+        provider_id: str,
     ) -> None:
         """Start with no claim.
 
@@ -68,7 +70,9 @@ class Claims:
             pool: informers on the provider.
             mapping: consumer namespaces to service namespaces.
             status: where conditions of bindings are stated.
+            provider_id: identity of the provider as it was reached.
         """
+        self._provider_id = provider_id
         self._app = app
         self._provider = provider
         self._pool = pool
@@ -136,9 +140,9 @@ class Claims:
                 elif kind in self._running:
                     wanted[kind] += []  # goes on without claims: what it had copied is retracted
         for kind in [k for k in self._running if k not in wanted or self._running[k][1].done()]:
-            _, task = self._running.pop(kind)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            ended = self._running.pop(kind)[1]
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
         unknown = False
         for kind, claims in wanted.items():
             if kind in self._running:
@@ -162,6 +166,7 @@ class Claims:
             self._pool,
             self._mapping,
             resource,
+            provider_id=self._provider_id,
             reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
         )
         sync.update(claims)

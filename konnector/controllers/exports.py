@@ -66,6 +66,7 @@ class Exports:
         mapping: ServiceNamespaces,
         cluster_namespace: str,
         *,
+        provider_id: str,
         served: Callable[[], frozenset[str]],
         status: BindingStatus,
     ) -> None:
@@ -79,6 +80,7 @@ class Exports:
             bindings: informer of all bindings.
             mapping: consumer namespaces to service namespaces.
             cluster_namespace: the tenant's namespace.
+            provider_id: identity of the provider as it was reached.
             served: keys of the bindings of this session.
             status: where conditions of bindings are stated.
         """
@@ -95,7 +97,7 @@ class Exports:
         self._removers: list[Callable[[], None]] = []
         self._running: dict[str, tuple[Shape, ObjectSync, asyncio.Task[None]]] = {}
         self._namespace_uid = ""
-        self.claims = Claims(app, provider, pool, mapping, status)
+        self.claims = Claims(app, provider, pool, mapping, status, provider_id=provider_id)
         self.controller = Controller("exports", self._reconcile, workers=1)
 
     def __enter__(self) -> "Exports":

@@ -120,9 +120,8 @@ def build(
         "namespace": placement.namespace(side),
         "annotations": annotations,
     }
-    labels = claims.rule.select(meta.labels(source))
-    if labels:
-        metadata["labels"] = labels
+    selected = claims.rule.select(meta.labels(source))
+    metadata["labels"] = {**selected, keys.COPY: policy.copy_label}
     return {
         "apiVersion": claims.resource.api_version,
         "kind": claims.resource.kind or source.get("kind"),

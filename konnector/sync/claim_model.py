@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from bind_agent.api import claims as api_claims
-from bind_agent.api import keys, meta
+from bind_agent.api import keys, meta, naming
 from bind_agent.api.claims import PermissionClaim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
@@ -107,6 +107,11 @@ class ClaimPolicy:
     cluster_id: str
     provider_id: str
     paused: bool = False
+
+    @property
+    def copy_label(self) -> str:
+        """Value of the label ``keys.COPY`` on copies: which provider session they belong to."""
+        return naming.digest(self.cluster_id, self.provider_id)
 
 
 @dataclass(frozen=True, slots=True)

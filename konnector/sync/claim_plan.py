@@ -164,7 +164,14 @@ def _refresh(pair: _Pair, source: Object, copy: Object) -> Steps:
 
 
 def _mark(pair: _Pair, source: Object) -> Steps:
+    """Say on the source whose it is, where only that tells: under claims without an owner.
+
+    Where a claim names the owner, the marks on the copy say enough, to a Go konnector as well (spec 6.9.3
+    rows 1 and 3), and what is not ours is not written to.
+    """
     owner = OWNER_OF[pair.side.other]
+    if any(claim.selector.owner == owner for claim in pair.claims.claims):
+        return _NOTHING
     if meta.annotation(source, keys.RESOURCE_OWNER) == owner or meta.is_deleting(source):
         return _NOTHING
     return (_annotation(pair, source, owner),)

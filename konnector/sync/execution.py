@@ -10,7 +10,7 @@ from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from bind_agent.runtime.informer import Informer
 from bind_agent.runtime.reconcile import Result
-from konnector.sync import managed_fields, model
+from konnector.sync import managed_fields, model, patches
 from konnector.sync.brake import Brake
 from konnector.sync.model import JsonPatch, Memory, Placement, Side, Step
 from konnector.sync.recent import RecentWrites
@@ -102,8 +102,10 @@ class Execution:
             # What was planned on is no longer true: believe the stores again.
             self.recent[Side.CONSUMER].forget(key)
             self.recent[Side.PROVIDER].forget(placed.provider_key)
-            if isinstance(error, Invalid) and isinstance(step, model.ApplyProvider | model.Adopt):
-                raise RefusedByServerError(f"the other cluster does not take the object: {error}") from error
+            if isinstance(error, Invalid):
+                if not patches.lost_race(error.code, error.details):
+                    raise RefusedByServerError(f"the other cluster does not take it: {error}") from error
+                raise ReplanError from error
             if isinstance(error, NotFound) and isinstance(
                 step, model.ReleaseFinalizer | model.EnsureFinalizer
             ):
@@ -119,10 +121,10 @@ class Execution:
         resource = self._resource
         match step:
             case model.EnsureFinalizer(patch=patch):
-                answer = await self._app.json_patch(resource, name, as_list(patch), namespace=here)
+                answer = await self._app.merge_patch(resource, name, dict(patch), namespace=here)
                 self._note_consumer(key, answer)
             case model.ReleaseFinalizer(patch=patch):
-                answer = await self._app.json_patch(resource, name, as_list(patch), namespace=here)
+                answer = await self._app.merge_patch(resource, name, dict(patch), namespace=here)
                 self._note_consumer(key, answer)
                 self.forget(key)
             case model.ApplyProvider(object=desired):
@@ -131,9 +133,9 @@ class Execution:
                 )
                 self._memory[key] = self.memory(key).after_apply(step, answer, time.monotonic())
                 self._note_provider(placed, answer)
-            case model.PatchConsumerStatus(patch=patch, subresource=subresource):
+            case model.PatchConsumerStatus(patch=status, subresource=subresource):
                 answer = await self._app.json_patch(
-                    resource, name, as_list(patch), namespace=here, subresource=subresource
+                    resource, name, as_list(status), namespace=here, subresource=subresource
                 )
                 self._memory[key] = self.memory(key).after_status(step, answer, time.monotonic())
                 self._note_consumer(key, answer)

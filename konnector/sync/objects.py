@@ -184,7 +184,7 @@ class ObjectSync:
         for _ in range(_ROUNDS):
             placed = self._place(key)
             if isinstance(placed, Unplaced):
-                return self._wait_for_place(key, placed)
+                return await self._wait_for_place(key, placed)
             if self._provider_informer(placed) is None:
                 return None  # its sync enqueues the key again
             consumer, provider = self._execution.read(key, placed)
@@ -222,18 +222,23 @@ class ObjectSync:
             self._reports.clear(key)
         return result
 
-    def _wait_for_place(self, key: str, unplaced: Unplaced) -> Result | None:
+    async def _wait_for_place(self, key: str, unplaced: Unplaced) -> Result | None:
         consumer, _ = self._execution.read(key, None)
         if consumer is None:
             self._execution.forget(key)
             self._reports.clear(key)
             return None
-        for step in unplaced.steps:
+        for step in unplaced.steps_for(consumer):
             match step:
                 case model.EnsureServiceNamespace(namespace=namespace):
                     self._mapping.want(namespace)
                 case model.Refuse(reason=reason, message=message):
                     self._refuse(key, reason, message)
+                case model.ReleaseFinalizer(patch=release):
+                    namespace, name = meta.split_key(key)
+                    await self._app.client.merge_patch(
+                        self.resource, name, release, namespace=namespace or None
+                    )
                 case _:
                     pass  # the mapping's event enqueues the key; asking again and again would add nothing
         return None
