@@ -1,0 +1,177 @@
+"""Whether and how an existing CRD becomes the desired one (design 4.6, spec 6.6.3).
+
+Written only when different; never over somebody else's CRD; never so that stored objects suffer.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from bind_agent.api import keys, meta
+from bind_agent.api.meta import Object
+from konnector.schema.breaking import Change, breaking_changes
+from konnector.sync import essence
+
+_MOST_CHANGES: Final = 100
+"""A report longer than this helps nobody; a hostile schema could make it endless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """There is no CRD of that name."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """PUT this: the existing metadata (resource version included) with the desired spec."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing is written, since stored objects would suffer.
+
+    Attributes:
+        changes: what would be harmful, at most a hundred.
+    """
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """The CRD belongs to somebody else and is left as it is."""
+
+    message: str
+
+
+_ALWAYS_SAID: Final = frozenset({"served", "storage"})
+"""Switches of a version, which the API server gives back also when they are off."""
+
+Verdict: TypeAlias = Create | Unchanged | Update | Held | Foreign
+
+
+def compare(
+    existing: Mapping[str, Any] | None,
+    desired: Object,
+    *,
+    old_owner_exists: bool = True,
+    has_objects: bool = True,
+) -> Verdict:
+    """Decide what to do about a CRD.
+
+    Args:
+        existing: the CRD of that name on the app cluster, None when there is none.
+        desired: from ``desired_crd``.
+        old_owner_exists: whether a binding with a UID that the existing CRD names as its owner still
+            exists. If none does, a CRD of a binding of the same name was left over when that was made
+            again, and is ours.
+        has_objects: whether objects may be stored; without any, changes of the schema harm nothing.
+    """
+    if existing is None:
+        return Create(desired)
+    standing = _ownership(existing, desired, old_owner_exists=old_owner_exists)
+    if isinstance(standing, Foreign):
+        return standing
+    old_spec, new_spec = _mapping(existing.get("spec")), _mapping(desired["spec"])
+    digest = meta.annotation(desired, keys.CONTENT_DIGEST)
+    noted = meta.annotation(existing, keys.CONTENT_DIGEST) == digest
+    if noted and standing and essence.difference(_stated(new_spec), old_spec) is None:
+        return Unchanged()
+    changes: list[Change] = []
+    for change in _harm(existing, old_spec, new_spec, has_objects=has_objects):
+        changes.append(change)
+        if len(changes) == _MOST_CHANGES:
+            break
+    if changes:
+        return Held(tuple(changes))
+    return Update({**desired, "metadata": _metadata(existing, desired)})
+
+
+def _ownership(existing: Mapping[str, Any], desired: Object, *, old_owner_exists: bool) -> bool | Foreign:
+    """True: names our binding as it is; False: names a binding of that name which is gone."""
+    owner = meta.owner_references(desired)[0]
+    name, uid = owner["name"], owner["uid"]
+    ours = [ref for ref in meta.owner_references(existing) if _is_binding(ref) and ref.get("name") == name]
+    if any(ref.get("uid") == uid or not uid for ref in ours):
+        return True
+    if ours and not old_owner_exists:
+        return False
+    reason = "is of another binding of that name" if ours else "was not installed by this binding"
+    return Foreign(
+        f"the CRD {meta.name(existing)} {reason} and is left as it is; remove that CRD, or do not bind this "
+        "API to this cluster"
+    )
+
+
+def _is_binding(reference: Mapping[str, Any]) -> bool:
+    version = reference.get("apiVersion")
+    group = version.partition("/")[0] if isinstance(version, str) else ""
+    return group == keys.GROUP and reference.get("kind") == keys.KIND_BINDING
+
+
+def _metadata(existing: Mapping[str, Any], desired: Object) -> Object:
+    """The existing metadata with our owner reference and digest."""
+    owner = meta.owner_references(desired)[0]
+    others = [
+        ref
+        for ref in meta.owner_references(existing)
+        if not (_is_binding(ref) and ref.get("name") == owner["name"])
+    ]
+    annotations = {**meta.annotations(existing), **meta.annotations(desired)}
+    return {
+        **meta.metadata(existing),
+        "annotations": annotations,
+        "ownerReferences": [*others, owner],
+    }
+
+
+def _harm(
+    existing: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any], *, has_objects: bool
+) -> Iterator[Change]:
+    for field, before, after in (
+        ("scope", old.get("scope"), new.get("scope")),
+        ("names.kind", _mapping(old.get("names")).get("kind"), _mapping(new.get("names")).get("kind")),
+    ):
+        if before != after:
+            yield Change("", f"{field} changes from {before} to {after}, which needs a new binding")
+    before_versions, after_versions = _versions(old), _versions(new)
+    stored = _mapping(existing.get("status")).get("storedVersions")
+    for name in stored if isinstance(stored, list) else []:
+        if name not in after_versions:
+            yield Change(str(name), "the version is removed, but objects are stored in it")
+    if has_objects:
+        for name, version in before_versions.items():
+            if name in after_versions:
+                yield from breaking_changes(_schema(version), _schema(after_versions[name]), name)
+
+
+def _versions(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    found = spec.get("versions")
+    entries = found if isinstance(found, list) else []
+    return {str(entry.get("name")): entry for entry in entries if isinstance(entry, Mapping)}
+
+
+def _schema(version: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _mapping(_mapping(version.get("schema")).get("openAPIV3Schema"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _stated(value: Any) -> Any:
+    """Without empty fields: the API server leaves most of them out when it gives a CRD back."""
+    if isinstance(value, Mapping):
+        return {name: _stated(entry) for name, entry in value.items() if entry or name in _ALWAYS_SAID}
+    if isinstance(value, list):
+        return [_stated(entry) for entry in value]
+    return value
