@@ -78,6 +78,10 @@ _envelope = msgspec.json.Decoder(_Envelope)
 _bookmark = msgspec.json.Decoder(_Bookmark)
 
 
+# Undecoded parts may be nested deeper than the decoder goes, and text may be no UTF-8.
+_UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
 def encode(value: Any) -> bytes:
     """JSON of a request body.
 
@@ -117,7 +121,7 @@ def decode_meta(raw: bytes | msgspec.Raw) -> ObjectMeta:
     """
     try:
         meta = _item.decode(raw).metadata
-    except msgspec.MsgspecError as error:
+    except _UNDECODABLE as error:
         raise MalformedAnswer(f"an object without usable metadata: {_safe(error)}") from None
     if not meta.name or "/" in meta.name or "/" in meta.namespace:
         raise MalformedAnswer("an object whose name is empty or holds a slash")
@@ -140,7 +144,7 @@ def decode_page(body: bytes, api_version: str, kind: str) -> tuple[list[bytes], 
     """
     try:
         page = _page.decode(body)
-    except msgspec.MsgspecError as error:
+    except _UNDECODABLE as error:
         raise MalformedAnswer(f"the answer is not a list: {_safe(error)}") from None
     if page.items is None and not page.metadata.resource_version:
         raise MalformedAnswer("the answer is not a list: neither items nor a resourceVersion")
@@ -161,7 +165,7 @@ def decode_envelope(line: bytes) -> tuple[str, msgspec.Raw]:
     """
     try:
         envelope = _envelope.decode(line)
-    except msgspec.MsgspecError as error:
+    except _UNDECODABLE as error:
         raise MalformedAnswer(f"a line that is not a watch event: {_safe(error)}") from None
     return envelope.type, envelope.object
 
@@ -174,14 +178,14 @@ def decode_bookmark(raw: msgspec.Raw) -> tuple[str, bool]:
     """
     try:
         meta = _bookmark.decode(raw).metadata
-    except msgspec.MsgspecError as error:
+    except _UNDECODABLE as error:
         raise MalformedAnswer(f"a bookmark without usable metadata: {_safe(error)}") from None
     return meta.resource_version, (meta.annotations or {}).get("k8s.io/initial-events-end") == "true"
 
 
-def _safe(error: msgspec.MsgspecError) -> str:
-    # msgspec names types and paths only, never values; unknown parser messages are kept short all the same.
-    return str(error)[:120]
+def _safe(error: Exception) -> str:
+    # msgspec names types and paths, never values; the messages of others may quote.
+    return str(error)[:120] if isinstance(error, msgspec.MsgspecError) else type(error).__name__
 
 
 class LineSplitter:
