@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 _LOUD_FROM: Final = 3
 """A quiet failure (a conflict, say) that happens so often in a row is told as a warning after all."""
+_TURN: Final = 16
+"""Keys in a row before a worker pauses for one turn of the loop."""
 
 
 class Controller:
@@ -99,7 +101,10 @@ class Controller:
 
     async def _work(self) -> None:
         queue = self.queue
-        while True:
+        for number in itertools.count(1):
+            if number % _TURN == 0:
+                # With keys ready and nothing to write a worker would never let others have the loop.
+                await asyncio.sleep(0)
             try:
                 key = await queue.get()
             except QueueClosed:
