@@ -35,7 +35,8 @@ def settings() -> kopf.OperatorSettings:
     )
     # A resync that is under way when its object is deleted delays the finalizer by one such period.
     chosen.background.cancellation_polling = 1.0
-    chosen.watching.server_timeout = 300.0
+    # An API server that is away is waited for, an hour long; by default kopf gives up after a minute.
+    chosen.networking.error_backoffs = (1, 1, 2, 3, 5, 8, *(10,) * 360)
     return chosen
 
 

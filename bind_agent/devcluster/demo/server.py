@@ -192,11 +192,15 @@ class BundledServer:
         path.write_text(text)
         path.chmod(0o644)
 
-    def _tail(self) -> str:
+    def log_text(self) -> str:
+        """What the server wrote since its start."""
         try:
-            return self._log.read_text(errors="replace")[-_TAIL:].strip()
+            return self._log.read_text(errors="replace")
         except OSError:
-            return "(no log)"
+            return ""
+
+    def _tail(self) -> str:
+        return self.log_text()[-_TAIL:].strip()
 
 
 @asynccontextmanager

@@ -40,6 +40,11 @@ class Objects(Protocol):
     ) -> Object:
         """Change an object."""
 
+    async def delete(
+        self, resource: Resource, name: str, *, namespace: str | None = None, uid: str | None = None
+    ) -> Object | None:
+        """Delete an object with this UID."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -119,18 +124,23 @@ class Service:
             return self._failed(obj, before, finding, _RETRY)
 
     async def remove(self, obj: Mapping[str, Any]) -> Outcome:
-        """Drop what the object has on the server; Secret and ConfigMap go with the object, which owns them.
+        """Take the credentials away, and drop what the object has on the server.
+
+        The garbage collector would take Secret and ConfigMap too, but later: they would give access to
+        nothing for a while. What is not the object's own stays.
 
         An object whose spec is invalid is removed like any other: only its name and UID matter.
         """
         instance = read_instance({"metadata": obj.get("metadata", {}), "status": obj.get("status", {})})
         try:
+            await self._withdraw(instance, SECRETS, instance.secret)
+            await self._withdraw(instance, CONFIGMAPS, instance.config_map)
             async with self._databases.session() as session:
                 seen = await session.observe(instance.database)
                 await session.execute(plan.remove(instance, seen))
-        except ServerError as error:
+        except (ServerError, KubeError) as error:
             finding = Condition(DATABASE_READY, status=False, reason="DeletionBlocked", message=str(error))
-            return self._failed(obj, _status(obj), finding, error.retry, phase="Deleting")
+            return self._failed(obj, _status(obj), finding, _RETRY, phase="Deleting")
         return Outcome(status={})
 
     async def _ensure(self, instance: Instance) -> Outcome:
@@ -181,6 +191,11 @@ class Service:
             # Also the one of a deleted object of the same name, until the garbage collector has taken it.
             raise _Refused(finding, retry=2.0)
         return found
+
+    async def _withdraw(self, instance: Instance, resource: Resource, name: str) -> None:
+        found = await self._cluster.get_or_none(resource, name, namespace=instance.namespace)
+        if found is not None and meta.is_owned_by(found, instance.uid):
+            await self._cluster.delete(resource, name, namespace=instance.namespace, uid=meta.uid(found))
 
     async def _write(self, resource: Resource, present: Object | None, wanted: Object) -> None:
         name, namespace = meta.name(wanted), meta.namespace(wanted)
