@@ -203,7 +203,8 @@ class LeaderElector:
         return None
 
     async def _write(self, lease: meta.Object, record: Record, sent: float, *, create: bool = False) -> None:
-        self._sent.append(record)
+        # As it will be read: the wire knows whole seconds only.
+        self._sent.append(Record.of({"spec": record.spec()}))
         if create:
             self._held = await self._client.create(LEASES, lease, namespace=self._namespace)
         else:
