@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from bind_agent.api import meta
 from bind_agent.api.conditions import Condition, set_condition, set_summary
 from bind_agent.api.meta import Object
+from bind_agent.kube.errors import Conflict
 from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Informer
 from bind_agent.runtime.status import write_status
 from konnector.appcluster import AppCluster
+from konnector.sync.recent import RecentWrites
 
 
 class BindingStatus:
@@ -31,6 +33,7 @@ class BindingStatus:
         self._bindings = bindings
         self._stated: dict[str, dict[str, Condition]] = {}
         self._pretty_names: dict[str, str] = {}
+        self._recent = RecentWrites()
         self.controller = Controller("binding-status", self._reconcile, workers=2)
 
     def state(self, binding_keys: Iterable[str], *conditions: Condition) -> None:
@@ -59,17 +62,23 @@ class BindingStatus:
 
     def forget(self, binding_key: str) -> None:
         """Drop all statements about a binding that is gone."""
+        self._recent.forget(binding_key)
         self._stated.pop(binding_key, None)
         self._pretty_names.pop(binding_key, None)
 
     async def _reconcile(self, key: str) -> None:
         entry = self._bindings.store.get(key)
-        if entry is None:
+        binding = self._recent.read(key, entry)
+        if entry is None or binding is None:
             self.forget(key)
             return
-        binding = entry.object()
         desired = self._desired(key, binding)
-        await write_status(self._app.client, self._app.bindings, binding, desired)
+        try:
+            answer = await write_status(self._app.client, self._app.bindings, binding, desired)
+        except Conflict:
+            self._recent.forget(key)
+            raise
+        self._recent.remember(key, answer, entry, self._bindings.resource_version)
 
     def _desired(self, key: str, binding: Object) -> Object:
         status = dict(binding.get("status") or {})

@@ -18,6 +18,7 @@ from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CRDS, EXPORTS, NAMESPACES, Resource
 from bind_agent.kube.client import Client
+from bind_agent.kube.errors import Conflict
 from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.status import write_status
@@ -29,6 +30,7 @@ from konnector.sync.brake import Brake
 from konnector.sync.model import Policy
 from konnector.sync.namespaces import ServiceNamespaces
 from konnector.sync.objects import ObjectSync, Tenant
+from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
 
 log = structlog.get_logger(__name__)
@@ -93,6 +95,7 @@ class Exports:
         self._cluster_namespace = cluster_namespace
         self._served = served
         self._status = status
+        self._recent = RecentWrites()
         self._crds: dict[str, Informer] = {}
         self._removers: list[Callable[[], None]] = []
         self._running: dict[str, tuple[Shape, ObjectSync, asyncio.Task[None]]] = {}
@@ -144,11 +147,12 @@ class Exports:
         return informer
 
     async def _reconcile(self, name: str) -> None:
-        export_entry = self._exports.store.get(meta.join_key(self._cluster_namespace, name))
+        export_key = meta.join_key(self._cluster_namespace, name)
+        export_entry = self._exports.store.get(export_key)
         binding_key = next((k for k in sorted(self._served()) if meta.split_key(k)[1] == name), None)
         binding_entry = self._bindings.store.get(binding_key) if binding_key else None
         crd_entry = (await self._crd(name)).store.get(name) if binding_entry else None
-        export = export_entry.object() if export_entry else None
+        export = self._recent.read(export_key, export_entry) if export_entry else None
         binding = binding_entry.object() if binding_entry else None
         crd = crd_entry.object() if crd_entry else None
         shape = shape_of(export, binding, crd) if export and binding and crd else None
@@ -159,7 +163,12 @@ class Exports:
             self.claims.remove(name)
         if export is not None:
             desired = export_status(export, binding, crd, now=datetime.now(UTC))
-            await write_status(self._provider, EXPORTS, export, desired)
+            try:
+                answer = await write_status(self._provider, EXPORTS, export, desired)
+            except Conflict:
+                self._recent.forget(export_key)
+                raise
+            self._recent.remember(export_key, answer, export_entry, self._exports.resource_version)
 
     async def _ensure_running(self, name: str, shape: Shape | None) -> None:
         running = self._running.get(name)

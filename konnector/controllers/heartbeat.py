@@ -67,13 +67,13 @@ class Heartbeat:
         self._consumer_secrets = consumer_secrets
         self._state = state
         self._namespace = current().namespace
+        self.controller = Controller("heartbeat", self._reconcile, workers=1)
         self.cluster_bindings = pool.acquire(CLUSTER_BINDINGS, namespace=self._namespace)
         self._secret_informer: Informer | None = None
         self._removers = [
             self.cluster_bindings.add_handler(self._on_event),
             consumer_secrets.add_handler(self._on_event),
         ]
-        self.controller = Controller("heartbeat", self._reconcile, workers=1)
         self.controller.enqueue(keys.CLUSTER_BINDING_NAME)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from konnector.appcluster import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.schema import compare as gate
 from konnector.schema.crd import SchemaError, desired_crd
+from konnector.sync.recent import RecentWrites
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class Schemas:
         self._served = served
         self._status = status
         self._pretty_name = pretty_name
+        self._recent = RecentWrites()
         self._crds: dict[str, Informer] = {}
         self._removers: list[Callable[[], None]] = []
         self.controller = Controller("schema", self._reconcile, workers=4)
@@ -131,8 +133,9 @@ class Schemas:
             informer = self._crds.get(name)
             if informer is not None and isinstance(informer.last_error, Forbidden):
                 raise informer.last_error
-            existing = (await self._crd(name)).store.get(name)
-            return await self._write(key, existing.object() if existing else None, desired)
+            informer = await self._crd(name)
+            existing = self._recent.read(name, informer.store.get(name))
+            return await self._write(key, existing, desired)
         except Forbidden as error:
             self._disconnected(
                 key,
@@ -172,18 +175,24 @@ class Schemas:
         return None
 
     async def _send(self, key: str, request: Awaitable[Object], *, creating: bool) -> None:
+        name = meta.split_key(key)[1]
         try:
-            await request
+            answer = await request
         except Invalid as error:
             reason = Reason.CRD_CREATE_FAILED if creating else Reason.CRD_UPDATE_FAILED
             self._disconnected(key, reason, error.message)
             return
-        except (Conflict, Forbidden):
+        except Conflict:
+            self._recent.forget(name)
+            raise
+        except Forbidden:
             raise
         except ApiError as error:
             reason = Reason.CRD_CREATE_FAILED if creating else Reason.CRD_UPDATE_FAILED
             self._disconnected(key, reason, error.message)
             raise
+        informer = self._crds[name]
+        self._recent.remember(name, answer, informer.store.get(name), informer.resource_version)
         self._in_sync(key)
 
     def _owner_exists(self, existing: Object | None, desired: Object) -> bool:

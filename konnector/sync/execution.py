@@ -123,10 +123,9 @@ class Execution:
             case model.EnsureFinalizer(patch=patch):
                 answer = await self._app.merge_patch(resource, name, dict(patch), namespace=here)
                 self._note_consumer(key, answer)
-            case model.ReleaseFinalizer(patch=patch):
+            case model.ReleaseFinalizer(patch=patch, uid=uid):
                 answer = await self._app.merge_patch(resource, name, dict(patch), namespace=here)
-                self._note_consumer(key, answer)
-                self.forget(key)
+                self._note_released(key, uid, answer)
             case model.ApplyProvider(object=desired):
                 answer = await self._provider.apply(
                     resource, desired, field_manager=keys.FIELD_MANAGER, namespace=there
@@ -194,6 +193,14 @@ class Execution:
         seen = informer.store.get(placed.provider_key) if informer is not None else None
         self.recent[Side.PROVIDER].gone(placed.provider_key, uid, seen)
         self._memory[key] = self.memory(key).after_gone()
+
+    def _note_released(self, key: str, uid: str, answer: Object) -> None:
+        self.forget(key)
+        if meta.is_deleting(answer) and not meta.finalizers(answer):
+            # Nothing else held it: with this write the object is gone, and the answer has no version of its own.
+            self.recent[Side.CONSUMER].gone(key, uid, self._consumer.store.get(key))
+        else:
+            self._note_consumer(key, answer)
 
     def _note_consumer(self, key: str, answer: Object) -> None:
         informer = self._consumer

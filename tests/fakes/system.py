@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 async def eventually(
-    check: Callable[[], Awaitable[T]], *, timeout: float = 30.0, what: str = "", poll: float = 0.05
+    check: Callable[[], Awaitable[T | None]], *, timeout: float = 30.0, what: str = "", poll: float = 0.05
 ) -> T:
     """Wait until a check gives a true value, and return it.
 
@@ -50,14 +50,15 @@ async def eventually(
     last: object = None
     while time.monotonic() < end:
         try:
-            last = await check()
+            found = await check()
         except AssertionError as error:
             last = error
         else:
-            if last:
-                return last  # type: ignore[return-value]
+            if found:
+                return found
+            last = found
         await asyncio.sleep(poll)
-    raise AssertionError(f"not within {timeout:.0f} s: {what or check.__name__}; last seen: {last!r}")
+    raise AssertionError(f"not within {timeout:.0f} s: {what or check}; last seen: {last!r}")
 
 
 async def holds(check: Callable[[], Awaitable[bool]], *, seconds: float, poll: float = 0.1) -> None:
@@ -114,7 +115,7 @@ class System:
         schema: Mapping[str, Any] | None = None,
         subresources: Mapping[str, Any] | None = None,
     ) -> Service:
-        """Do what a platform team does to offer a kind: CRD, template, and the role that lets the backend grant it."""
+        """Do what a platform team does to offer a kind: CRD, template, and the role that lets it be granted."""
         service = Service(resource, claims)
         await self.stage.apply(
             self.provider,
