@@ -1,0 +1,47 @@
+"""Entry point of `bind-backend`.
+
+Without a command it serves, so that the arguments of a Go backend work as they are.
+"""
+
+import click
+
+from bind_agent._version import __version__
+from bind_agent.backend import serve
+from bind_agent.backend.commands.rbac import rbac
+from bind_agent.backend.commands.tenant import tenant
+from bind_agent.backend.options import serve_command
+
+_DEFAULT = "serve"
+
+
+class DefaultGroup(click.Group):
+    """A group whose default command need not be written."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `serve` in front of bare flags."""
+        own = set(ctx.help_option_names) | {"--version"}
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=DefaultGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(__version__, prog_name="bind-backend")
+def cli() -> None:
+    """Offer APIs of this cluster to app clusters. Without a command: serve."""
+
+
+cli.add_command(serve_command(serve.run))
+cli.add_command(tenant)
+cli.add_command(rbac)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

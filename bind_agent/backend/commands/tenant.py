@@ -1,0 +1,218 @@
+"""`bind-backend tenant`: onboarding without a browser."""
+
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+import yaml
+
+from bind_agent.api import conditions, goduration, meta
+from bind_agent.api.conditions_catalogue import ConditionType
+from bind_agent.api.text import printable
+from bind_agent.backend import names
+from bind_agent.backend.commands.session import Session, run
+from bind_agent.backend.options import Connection, Duration, Tenancy, connection_options, tenancy_options
+from bind_agent.backend.tenancy import handout
+from bind_agent.backend.tenancy.address import AddressError, is_local
+from bind_agent.backend.tenancy.identity import Identity, IdentityError, identity
+from bind_agent.backend.tenancy.kubeconfig import Issued
+from bind_agent.backend.tenancy.provision import Added, Tenant
+
+_OVERLAP = timedelta(minutes=10)
+_COLUMNS = ("namespace", "name", "clusterId", "ready", "konnector", "lastHeartbeat", "credential")
+
+
+@click.group(name="tenant")
+def tenant() -> None:
+    """Consumers of this provider: one tenant is a person or team with one app cluster."""
+
+
+@tenant.command(name="add")
+@click.argument("name")
+@click.option(
+    "--cluster-id",
+    required=True,
+    help="Which app cluster: any text that tells it from others; usually the UID of its namespace kube-system.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for the kubeconfig (mode 0600); default: standard output.",
+)
+@connection_options
+@tenancy_options
+def add(name: str, cluster_id: str, out: Path | None, connection: Connection, tenancy: Tenancy) -> None:
+    """Add the tenant NAME, or hand its kubeconfig out again.
+
+    The kubeconfig is what `kubectl bind apiservice --remote-kubeconfig` takes. It holds a token that expires;
+    the konnector follows its renewal by itself.
+    """
+    try:
+        who = identity(name, cluster_id)
+    except IdentityError as error:
+        raise click.UsageError(str(error)) from None
+
+    async def work(session: Session) -> Added:
+        if isinstance(session.endpoint, AddressError):
+            raise session.endpoint
+        return await session.tenants.add(
+            who, prefix=tenancy.namespace_prefix, pretty_name=tenancy.pretty_name
+        )
+
+    added = run(connection, tenancy, work)
+    if out is None:
+        sys.stdout.buffer.write(added.kubeconfig)
+        sys.stdout.buffer.flush()
+    else:
+        try:
+            handout.write(out, added.kubeconfig)
+        except handout.HandoutError as error:
+            raise click.ClickException(
+                f"{error}; the tenant {added.namespace} exists, repeat this with another --out"
+            ) from None
+    _say_added(added, out)
+
+
+def _say_added(added: Added, out: Path | None) -> None:
+    """Tell on standard error, because standard output may be the kubeconfig."""
+    verb = "added" if added.created else "exists"
+    expires = conditions.timestamp(added.credential.expires) if added.credential.expires else "never"
+    click.echo(
+        f"tenant {verb}: namespace {added.namespace}, token until {expires} (renewed before)", err=True
+    )
+    issued = added.credential.issued
+    if isinstance(issued, Issued) and is_local(issued.endpoint.server):
+        click.echo(
+            f"note: {issued.endpoint.server} is reachable from this machine only; --external-address sets another",
+            err=True,
+        )
+    where = out or "FILE"
+    click.echo(
+        f"next, with a kubeconfig of the app cluster: kubectl bind apiservice --remote-kubeconfig {where}"
+        " -f REQUEST.yaml",
+        err=True,
+    )
+
+
+@tenant.command(name="list")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True
+)
+@connection_options
+def list_(output: str, connection: Connection) -> None:
+    """Show all tenants and whether their konnectors are alive."""
+
+    async def work(session: Session) -> Sequence[Tenant]:
+        return await session.tenants.list()
+
+    rows = [_row(one) for one in run(connection, Tenancy(), work)]
+    if output == "json":
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+    elif output == "yaml":
+        click.echo(yaml.safe_dump(rows, sort_keys=False), nl=False)
+    elif not rows:
+        click.echo("no tenants yet: `bind-backend tenant add NAME --cluster-id ID`", err=True)
+    else:
+        click.echo(_table(rows))
+
+
+@tenant.command(name="rotate")
+@click.argument("tenant_", metavar="NAME|NAMESPACE")
+@click.option("--now", is_flag=True, help="End the old credential at once, without overlap.")
+@click.option(
+    "--overlap",
+    type=Duration(timedelta(0), timedelta(days=7)),
+    default=goduration.format(_OVERLAP),
+    show_default=True,
+    help="How long the old credential goes on working.",
+)
+@connection_options
+@tenancy_options
+def rotate(tenant_: str, now: bool, overlap: timedelta, connection: Connection, tenancy: Tenancy) -> None:
+    """Issue a new credential for NAME (a tenant's name, namespace or NAME#CLUSTER-ID).
+
+    Konnectors that are connected pick it up by themselves. One that is cut off while `--now` is given needs
+    the output of `bind-backend tenant add` again.
+    """
+    span = timedelta(0) if now else overlap
+
+    async def work(session: Session) -> tuple[Tenant, str]:
+        found = await session.tenants.find(tenant_)
+        state = await session.tenants.rotate(found, overlap=span)
+        return found, conditions.timestamp(state.expires) if state.expires else "never"
+
+    found, expires = run(connection, tenancy, work)
+    old = "ended" if not span else f"works for another {goduration.format(span)}, if a backend runs"
+    click.echo(f"{found.namespace}: new credential until {expires}; the old one {old}")
+
+
+@tenant.command(name="revoke")
+@click.argument("tenant_", metavar="NAME|NAMESPACE")
+@click.option("--delete", is_flag=True, help="Also delete the tenant with everything in its namespaces.")
+@click.option("--yes", is_flag=True, help="Do not ask before --delete.")
+@connection_options
+def revoke(tenant_: str, delete: bool, yes: bool, connection: Connection) -> None:
+    """End every credential of a tenant at once.
+
+    Without --delete its namespaces and objects stay as they are; `tenant add` lets it back in.
+    """
+
+    async def find(session: Session) -> Tenant:
+        return await session.tenants.find(tenant_)
+
+    found = run(connection, Tenancy(), find)
+    if delete and not yes:
+        click.confirm(
+            f"Delete namespace {found.namespace}, its service namespaces and every service instance in them?",
+            abort=True,
+            err=True,
+        )
+
+    async def work(session: Session) -> None:
+        await session.tenants.revoke(found, delete=delete)
+
+    run(connection, Tenancy(), work)
+    click.echo(
+        f"{found.namespace}: all credentials ended; API servers remember a token for up to 10 s, and watches that are"
+        " open last until their next renewal"
+    )
+    if delete:
+        click.echo(f"{found.namespace}: being deleted; the running backend deletes its service namespaces")
+    else:
+        click.echo(
+            f"what stays: namespace {found.namespace}, its exports, and service namespaces with their content;"
+            f" `bind-backend tenant revoke --delete {found.namespace}` removes them"
+        )
+
+
+def _row(one: Tenant) -> dict[str, Any]:
+    binding = one.binding or {}
+    status = binding.get("status") or {}
+    ready = conditions.get(conditions.of(binding), ConditionType.READY)
+    issued = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
+    who = one.who or Identity("", "")
+    state = "" if issued is None else ("issued" if issued.status == "True" else issued.reason)
+    return {
+        "namespace": one.namespace,
+        "name": printable(who.subject, 80),
+        "clusterId": printable(who.cluster_id, 64),
+        "ready": "" if ready is None else ready.status,
+        "message": "" if ready is None else printable(ready.message),
+        "konnector": printable(status.get("konnectorVersion") or "", 32),
+        "lastHeartbeat": printable(status.get("lastHeartbeatTime") or "", 32),
+        "credential": "revoked" if meta.annotation(binding, names.REVOKED) else state,
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    heads = ("NAMESPACE", "NAME", "CLUSTER", "READY", "KONNECTOR", "LAST HEARTBEAT", "CREDENTIAL")
+    lines = [heads, *(tuple(str(row[column]) or "-" for column in _COLUMNS) for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(heads))]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,160 @@
+"""A tenant as a whole: is its konnector alive, has it its rights, has it its credential (spec 4.10).
+
+One reconciler with three phases and one status write, so that no two writers of ours meet on one object.
+Every phase runs even when another one fails.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from bind_agent.api import conditions, keys, meta
+from bind_agent.api.conditions import Condition
+from bind_agent.api.conditions_catalogue import Severity
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import CLUSTER_BINDINGS
+from bind_agent.backend import names
+from bind_agent.backend.controllers import heartbeat_plan
+from bind_agent.backend.controllers.context import Context
+from bind_agent.backend.controllers.grant import Grants
+from bind_agent.backend.tenancy.address import AddressError
+from bind_agent.backend.tenancy.credentials import Credentials
+from bind_agent.backend.tenancy.provision import secret_name
+from bind_agent.backend.views import get
+from bind_agent.kube.errors import ApiError, Conflict, KubeError
+from bind_agent.runtime.controller import Result
+from bind_agent.runtime.status import write_status
+
+log = structlog.get_logger(__name__)
+
+_LONGEST = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What one phase found.
+
+    Attributes:
+        condition: to be set; None leaves the present one.
+        after: when to look again.
+        error: why it could not end, to be raised after the status is written.
+    """
+
+    condition: Condition | None
+    after: timedelta | None = None
+    error: Exception | None = None
+
+
+class ClusterBindingReconciler:
+    """Looks after one tenant."""
+
+    def __init__(self, context: Context, credentials: Credentials) -> None:
+        """Set up."""
+        self._context = context
+        self._credentials = credentials
+        self._grants = Grants(context)
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Bring the ClusterBinding of a key up to date.
+
+        Raises:
+            KubeError: a request to the server failed and may work later.
+            ExceptionGroup: several failed.
+        """
+        context = self._context
+        binding = get(context.views.cluster_bindings, key)
+        if binding is None or meta.is_deleting(binding) or meta.name(binding) != keys.CLUSTER_BINDING_NAME:
+            return None
+        namespace = get(context.views.namespaces, meta.namespace(binding))
+        if namespace is None or meta.is_deleting(namespace):
+            return None
+        tenant = context.views.tenant(meta.namespace(binding))
+        phases = [self._health(binding)]
+        if tenant is None:
+            phases.append(_no_tenant(binding))
+        else:
+            phases.append(await _guarded(lambda: self._access(tenant)))
+            phases.append(await _guarded(lambda: self._credential(binding)))
+        await self._report(binding, phases)
+        errors = [phase.error for phase in phases if phase.error is not None]
+        if errors:
+            raise errors[0] if len(errors) == 1 else ExceptionGroup("phases failed", errors)
+        waits = [phase.after for phase in phases if phase.after is not None]
+        return Result(after=min([*waits, _LONGEST]).total_seconds()) if waits else None
+
+    def _health(self, binding: Object) -> Phase:
+        health = heartbeat_plan.judge(binding.get("status") or {}, self._context.clock.now())
+        return Phase(health.condition, health.after)
+
+    async def _access(self, tenant: Object) -> Phase:
+        granted = await self._grants.bring_about(tenant)
+        return Phase(granted.condition, granted.after)
+
+    async def _credential(self, binding: Object) -> Phase:
+        if revoked := meta.annotation(binding, names.REVOKED):
+            return _without_credential(
+                names.REASON_CREDENTIAL_REVOKED,
+                f"the credential was revoked at {revoked}: `bind-backend tenant add` issues a new one",
+                Severity.WARNING,
+            )
+        try:
+            kept = await self._credentials.keep(meta.namespace(binding), secret_name(binding))
+        except AddressError as error:
+            return _without_credential(names.REASON_EXTERNAL_ADDRESS_MISSING, str(error))
+        except Conflict:
+            raise
+        except ApiError as error:
+            failed = _without_credential(
+                names.REASON_CREDENTIAL_FAILED, f"no credential could be issued: {error.message}"
+            )
+            return Phase(failed.condition, error=error)
+        if kept.written:
+            self._context.recorder.event(
+                binding, type="Normal", reason="CredentialIssued", message="a new credential is in the Secret"
+            )
+        return Phase(conditions.true(names.CREDENTIAL_ISSUED), kept.after)
+
+    async def _report(self, binding: Object, phases: list[Phase]) -> None:
+        status = dict(binding.get("status") or {})
+        before = conditions.of(binding)
+        wanted = [phase.condition for phase in phases if phase.condition is not None]
+        status["conditions"] = conditions.set_all(before, wanted, self._context.clock.now())
+        stored = await write_status(
+            self._context.client, CLUSTER_BINDINGS, binding, {**binding, "status": status}
+        )
+        if stored is binding:
+            return
+        for condition in wanted:
+            known = conditions.get(before, condition.type)
+            if condition.severity in {Severity.ERROR, Severity.WARNING} and (
+                known is None or known.reason != condition.reason
+            ):
+                self._context.recorder.event(
+                    binding, type="Warning", reason=condition.reason, message=condition.message
+                )
+
+
+async def _guarded(phase: Callable[[], Awaitable[Phase]]) -> Phase:
+    """Run a phase; its failure waits until the others have run and the status is written."""
+    try:
+        return await phase()
+    except KubeError as error:
+        return Phase(None, error=error)
+
+
+def _no_tenant(binding: Object) -> Phase:
+    return Phase(
+        conditions.false(
+            names.ACCESS_GRANTED,
+            names.REASON_NOT_A_TENANT,
+            Severity.WARNING,
+            f"namespace {meta.namespace(binding)} lacks the annotation {keys.IDENTITY}: nothing is granted here;"
+            " tenants are added with `bind-backend tenant add`",
+        )
+    )
+
+
+def _without_credential(reason: str, message: str, severity: str = Severity.ERROR) -> Phase:
+    return Phase(conditions.false(names.CREDENTIAL_ISSUED, reason, severity, message))

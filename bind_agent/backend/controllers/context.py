@@ -1,0 +1,60 @@
+"""What all controllers of the backend share."""
+
+from dataclasses import dataclass, field
+
+from bind_agent.aio.clock import SYSTEM, Clock
+from bind_agent.backend import names
+from bind_agent.backend.access import Kind
+from bind_agent.backend.controllers.request_plan import Limits
+from bind_agent.backend.crds import CrdReader
+from bind_agent.backend.exports import Draft, Policy, Problem, draft
+from bind_agent.backend.rights import Rights
+from bind_agent.backend.templates import choose
+from bind_agent.backend.views import Views
+from bind_agent.kube.client import Client
+from bind_agent.kube.errors import ApiError, BadRequest, Forbidden, Invalid, PayloadTooLarge, ServerError
+from bind_agent.runtime.recorder import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Collaborators of the controllers.
+
+    Attributes:
+        client: of the provider cluster.
+        views: what is watched.
+        crds: CRDs with their schemas.
+        rights: what the backend may do.
+        recorder: takes Events.
+        policy: how this backend exports.
+        limits: times of a request's life.
+        clock: for wall-clock times.
+    """
+
+    client: Client
+    views: Views
+    crds: CrdReader
+    rights: Rights
+    recorder: Recorder
+    policy: Policy = field(default_factory=Policy)
+    limits: Limits = field(default_factory=Limits)
+    clock: Clock = SYSTEM
+
+    async def draft(self, kind: Kind) -> Draft | Problem:
+        """What the export of a kind should say at this moment.
+
+        Raises:
+            KubeError: its CRD could not be read.
+        """
+        return draft(kind, await self.crds.read(kind), choose(self.views.templates_of(kind)), self.policy)
+
+
+def refusal(error: ApiError) -> Problem | None:
+    """The problem behind a write that the server will refuse again; None when trying again may help."""
+    too_large = isinstance(error, ServerError) and "too large" in error.message
+    if too_large or isinstance(error, BadRequest | Forbidden | Invalid | PayloadTooLarge):
+        return Problem(
+            names.REASON_EXPORT_WRITE_FAILED,
+            f"the API server refuses the export ({error.message}): correct the CRD, its size or the template",
+        )
+    return None

@@ -1,0 +1,118 @@
+"""Exports follow their CRD and their template (spec 4.8). Decisions are in `export_plan`."""
+
+import structlog
+
+from bind_agent.api import conditions, keys, meta
+from bind_agent.api.conditions import Condition
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import CRDS, EXPORTS
+from bind_agent.backend import access, names
+from bind_agent.backend.access import Kind
+from bind_agent.backend.controllers import export_plan
+from bind_agent.backend.controllers.context import Context, refusal
+from bind_agent.backend.exports import Problem
+from bind_agent.backend.views import get
+from bind_agent.kube.errors import ApiError
+from bind_agent.runtime.controller import Result
+from bind_agent.runtime.status import write_status
+
+log = structlog.get_logger(__name__)
+
+_LAG = 1.0
+"""Seconds to wait for the informer when a GET knows more than it."""
+
+
+class ExportReconciler:
+    """Keeps one export equal to what the provider offers."""
+
+    def __init__(self, context: Context) -> None:
+        """Set up."""
+        self._context = context
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Bring the export of a key up to date.
+
+        Raises:
+            KubeError: a request to the server failed and may work later.
+        """
+        context = self._context
+        export = get(context.views.exports, key)
+        if export is None or meta.is_deleting(export) or context.views.tenant(meta.namespace(export)) is None:
+            return None
+        kind = kind_of(export)
+        if str(kind) not in context.views.crds.store:
+            return await self._without_crd(export)
+        wanted = await context.draft(kind)
+        granted = await self._granted(export)
+        decision = export_plan.decide(export, wanted, granted, now=context.clock.now())
+        if decision.write is not None:
+            refused = await self._write(decision.write)
+            if refused is None:
+                return None
+            decision = export_plan.decide(export, refused, granted, now=context.clock.now())
+        before = conditions.of(export)
+        stored = await write_status(
+            context.client, EXPORTS, export, {**export, "status": dict(decision.status)}
+        )
+        if stored is not export:
+            self._tell(export, before, conditions.of(stored))
+        return Result(after=decision.after.total_seconds()) if decision.after is not None else None
+
+    async def _without_crd(self, export: Object) -> Result | None:
+        """The informer has no such CRD: a confirming GET decides, because what follows is a deletion."""
+        context = self._context
+        name, namespace = meta.name(export), meta.namespace(export)
+        if await context.client.get_or_none(CRDS, name) is not None:
+            return Result(after=_LAG)
+        log.info("the CRD is gone, deleting its export", export=name, namespace=namespace)
+        await context.client.delete(EXPORTS, name, namespace=namespace, uid=meta.uid(export))
+        context.recorder.event(
+            export,
+            type="Normal",
+            reason="CRDDeleted",
+            message=f"the CRD {name} was deleted, and its export with it",
+        )
+        return None
+
+    async def _write(self, export: Object) -> Problem | None:
+        log.info("updating an export", export=meta.name(export), namespace=meta.namespace(export))
+        try:
+            await self._context.client.replace(EXPORTS, export, namespace=meta.namespace(export))
+        except ApiError as error:
+            problem = refusal(error)
+            if problem is None:
+                raise
+            return problem
+        return None
+
+    async def _granted(self, export: Object) -> Condition | None:
+        """Whether the tenant has the rights that the export needs; None while they are being granted."""
+        context = self._context
+        views, cns = context.views, meta.namespace(export)
+        needs = access.needs_of(export, context.policy.claimable)
+        role = get(views.cluster_roles, keys.dynamic_role(cns))
+        wide = get(views.cluster_roles, names.cluster_wide_role(cns))
+        if export_plan.has_all(needs, role, wide):
+            return conditions.true(names.ACCESS_GRANTED)
+        if needs.cluster_wide and views.cluster_role_bindings is None:
+            return export_plan.needs_overlay(export)
+        missing = access.uncovered(needs.kinds, await context.rights.held())
+        return export_plan.refused(export, missing) if missing else None
+
+    def _tell(self, export: Object, before: list[Object], after: list[Object]) -> None:
+        for entry in after:
+            told = conditions.get(after, str(entry.get("type")))
+            if told is None or told.status != "False" or told.type not in _OURS:
+                continue
+            known = conditions.get(before, told.type)
+            if known is None or (known.reason, known.message) != (told.reason, told.message):
+                self._context.recorder.event(export, type="Warning", reason=told.reason, message=told.message)
+
+
+_OURS = frozenset({"ProviderInSync", names.ACCESS_GRANTED})
+
+
+def kind_of(export: Object) -> Kind:
+    """The exported kind, from the name `P.G` that ties export, CRD and binding together."""
+    plural, _, group = meta.name(export).partition(".")
+    return Kind(group, plural)

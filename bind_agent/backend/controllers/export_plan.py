@@ -1,0 +1,122 @@
+"""What becomes of an APIServiceExport: pure (spec 4.8; W-B9, W-B10)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from bind_agent.api import conditions, meta
+from bind_agent.api.conditions import Condition
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.meta import Object
+from bind_agent.backend import access, exports, names
+from bind_agent.backend.access import ExportNeeds, HeldRights, Rule
+from bind_agent.backend.exports import Draft, Problem
+
+ASK_AGAIN: Final = timedelta(seconds=20)
+"""How often missing rights are asked for again: nothing tells when a platform team grants them."""
+
+_SPEC_WORDS: Final = {Reason.CRD_INVALID: Reason.CRD_UPDATE_FAILED}
+"""Reasons that spec 3.11.3 words differently on an export than on a request."""
+
+_MILD: Final = frozenset({Reason.TEMPLATE_NOT_FOUND})
+"""The export goes on as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done with an export.
+
+    Attributes:
+        write: the whole object to write, or None; the status follows in the next run, never in the same.
+        status: the status it should have.
+        after: when to look again without an event.
+    """
+
+    write: Object | None
+    status: Mapping[str, Any]
+    after: timedelta | None = None
+
+
+def decide(export: Object, wanted: Draft | Problem, granted: Condition | None, *, now: datetime) -> Decision:
+    """Decide about an export whose CRD exists.
+
+    Args:
+        export: as observed.
+        wanted: what it should say, or why that is not known.
+        granted: the condition about the tenant's rights; None when it is not known yet and stays as it is.
+        now: time with a zone.
+    """
+    old = export.get("status")
+    status = dict(old) if isinstance(old, Mapping) else {}
+    change = exports.revised(export, wanted) if isinstance(wanted, Draft) else wanted
+    if isinstance(change, dict):
+        return Decision(write=change, status=status)
+    found = [_in_sync(change)]
+    if granted is not None:
+        found.append(granted)
+    status["conditions"] = conditions.set_all(conditions.of(export), found, now)
+    waits = granted is not None and granted.status != "True"
+    return Decision(write=None, status=status, after=ASK_AGAIN if waits else None)
+
+
+def _in_sync(problem: Problem | None) -> Condition:
+    if problem is None:
+        return conditions.true(ConditionType.PROVIDER_IN_SYNC)
+    return conditions.false(
+        ConditionType.PROVIDER_IN_SYNC,
+        _SPEC_WORDS.get(problem.reason, problem.reason),
+        Severity.WARNING if problem.reason in _MILD else Severity.ERROR,
+        problem.message,
+    )
+
+
+def has_all(needs: ExportNeeds, role: Mapping[str, Any] | None, wide: Mapping[str, Any] | None) -> bool:
+    """Whether the tenant's roles already give what an export needs, so that nobody has to be asked.
+
+    Args:
+        needs: of the export.
+        role: ClusterRole `klutch-binder-<cns>`, or None.
+        wide: ClusterRole `klutch-binder-<cns>-cluster`, or None.
+    """
+    if access.uncovered(needs.kinds, _rules(role)):
+        return False
+    return not needs.cluster_wide or not access.uncovered({needs.exported}, _rules(wide))
+
+
+def refused(export: Mapping[str, Any], missing: Sequence[Rule]) -> Condition:
+    """The condition for rights that the backend cannot hand on."""
+    return conditions.false(
+        names.ACCESS_GRANTED,
+        names.REASON_GRANT_REFUSED,
+        Severity.ERROR,
+        f"the backend may not hand on {access.snippet(missing)}: apply the output of"
+        f" `bind-backend rbac {meta.name(export)}` on the provider (a ClusterRole labelled"
+        f" {names.AGGREGATE_TO_BACKEND}=true)",
+    )
+
+
+def needs_overlay(export: Mapping[str, Any]) -> Condition:
+    """The condition for an export that is watched in all namespaces, by a backend that may not grant that."""
+    return conditions.false(
+        names.ACCESS_GRANTED,
+        names.REASON_GRANT_REFUSED,
+        Severity.ERROR,
+        f"{meta.name(export)} is exported cluster-wide, and the backend may not make ClusterRoleBindings: apply"
+        f" {names.CLUSTER_SCOPE_OVERLAY} on the provider and restart the backend",
+    )
+
+
+def merge_missing(parts: Iterable[Sequence[Rule]]) -> list[Rule]:
+    """Missing rules of several exports, each once."""
+    seen: list[Rule] = []
+    for part in parts:
+        seen.extend(rule for rule in part if rule not in seen)
+    return seen
+
+
+def _rules(role: Mapping[str, Any] | None) -> HeldRights:
+    rules = role.get("rules") if role is not None else None
+    return HeldRights(
+        tuple(rule for rule in rules if isinstance(rule, dict)) if isinstance(rules, list) else ()
+    )

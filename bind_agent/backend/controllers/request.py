@@ -1,0 +1,103 @@
+"""Export requests: a consumer asks, the backend makes exports (spec 4.7). Decisions are in `request_plan`."""
+
+import structlog
+
+from bind_agent.api import keys, meta
+from bind_agent.api.conditions_catalogue import Reason
+from bind_agent.api.resource import EXPORT_REQUESTS, EXPORTS
+from bind_agent.backend import names
+from bind_agent.backend.access import Kind
+from bind_agent.backend.controllers import request_plan
+from bind_agent.backend.controllers.context import Context, refusal
+from bind_agent.backend.exports import Problem, new_export, refuse_kind
+from bind_agent.backend.views import get
+from bind_agent.kube.errors import AlreadyExists, ApiError
+from bind_agent.runtime.controller import Result
+from bind_agent.runtime.status import write_status
+
+log = structlog.get_logger(__name__)
+
+
+class RequestReconciler:
+    """Brings one request to its end, and removes it some time after."""
+
+    def __init__(self, context: Context) -> None:
+        """Set up."""
+        self._context = context
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Bring the request of a key up to date.
+
+        Raises:
+            KubeError: a request to the server failed and may work later.
+        """
+        context = self._context
+        request = get(context.views.requests, key)
+        if request is None or meta.is_deleting(request):
+            return None
+        problems = []
+        if request_plan.phase(request) == request_plan.PENDING:
+            for kind in request_plan.resources(request):
+                problem = await self._provide(meta.namespace(request), kind)
+                if problem is not None:
+                    problems.append(problem)
+        decision = request_plan.decide(request, problems, now=context.clock.now(), limits=context.limits)
+        if decision.delete:
+            log.info("removing a request that ended a while ago")
+            await context.client.delete(
+                EXPORT_REQUESTS,
+                meta.name(request),
+                namespace=meta.namespace(request),
+                uid=meta.uid(request),
+            )
+            return None
+        stored = await write_status(
+            context.client, EXPORT_REQUESTS, request, {**request, "status": dict(decision.status)}
+        )
+        if stored is not request:
+            self._tell(request, problems, request_plan.phase(stored))
+        return Result(after=decision.after.total_seconds()) if decision.after is not None else None
+
+    async def _provide(self, namespace: str, kind: Kind) -> Problem | None:
+        """Make sure that the export exists."""
+        context = self._context
+        if (refused := refuse_kind(kind)) is not None:
+            return refused
+        if context.views.tenant(namespace) is None:
+            return Problem(
+                names.REASON_NOT_A_TENANT,
+                f"namespace {namespace} lacks the annotation {keys.IDENTITY}: add the tenant with"
+                " `bind-backend tenant add` and request in its namespace",
+            )
+        present = get(context.views.exports, f"{namespace}/{kind}")
+        if present is not None:
+            if not meta.is_deleting(present):
+                return None
+            return Problem(
+                Reason.EXPORT_CONFLICT,
+                f"the earlier export {kind} is still being deleted: wait, or see what holds it",
+            )
+        wanted = await context.draft(kind)
+        if isinstance(wanted, Problem):
+            return wanted
+        log.info("creating an export", export=str(kind))
+        try:
+            await context.client.create(EXPORTS, new_export(namespace, wanted), namespace=namespace)
+        except AlreadyExists:
+            return None
+        except ApiError as error:
+            problem = refusal(error)
+            if problem is None:
+                raise
+            return problem
+        return None
+
+    def _tell(self, request: meta.Object, problems: list[Problem], phase: str) -> None:
+        if phase == request_plan.SUCCEEDED:
+            self._context.recorder.event(
+                request, type="Normal", reason=phase, message="every requested resource is exported"
+            )
+        elif problems:
+            self._context.recorder.event(
+                request, type="Warning", reason=problems[0].reason, message=problems[0].message
+            )

@@ -1,0 +1,192 @@
+"""From a CRD and its template to the export that a tenant gets, or to the reason why there is none: pure.
+
+The request controller creates exports from this, the export controller keeps them equal to it, so both give
+the same reasons (spec 4.7, 4.8; W-B9, W-B16, W-B17, W-B18).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bind_agent.api import guards, keys, meta, naming
+from bind_agent.api.conditions_catalogue import Reason
+from bind_agent.api.conversion import InvalidCRD, crd_part, spec_hash
+from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, NAMESPACED
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import EXPORTS
+from bind_agent.backend import claims
+from bind_agent.backend.access import Kind
+from bind_agent.backend.templates import Choice
+
+_KEPT: Final = ("informerScope", "clusterScopedIsolation")
+"""Fields of an existing export that stay: the first is immutable, the second decides where objects are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a resource cannot be exported.
+
+    Attributes:
+        reason: word for the condition.
+        message: what is wrong and what to do.
+        final: nothing that happens on the provider can cure it.
+    """
+
+    reason: str
+    message: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How this backend exports.
+
+    Attributes:
+        scope: `Namespaced` or `Cluster`, from `--consumer-scope`.
+        isolation: for cluster-scoped resources.
+        claimable: group resources that templates may claim.
+    """
+
+    scope: str = NAMESPACED
+    isolation: str = ISOLATION_PREFIXED
+    claimable: Collection[str] = guards.CLAIMABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an export should say.
+
+    Attributes:
+        spec: whole spec of a new export.
+        hash: of its CRD part, for the annotation.
+    """
+
+    spec: Mapping[str, Any]
+    hash: str
+
+
+def refuse_kind(kind: Kind) -> Problem | None:
+    """Kinds that no backend exports, whatever template or CRD there is."""
+    if not kind.group:
+        # The name `P.G` of its export would end in a dot.
+        return Problem(
+            Reason.PROTECTED_GROUP,
+            f"{kind.plural} is of the core group, which cannot be exported: ask for a resource that a CRD defines",
+            final=True,
+        )
+    if naming.is_protected_group(kind.group) or kind.group in {keys.GROUP, keys.TEMPLATE_GROUP}:
+        return Problem(
+            Reason.PROTECTED_GROUP,
+            f"{kind} is of a group that belongs to Kubernetes or to this product and cannot be exported",
+            final=True,
+        )
+    return None
+
+
+def draft(kind: Kind, crd: Object | None, choice: Choice | None, policy: Policy) -> Draft | Problem:
+    """What the export of a resource should say.
+
+    Args:
+        kind: the resource.
+        crd: its CRD with schemas; None when the provider has none.
+        choice: its template; None when there is none.
+        policy: of this backend.
+    """
+    if (refused := refuse_kind(kind)) is not None:
+        return refused
+    if crd is None:
+        return Problem(
+            Reason.CRD_NOT_FOUND, f"the provider has no CRD {kind}: install it there, or correct the name"
+        )
+    if choice is None:
+        return Problem(
+            Reason.TEMPLATE_NOT_FOUND,
+            f"no {keys.KIND_TEMPLATE} on the provider selects {kind}: create one, or ask for an API that is offered",
+        )
+    if (refusal := claims.refuse(choice.claims, policy.claimable)) is not None:
+        return Problem(
+            refusal.reason,
+            f"template {meta.key(choice.template)}: {refusal.message}; change its permissionClaims",
+        )
+    try:
+        part = crd_part(crd)
+    except InvalidCRD as error:
+        return Problem(Reason.CRD_INVALID, str(error))
+    if part["scope"] == CLUSTER and policy.scope != CLUSTER:
+        return Problem(
+            Reason.SCOPE_NOT_SUPPORTED,
+            f"{kind} is cluster-scoped, and this backend exports namespaced resources only: run it with"
+            " --consumer-scope Cluster to export it",
+            final=True,
+        )
+    if choice.version:
+        chosen = _only(part, choice.version)
+        if chosen is None:
+            return Problem(
+                Reason.TEMPLATE_INVALID,
+                f"template {meta.key(choice.template)} selects version {choice.version}, which the CRD {kind} does"
+                " not serve: change APIServiceSelector.version",
+            )
+        part = chosen
+    return Draft(spec=_spec(part, choice, policy), hash=spec_hash(part))
+
+
+def new_export(namespace: str, wanted: Draft) -> Object:
+    """The export as it is created."""
+    names = wanted.spec["names"]
+    return {
+        "apiVersion": EXPORTS.api_version,
+        "kind": EXPORTS.kind,
+        "metadata": {
+            "name": f"{names['plural']}.{wanted.spec['group']}",
+            "namespace": namespace,
+            "annotations": {keys.SOURCE_SPEC_HASH: wanted.hash},
+        },
+        "spec": dict(wanted.spec),
+    }
+
+
+def revised(export: Object, wanted: Draft) -> Object | Problem | None:
+    """An existing export brought up to date.
+
+    Args:
+        export: as observed.
+        wanted: what a new one would say.
+
+    Returns:
+        The whole object to write, None when nothing differs, or why it cannot follow.
+    """
+    old = export.get("spec")
+    old = old if isinstance(old, Mapping) else {}
+    spec = {**wanted.spec, **{field: old[field] for field in _KEPT if field in old}}
+    if spec["scope"] == CLUSTER and spec.get("informerScope") != CLUSTER:
+        return Problem(
+            Reason.SCOPE_NOT_SUPPORTED,
+            "the CRD became cluster-scoped, which an existing export cannot follow: delete the export and request it"
+            " again",
+        )
+    if spec["scope"] != CLUSTER:
+        spec.pop("clusterScopedIsolation", None)
+    marks = {**meta.annotations(export), keys.SOURCE_SPEC_HASH: wanted.hash}
+    if spec == dict(old) and marks == dict(meta.annotations(export)):
+        return None
+    return {**export, "metadata": {**meta.metadata(export), "annotations": marks}, "spec": spec}
+
+
+def _spec(part: Mapping[str, Any], choice: Choice, policy: Policy) -> dict[str, Any]:
+    spec = {**part, "informerScope": policy.scope}
+    if part["scope"] == CLUSTER:
+        spec["clusterScopedIsolation"] = policy.isolation
+    if choice.claims:
+        # As the API server keeps them in the template, defaults and empty lists included: the export's schema
+        # gives the same defaults, so an equal export compares equal, and `namespaces: []` keeps its meaning.
+        spec["permissionClaims"] = [dict(claim) for claim in choice.claims]
+    return spec
+
+
+def _only(part: Mapping[str, Any], version: str) -> dict[str, Any] | None:
+    """The CRD part with one version, which then has to be the one that is stored."""
+    for candidate in part["versions"]:
+        if candidate["name"] == version:
+            return {**part, "versions": [{**candidate, "storage": True}]}
+    return None

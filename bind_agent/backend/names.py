@@ -1,0 +1,77 @@
+"""Names that only a backend writes and reads: roles, annotations, condition and event words.
+
+What both sides of a binding share stands in `bind_agent.api.keys` and `bind_agent.api.conditions_catalogue`.
+"""
+
+from typing import Final
+
+from bind_agent.api import keys
+
+PROGRAM: Final = "bind-backend"
+"""Component of events, user agent, field manager of what is applied."""
+
+LEASE: Final = "klutch-bind-backend"
+"""The Lease that one of several replicas holds while its controllers work."""
+
+# --- roles ----------------------------------------------------------------------------------------
+
+AGGREGATE_TO_BACKEND: Final = f"{keys.GROUP}/aggregate-to-backend"
+"""Label on a ClusterRole, value `keys.TRUE`: its rules are added to the backend's aggregated role. A platform
+team
+ships one beside each template; the backend can hand on these rights and no others."""
+
+EXPORT_ROLE_PREFIX: Final = "klutch-bind-backend-export-"
+"""Name of such a ClusterRole: this plus `P.G`."""
+
+BACKEND_TENANT_ROLE: Final = "klutch-bind-backend-tenant"
+"""Static ClusterRole, and the RoleBinding to it in each cluster namespace: what the backend itself needs
+there to
+issue credentials. It holds no right on Secrets anywhere else."""
+
+CLUSTER_SCOPE_OVERLAY: Final = "manifests/backend/cluster-scope"
+"""What a platform team applies on top before it exports cluster-wide."""
+
+
+def cluster_wide_role(cluster_namespace: str) -> str:
+    """Name of the ClusterRole with the rules that a tenant has in all namespaces (scope Cluster only)."""
+    return f"{keys.dynamic_role(cluster_namespace)}-cluster"
+
+
+# --- annotations on the Secret `kubeconfig` ---------------------------------------------------------
+
+TOKEN_GENERATION: Final = f"{keys.TEMPLATE_GROUP}/token-generation"
+"""Counts the tokens of a tenant; the token in force is bound to the Secret of this number."""
+
+TOKEN_EXPIRES: Final = f"{keys.TEMPLATE_GROUP}/token-expires"
+"""RFC 3339: when the token in force ends by itself."""
+
+TOKEN_RENEW: Final = f"{keys.TEMPLATE_GROUP}/token-renew"
+"""RFC 3339: when the backend replaces it, long before its end."""
+
+TOKENS_RETIRING: Final = f"{keys.TEMPLATE_GROUP}/tokens-retiring"
+"""`<generation>@<RFC 3339>,…`: earlier tokens, and when the Secret that each is bound to is deleted."""
+
+# --- annotations on the ClusterBinding --------------------------------------------------------------
+
+CREDENTIAL_CHANGED: Final = f"{keys.TEMPLATE_GROUP}/credential-changed"
+"""RFC 3339: a person rotated the credential; wakes the controller, which retires the old one in time."""
+
+REVOKED: Final = f"{keys.TEMPLATE_GROUP}/revoked"
+"""RFC 3339: a person revoked the credential; nothing is issued until the tenant is added again."""
+
+# --- conditions -------------------------------------------------------------------------------------
+
+CREDENTIAL_ISSUED: Final = "CredentialIssued"
+"""On a ClusterBinding: the Secret `kubeconfig` holds a credential that is not due for renewal."""
+
+ACCESS_GRANTED: Final = "AccessGranted"
+"""On a ClusterBinding and on an export: the tenant has the rights that its exports need."""
+
+REASON_GRANT_REFUSED: Final = "GrantRefused"
+REASON_NOT_A_TENANT: Final = "NotATenant"
+REASON_SCHEMA_TOO_LARGE: Final = "SchemaTooLarge"
+REASON_EXPORT_WRITE_FAILED: Final = "ExportWriteFailed"
+REASON_EXTERNAL_ADDRESS_MISSING: Final = "ExternalAddressMissing"
+REASON_CREDENTIAL_REVOKED: Final = "CredentialRevoked"
+REASON_CREDENTIAL_FAILED: Final = "CredentialFailed"
+REASON_NAME_TAKEN: Final = "NameTaken"

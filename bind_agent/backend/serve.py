@@ -1,0 +1,217 @@
+"""The backend process: connect, check, elect, work (spec 4.2)."""
+
+import asyncio
+import os
+from typing import Final
+
+import structlog
+
+from bind_agent._version import __version__
+from bind_agent.aio.clock import SYSTEM, Clock
+from bind_agent.api.resource import CLUSTERROLEBINDINGS
+from bind_agent.backend import names
+from bind_agent.backend.controllers.cluster_binding import ClusterBindingReconciler
+from bind_agent.backend.controllers.context import Context
+from bind_agent.backend.controllers.export import ExportReconciler
+from bind_agent.backend.controllers.request import RequestReconciler
+from bind_agent.backend.controllers.request_plan import Limits
+from bind_agent.backend.controllers.service_namespace import ServiceNamespaceReconciler
+from bind_agent.backend.controllers.wiring import Wiring
+from bind_agent.backend.crds import CrdReader
+from bind_agent.backend.exports import Policy
+from bind_agent.backend.install import NotInstalled, prepare
+from bind_agent.backend.options import Serve, Tenancy
+from bind_agent.backend.rights import Rights
+from bind_agent.backend.tenancy import address
+from bind_agent.backend.tenancy.address import AddressError, Endpoint
+from bind_agent.backend.tenancy.credentials import Credentials
+from bind_agent.backend.views import Views
+from bind_agent.kube.client import Client, user_agent
+from bind_agent.kube.config import ClusterConfig, load
+from bind_agent.kube.errors import KubeError
+from bind_agent.obs import logging, metrics
+from bind_agent.runtime.controller import Controller
+from bind_agent.runtime.health import HealthServer
+from bind_agent.runtime.informer import InformerPool
+from bind_agent.runtime.leader import LeaderElector
+from bind_agent.runtime.manager import Manager, run_main
+from bind_agent.runtime.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+
+_RETRY: Final = 2.0
+
+
+class Backend:
+    """The controllers of one process.
+
+    Attributes:
+        prepared: CRDs and roles are there, so that this process could take over.
+        working: it leads, and its informers are complete.
+    """
+
+    def __init__(
+        self,
+        options: Serve,
+        client: Client,
+        recorder: Recorder,
+        *,
+        endpoint: Endpoint | AddressError,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        """Set up.
+
+        Args:
+            options: checked flags.
+            client: of the provider cluster.
+            recorder: takes Events.
+            endpoint: what new kubeconfigs say, or why that is not known.
+            clock: for wall-clock times.
+        """
+        self.prepared = False
+        self.working = False
+        self._options = options
+        self._client = client
+        self._recorder = recorder
+        self._clock = clock
+        self._rights = Rights(client, clock=clock)
+        self._credentials = Credentials(
+            client,
+            ttl=options.tenancy.token_ttl,
+            endpoint=endpoint,
+            demanded=bool(options.tenancy.external.address),
+            clock=clock,
+        )
+
+    async def run(self, elector: LeaderElector | None) -> None:
+        """Prepare, then work whenever this process leads; without an elector at once.
+
+        Raises:
+            NotInstalled: something is missing that only an administrator can install.
+        """
+        await self._prepare()
+        self.prepared = True
+        if elector is None:
+            await self.work(None)
+        else:
+            await elector.run(lambda: self.work(elector))
+
+    async def work(self, elector: LeaderElector | None) -> None:
+        """Run the controllers until cancelled."""
+        wide = await self._rights.may("list", CLUSTERROLEBINDINGS)
+        try:
+            async with InformerPool(self._client) as pool:
+                views = Views(pool, cluster_role_bindings=wide)
+                await views.wait_synced()
+                await self._control(views, elector)
+        finally:
+            self.working = False
+
+    async def _control(self, views: Views, elector: LeaderElector | None) -> None:
+        options = self._options
+        context = Context(
+            client=self._client,
+            views=views,
+            crds=CrdReader(self._client, views.crds),
+            rights=self._rights,
+            recorder=self._recorder,
+            policy=Policy(options.consumer_scope, options.isolation, options.claimable),
+            limits=Limits(options.fail_after, options.prune_after),
+            clock=self._clock,
+        )
+        gate = elector.check if elector is not None else None
+        reconcilers = {
+            "requests": RequestReconciler(context).reconcile,
+            "exports": ExportReconciler(context).reconcile,
+            "service_namespaces": ServiceNamespaceReconciler(context).reconcile,
+            "cluster_bindings": ClusterBindingReconciler(context, self._credentials).reconcile,
+        }
+        controllers = {
+            name: Controller(f"backend-{name}", reconcile, workers=options.workers, gate=gate)
+            for name, reconcile in reconcilers.items()
+        }
+        wiring = Wiring(context, **controllers)
+        try:
+            self.working = True
+            async with asyncio.TaskGroup() as group:
+                for name, controller in controllers.items():
+                    group.create_task(controller.run(), name=name)
+        finally:
+            wiring.close()
+
+    async def _prepare(self) -> None:
+        while True:
+            try:
+                await prepare(self._client, self._rights, install=self._options.install_crds)
+            except KubeError as error:
+                if not error.retriable:
+                    raise
+                log.warning("the provider cannot be reached, trying again", error=str(error), after=_RETRY)
+                await asyncio.sleep(_RETRY)
+            else:
+                return
+
+
+def endpoint_of(config: ClusterConfig, tenancy: Tenancy) -> Endpoint | AddressError:
+    """What new kubeconfigs say, or why that is not known."""
+    try:
+        return address.resolve(
+            tenancy.external,
+            server=config.server,
+            ca_pem=config.ca_pem,
+            tls_server_name=config.tls_server_name,
+            in_cluster=config.in_cluster,
+        )
+    except AddressError as error:
+        return error
+
+
+async def serve(options: Serve) -> None:
+    """Run one backend until it is told to stop.
+
+    Raises:
+        BaseExceptionGroup: it could not start, or broke.
+    """
+    config = load(options.connection.kubeconfig)
+    endpoint = endpoint_of(config, options.tenancy)
+    if isinstance(endpoint, AddressError):
+        log.warning("no credential can be issued to new tenants", reason=str(endpoint))
+    async with Client.open(config, user_agent=user_agent("backend")) as client:
+        recorder = Recorder(client, names.PROGRAM, instance=options.identity)
+        backend = Backend(options, client, recorder, endpoint=endpoint)
+        health = HealthServer(options.health_host, options.health_port)
+        # A standby is ready as soon as it could take over.
+        health.add_ready("prepared", lambda: backend.prepared)
+        elector = None
+        if options.leader_elect:
+            elector = LeaderElector(
+                client, options.lease_namespace, options.lease_name, options.identity, on_hung=_exit_at_once
+            )
+            health.add_check("leaderElection", elector.healthy)
+        manager = Manager()
+        manager.add(health.run, "health")
+        manager.add(recorder.run, "events")
+        manager.add(lambda: backend.run(elector), "backend")
+        await manager.run()
+
+
+def run(options: Serve) -> None:
+    """Set logging up and serve; a failure to start is one sentence, not a traceback.
+
+    Raises:
+        SystemExit: the process could not start.
+    """
+    logging.setup(options.connection.log_level, form=options.connection.log_format)  # type: ignore[arg-type]
+    metrics.BUILD("backend", __version__, "").set(1)
+    try:
+        run_main(serve(options))
+    except* (KubeError, NotInstalled, OSError) as failures:
+        for failure in failures.exceptions:
+            log.error("cannot serve", error=str(failure))  # noqa: TRY400 - a traceback helps nobody here
+        raise SystemExit(1) from None
+
+
+def _exit_at_once() -> None:
+    """Work goes on although the lease may have passed on: only the end of the process stops it for sure."""
+    log.critical("work did not end after the lease was lost, ending the process")
+    os._exit(70)
