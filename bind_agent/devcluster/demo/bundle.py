@@ -113,15 +113,19 @@ async def programs(user: User, scratch: Path) -> Path:
     Raises:
         ServerFailed: the wheel is not installed.
     """
-    root = _find()
+    root = find()
     if await _can_execute(user, root):
         return root / "bin"
     await asyncio.to_thread(_copy, root, scratch / "programs")
     return scratch / "programs" / "bin"
 
 
-def _find() -> Path:
-    """Where the wheel's programs are. It is not imported: that would set up locks and folders of its own."""
+def find() -> Path:
+    """Where the wheel's programs are. It is not imported: that would set up locks and folders of its own.
+
+    Raises:
+        ServerFailed: it is not installed.
+    """
     found = importlib.util.find_spec(_WHEEL)
     root = Path(found.origin).parent / _RELEASE if found is not None and found.origin else None
     if root is None or not (root / "bin" / "postgres").exists():

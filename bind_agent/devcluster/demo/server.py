@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import Any, Final
 
 import psycopg
 
-from bind_agent.devcluster.demo import bundle, launch
+from bind_agent.devcluster.demo import bundle, launch, scratch
 from bind_agent.devcluster.demo.bundle import ServerFailed, User
 from bind_agent.devcluster.ports import LOOPBACK, free_port, is_free
 
 ADMINISTRATOR: Final = "postgres"
+_PREFIX: Final = "bind-agent-pg-"
 _ATTEMPTS: Final = 3
 _READY_TIMEOUT: Final = 30.0
 _STOP_TIMEOUT: Final = 10.0
@@ -44,20 +44,20 @@ class BundledServer:
         port: TCP port on the loopback address; the same at each start as long as it is free.
     """
 
-    def __init__(self, directory: Path, scratch: Path) -> None:
+    def __init__(self, directory: Path, temporary: Path) -> None:
         """Describe a server; nothing is started.
 
         Args:
             directory: its data, log, port and rules of admission. Only the data belong to the server's user.
-            scratch: folder for the socket, with a short path, and for programs.
+            temporary: folder for the socket, with a short path, and for programs.
         """
         self._user = User.choose()
         self._directory = directory
         self._data = directory / "data"
-        self._socket = scratch / "socket"
+        self._socket = temporary / "socket"
         self._log = directory / "server.log"
         self._port_file = directory / "port"
-        self._scratch = scratch
+        self._temporary = temporary
         self._process: asyncio.subprocess.Process | None = None
         self.port = 0
 
@@ -81,7 +81,7 @@ class BundledServer:
             folder.mkdir(exist_ok=True, mode=0o700)
             self._user.give(folder)
         self._socket.chmod(0o711)
-        programs = await bundle.programs(self._user, self._scratch)
+        programs = await bundle.programs(self._user, self._temporary)
         if not (self._data / "PG_VERSION").exists():
             await self._initialize(programs)
         self._write("pg_hba.conf", _HBA)
@@ -213,8 +213,8 @@ async def run(directory: Path | None = None) -> AsyncIterator[BundledServer]:
     Raises:
         ServerFailed: it cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix="pg-", dir=_short_folder()) as folder:
-        server = BundledServer(*_folders(Path(folder), directory))
+    with scratch.folder(_PREFIX) as temporary:
+        server = BundledServer(*_folders(temporary, directory))
         try:
             await server.start()
             yield server
@@ -229,8 +229,3 @@ def _folders(temporary: Path, directory: Path | None) -> tuple[Path, Path]:
     for folder in (temporary, home):
         folder.chmod(folder.stat().st_mode | 0o011)
     return home, temporary
-
-
-def _short_folder() -> str | None:
-    """Where temporary folders have short paths that every user may enter: a socket's path has 107 bytes."""
-    return "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108 - mkdtemp makes a private folder in it

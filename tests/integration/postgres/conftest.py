@@ -111,6 +111,15 @@ class Bench:
         self.client = client
         self.postgres = postgres
 
+    async def served(self) -> None:
+        """Wait until the cluster serves the API."""
+
+        async def look() -> bool:
+            self.client.discovery.invalidate(names.GROUP)
+            return await self.client.discovery.find(names.GROUP, names.PLURAL) is not None
+
+        await until(look)
+
     async def namespace(self, name: str) -> str:
         await self.client.create(NAMESPACES, {"metadata": {"name": name}})
         return name
@@ -197,12 +206,9 @@ async def bench(clusters: Playground, postgres: server.BundledServer) -> AsyncIt
         ]:
             await client.create(_KINDS[obj["kind"]], obj)
 
-        async def served() -> bool:
-            client.discovery.invalidate(names.GROUP)
-            return await client.discovery.find(names.GROUP, names.PLURAL) is not None
-
-        await until(served)
-        yield Bench(cluster, client, postgres)
+        bench = Bench(cluster, client, postgres)
+        await bench.served()
+        yield bench
     await clusters.remove("postgres")
 
 
@@ -238,4 +244,11 @@ async def operator(
     )
     await process.start()
     yield process
+    left = (await bench.client.list(POSTGRESQLS)).items
+    for obj in left:
+        await bench.delete(obj)
+    for obj in left:
+        await bench.gone(obj)
+    assert await bench.administrate("SELECT datname FROM pg_database WHERE datname ~ '^db_'") == []
+    assert await bench.administrate("SELECT rolname FROM pg_roles WHERE rolname ~ '^db_'") == []
     assert await process.stop() == 0, process.text()
