@@ -69,18 +69,20 @@ class HealthServer:
         app.router.add_route("*", "/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         # Probes are many and say nothing; whoever keeps a connection open longer than that is none.
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=75.0)
-        await runner.setup()
-        try:
-            listener = _listen(self.host, self.port)
-            await web.SockSite(runner, listener, shutdown_timeout=1.0).start()
-            self.port = listener.getsockname()[1]
-            self._listening.set()
-            log.info("health endpoint", host=self.host, port=self.port)
-            await asyncio.get_running_loop().create_future()
-        finally:
-            self._listening.clear()
-            await runner.cleanup()
+        runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, keepalive_timeout=75.0, shutdown_timeout=1.0
+        )
+        with _listen(self.host, self.port) as listener:
+            try:
+                await runner.setup()
+                await web.SockSite(runner, listener).start()
+                self.port = listener.getsockname()[1]
+                self._listening.set()
+                log.info("health endpoint", host=self.host, port=self.port)
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._listening.clear()
+                await runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return _answer(self._alive, failing=500)

@@ -278,7 +278,7 @@ async def test_log_lines_of_a_reconcile_carry_its_context() -> None:
 
 
 async def test_overhead_stays_below_twenty_microseconds() -> None:
-    """Everything around a reconcile: queue, limit, context, metrics. The best of some rounds, machines are shared."""
+    """Queue, limit, context, metrics around a reconcile. The best of some rounds: machines are shared."""
     left = 0
     finished = asyncio.Event()
 
