@@ -30,7 +30,9 @@ from cli.output import inert
 
 _MAX_ANSWER: Final = 32 * 1024 * 1024
 _MAX_MESSAGE: Final = 400
-_TRIES: Final = 4
+_PATIENCE: Final = 30.0
+"""Seconds in which a server that refuses calls for load (429) may recover."""
+
 _MAX_PAUSE: Final = 10.0
 
 
@@ -76,9 +78,19 @@ class Session:
         label: what people call it in messages: ``app cluster`` or ``provider``.
         timeout: seconds that one call may take as a whole.
         trace: told one line per call (method, path, status, time), never a body.
+        sleep: replaced in tests.
     """
 
-    def __init__(self, access: Access, *, label: str, timeout: float, trace: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        access: Access,
+        *,
+        label: str,
+        timeout: float,
+        trace: Callable[[str], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._sleep = sleep
         self._label = label
         self._access = access
         self._timeout = timeout
@@ -132,8 +144,9 @@ class Session:
             RequestRefusedError: the server answered with a failure.
             UnreachableError: no usable answer came.
         """
+        started = time.monotonic()
         fresh = False
-        for attempt in range(1, _TRIES + 1):
+        while True:
             status, answer, pause = self._send(
                 method, api_version, url, what=what, params=params, body=body, headers=headers, fresh=fresh
             )
@@ -141,11 +154,10 @@ class Session:
                 return answer
             if status == 401 and not fresh and self._access.can_refresh:
                 fresh = True
-            elif status == 429 and attempt < _TRIES:
-                time.sleep(pause)
+            elif status == 429 and time.monotonic() - started + pause < _PATIENCE:
+                self._sleep(pause)
             else:
                 raise self._refused(status, answer, what=what, secret=secret)
-        raise self._refused(status, answer, what=what, secret=secret)
 
     def _send(
         self,
