@@ -12,7 +12,7 @@ from typing import Self
 
 from bind_agent.devcluster import folders, gobuild
 from bind_agent.devcluster.cache import Entry, probe
-from bind_agent.devcluster.errors import ControlPlaneUnavailableError, DownloadError, IncompleteAssetsError
+from bind_agent.devcluster.errors import ControlPlaneUnavailableError, IncompleteAssetsError
 from bind_agent.devcluster.locking import exclusive
 from bind_agent.devcluster.progress import Progress
 from bind_agent.devcluster.release import ETCD_BASE, KUBERNETES_BASE, ReleaseServer
@@ -107,9 +107,6 @@ class Sources:
         )
 
 
-Fill = Callable[[Path], None]
-
-
 def find_control_plane(
     sources: Sources | None = None,
     progress: Progress | None = None,
@@ -137,19 +134,13 @@ def find_control_plane(
     for entry, origin in entries.values():
         if entry.problem() is None:
             return ControlPlane(entry.path / "bin", origin)
-    with exclusive(
-        sources.cache / "control-plane.lock",
-        progress,
-        waiting="another process prepares the control plane programs; waiting for it",
-    ):
-        # Somebody else may have prepared it while we waited.
-        for entry, origin in entries.values():
-            problem = entry.problem()
-            if problem is None:
-                return ControlPlane(entry.path / "bin", origin)
-            if problem:
-                progress.say(f"the cached {origin} in {entry.path} is broken and made anew: {problem}")
-        return _prepare(sources, entries, progress, build)
+    try:
+        return _locked(sources, entries, progress, build)
+    except OSError as error:
+        raise ControlPlaneUnavailableError(
+            f"the cache {sources.cache} cannot be used: {error}; make room or name another folder with "
+            f"{folders.CACHE_VARIABLE}"
+        ) from error
 
 
 def from_assets(folder: Path) -> ControlPlane:
@@ -184,6 +175,24 @@ def _entries(cache: Path) -> dict[str, tuple[Entry, str]]:
     }
 
 
+def _locked(
+    sources: Sources, entries: Mapping[str, tuple[Entry, str]], progress: Progress, build: Callable[..., None]
+) -> ControlPlane:
+    with exclusive(
+        sources.cache / "control-plane.lock",
+        progress,
+        waiting="another process prepares the control plane programs; waiting for it",
+    ):
+        # Somebody else may have prepared it while we waited.
+        for entry, origin in entries.values():
+            problem = entry.problem()
+            if problem is None:
+                return ControlPlane(entry.path / "bin", origin)
+            if problem:
+                progress.say(f"the cached {origin} in {entry.path} is broken and made anew: {problem}")
+        return _prepare(sources, entries, progress, build)
+
+
 def _prepare(
     sources: Sources, entries: Mapping[str, tuple[Entry, str]], progress: Progress, build: Callable[..., None]
 ) -> ControlPlane:
@@ -194,7 +203,7 @@ def _prepare(
             with entry.filling() as folder:
                 sources.releases.fetch(folder, progress)
                 _prove(folder)
-        except DownloadError as error:
+        except ControlPlaneUnavailableError as error:
             reasons.append(f"no download of the official release: {error}")
             progress.say(f"{reasons[-1]}; building instead")
         else:

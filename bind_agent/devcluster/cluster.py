@@ -59,7 +59,7 @@ class ClusterOptions:
     controller_manager_flags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Check the name.
+        """Check the name, and settle the types.
 
         Raises:
             ValueError: The name cannot name a file and an etcd prefix.
@@ -69,6 +69,9 @@ class ClusterOptions:
                 f"cluster name {self.name!r} is not allowed: use at most 40 lower-case letters, digits and "
                 "hyphens, with a letter or digit at both ends"
             )
+        # Any sequence will do for the caller, and equal options are equal.
+        object.__setattr__(self, "apiserver_flags", tuple(self.apiserver_flags))
+        object.__setattr__(self, "controller_manager_flags", tuple(self.controller_manager_flags))
 
 
 class Cluster:

@@ -63,7 +63,7 @@ class Authority:
         """
         key = serialization.load_pem_private_key(pair.key_pem.encode(), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the key of the certificate authority is of another kind than expected")  # noqa: TRY004
+            raise ValueError("the authority's key is of another kind than expected")  # noqa: TRY004
         return cls(x509.load_pem_x509_certificate(pair.cert_pem.encode()), key)
 
     @property

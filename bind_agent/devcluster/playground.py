@@ -196,7 +196,12 @@ class Playground:
             supervision=self._supervision,
             etcd_socket=self.etcd.socket,
         )
-        await made.start()
+        try:
+            await made.start()
+        except BaseException:
+            del self._clusters[options.name]
+            await made.stop()
+            raise
         return made
 
     async def remove(self, name: str) -> None:

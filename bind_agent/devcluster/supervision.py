@@ -15,6 +15,8 @@ from bind_agent.devcluster.errors import DevClusterError
 #: Seconds for the supervisor to stop everything: three ranks with their grace, and some.
 CLOSE_TIMEOUT = 4 * supervisor.GRACE
 
+_LOST = "the supervisor of the servers ended, and all servers with it: start the playground again"
+
 
 class Child:
     """One process under the supervisor."""
@@ -99,6 +101,8 @@ class Supervision:
         Raises:
             DevClusterError: The program cannot be started.
         """
+        if self._reader.done():
+            raise DevClusterError(_LOST)
         self._next += 1
         child = self._children[self._next] = Child(self, self._next)
         self.send(
@@ -132,7 +136,7 @@ class Supervision:
             self._note(json.loads(line))
         for child in self._children.values():  # the supervisor is gone, and so is everything below it
             if not child.started.done():
-                child.started.set_exception(DevClusterError("the supervisor of the servers ended"))
+                child.started.set_exception(DevClusterError(_LOST))
             child.exited(-int(signal.SIGKILL) if child.returncode is None else child.returncode)
 
     def _note(self, event: Mapping[str, Any]) -> None:

@@ -1,0 +1,164 @@
+"""`kubectl bind dev` as a person uses it."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bind_agent.devcluster import ControlPlane
+from bind_agent.devcluster.state import ProcessId, State
+from tests.fakes.eventually import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+
+async def start(*arguments: object) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "cli.main",
+        "dev",
+        *(str(argument) for argument in arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def dev(*arguments: object) -> tuple[int, str, str]:
+    process = await start(*arguments)
+    output, errors = await process.communicate()
+    return process.returncode or 0, output.decode(), errors.decode()
+
+
+def processes(directory: Path) -> list[ProcessId]:
+    state = State.read(directory)
+    assert state is not None
+    return list(state.processes)
+
+
+def content(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+async def gone(those: list[ProcessId]) -> None:
+    await eventually(lambda: not any(process.alive for process in those))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def directory(tmp_path: Path, control_plane: ControlPlane) -> AsyncIterator[Path]:
+    yield tmp_path / "playground"
+    await dev("down", "--dir", tmp_path / "playground")
+
+
+async def test_a_detached_playground_from_up_to_down(directory: Path) -> None:
+    code, output, errors = await dev("up", "--detach", "--clusters", "a,b", "--dir", directory)
+    assert code == 0, errors
+    assert "a         https://127.0.0.1" in output
+    assert str(directory / "b.kubeconfig") in output
+    assert "stop with: kubectl bind dev down --dir" in errors
+    running = processes(directory)
+    assert len(running) == 7
+    assert (directory / "a.kubeconfig").stat().st_mode & 0o777 == 0o600
+
+    code, output, _ = await dev("status", "--dir", directory, "-o", "json")
+    seen = json.loads(output)
+    assert (code, seen["running"]) == (0, True)
+    assert [(cluster["name"], cluster["ready"]) for cluster in seen["clusters"]] == [("a", True), ("b", True)]
+    assert "https://127.0.0.1" in (await dev("status", "--dir", directory))[1]
+
+    code, output, _ = await dev("kubectl", "--dir", directory, "b", "--", "get", "namespaces", "-o", "name")
+    assert code == 0
+    assert "namespace/kube-system" in output
+    code, _, errors = await dev("kubectl", "--dir", directory, "b", "get", "nonsense")
+    assert code == 1
+    assert "doesn't have a resource type" in errors
+
+    code, _, errors = await dev("up", "--detach", "--dir", directory)
+    assert code == 1
+    assert "runs in" in errors
+    assert all(process.alive for process in running)
+
+    assert (await dev("down", "--dir", directory))[0] == 0
+    assert not any(process.alive for process in running)
+    assert content(directory) == ["playground.lock", "playground.log"]
+    assert (await dev("down", "--dir", directory))[0] == 0
+    assert (await dev("status", "--dir", directory))[0] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+async def test_in_the_foreground_until_told_to_end(directory: Path, number: signal.Signals) -> None:
+    process = await start("up", "--clusters", "a", "--dir", directory)
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        while b"running until Ctrl-C" not in await process.stderr.readline():
+            pass
+    running = processes(directory)
+    process.send_signal(number)
+    _, errors = await process.communicate()
+    assert process.returncode == 0
+    assert b"stopped" in errors
+    assert not any(each.alive for each in running[1:])
+    assert content(directory) == ["playground.lock"]
+
+
+async def test_told_to_end_while_starting(directory: Path) -> None:
+    process = await start("up", "--clusters", "a", "--dir", directory)
+    await eventually((directory / "playground.lock").exists, every=0.01)
+    await asyncio.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        await process.communicate()
+    assert content(directory) == ["playground.lock"]
+
+
+async def test_what_a_killed_owner_leaves_is_cleared_away(directory: Path) -> None:
+    assert (await dev("up", "--detach", "--clusters", "a", "--dir", directory))[0] == 0
+    running = processes(directory)
+    running[0].signal(signal.SIGKILL)
+    await gone(running)
+    code, _, errors = await dev("status", "--dir", directory)
+    assert (code, "no playground runs" in errors) == (1, True)
+    code, _, errors = await dev("up", "--detach", "--clusters", "b", "--dir", directory)
+    assert code == 0, errors
+    assert not (directory / "a.kubeconfig").exists()
+    assert (directory / "b.kubeconfig").exists()
+
+
+async def test_a_server_that_dies_ends_the_playground_with_a_reason(directory: Path) -> None:
+    assert (await dev("up", "--detach", "--clusters", "a", "--dir", directory))[0] == 0
+    state = State.read(directory)
+    assert state is not None
+    (manager,) = [server.process for server in state.servers if server.name == "a/kube-controller-manager"]
+    manager.signal(signal.SIGKILL)
+    await gone(list(state.processes))
+    code, _, errors = await dev("status", "--dir", directory)
+    assert code == 1
+    assert "the last one in the background ended with errors" in errors
+    assert "a/kube-controller-manager ended by itself" in (directory / "playground.log").read_text()
+
+
+async def test_a_playground_that_cannot_start_says_why(directory: Path, control_plane: ControlPlane) -> None:
+    assets = directory.parent / "assets"
+    assets.mkdir()
+    for name in ("etcd", "kube-controller-manager", "kubectl"):
+        (assets / name).symlink_to(control_plane.folder / name)
+    (assets / "kube-apiserver").write_text("#!/bin/sh\necho no thanks\nexit 3\n")
+    (assets / "kube-apiserver").chmod(0o755)
+    code, _, errors = await dev("up", "--detach", "--assets", assets, "--dir", directory)
+    assert code == 1
+    assert "kube-apiserver ended with status 3" in errors
+    assert "no thanks" in errors
+
+
+async def test_binaries_names_the_programs(control_plane: ControlPlane) -> None:
+    code, output, _ = await dev("binaries", "-o", "json")
+    assert code == 0
+    assert {each["path"] for each in json.loads(output)["programs"]} == {
+        str(control_plane.folder / name)
+        for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+    }
