@@ -36,6 +36,22 @@ _QUIET: Final = {
 }
 
 
+class Lines:
+    """Where structlog's lines end: a stream, and the name of the logger that writes to it."""
+
+    def __init__(self, target: TextIO, name: str = "") -> None:
+        """Write to `target` on behalf of the logger `name`."""
+        self.name = name
+        self._target = target
+
+    def write(self, line: str) -> None:
+        """One line, seen at once."""
+        self._target.write(f"{line}\n")
+        self._target.flush()
+
+    msg = log = debug = info = warning = error = critical = exception = write
+
+
 def setup(level: str = "info", *, form: Format = "auto", stream: TextIO | None = None) -> None:
     """Set up structlog and the standard library's logging for this process.
 
@@ -58,7 +74,7 @@ def setup(level: str = "info", *, form: Format = "auto", stream: TextIO | None =
     structlog.configure(
         processors=[*chain, redaction, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=lambda *args: Lines(target, *args),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(target)
@@ -82,7 +98,7 @@ def setup(level: str = "info", *, form: Format = "auto", stream: TextIO | None =
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """A logger for one module; its name stands in each line, as with loggers of the standard library."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger
 
 
@@ -105,8 +121,9 @@ def redaction(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def _logger_name(logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     record = event.get("_record")
-    if isinstance(record, logging.LogRecord):
-        event.setdefault("logger", record.name)
+    name = record.name if isinstance(record, logging.LogRecord) else getattr(logger, "name", "")
+    if name:
+        event.setdefault("logger", name)
     return event
 
 
