@@ -30,6 +30,7 @@ VERBS: Final = ("create", "delete", "get", "list", "patch", "update", "watch")
 """What a konnector does with an exported or claimed kind (spec 8.2); no subresource is among it."""
 
 _RBAC_GROUP: Final = CLUSTERROLES.group
+_CONTENT: Final = ("rules", "subjects", "roleRef")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -240,7 +241,7 @@ def export_role(name: str, kinds: Iterable[Kind]) -> Object:
 def same_grant(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether a role or binding already says what is wanted: content, owner and our label; the rest may differ."""
     return (
-        all(actual.get(part) == wanted.get(part) for part in ("rules", "subjects", "roleRef"))
+        all((actual.get(part) or None) == (wanted.get(part) or None) for part in _CONTENT)
         and meta.labels(actual).get(keys.MANAGED_BY) == keys.MANAGER
         and all(
             any(ref.get("uid") == owner["uid"] for ref in meta.owner_references(actual))

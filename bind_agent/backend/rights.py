@@ -18,7 +18,7 @@ _RULES: Final = Resource(
 _NOWHERE: Final = "klutch-bind-no-such-namespace"
 """A rules review is about one namespace. In one that does not exist no RoleBinding adds to what is held everywhere."""
 
-_FRESH: Final = 10.0
+_FRESH: Final = 2.0
 """Seconds for which an answer is used again: a burst of exports asks once."""
 
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
@@ -68,7 +68,7 @@ class Rights:
         return self._account
 
     async def held(self) -> HeldRights:
-        """What we may do in every namespace; at most ten seconds old.
+        """What we may do in every namespace; at most two seconds old.
 
         Raises:
             KubeError: the server could not be asked.

@@ -24,7 +24,7 @@ from bind_agent.api.resource import (
     ROLEBINDINGS,
     SERVICE_NAMESPACES,
 )
-from bind_agent.backend import templates
+from bind_agent.backend import names, templates
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
 from bind_agent.runtime.informer import Informer, InformerPool
@@ -37,6 +37,7 @@ BY_NAME: Final = "name"
 BY_KIND: Final = "kind"
 BY_RECORD: Final = "record"
 
+_GRANTED: Final = f"{names.AGGREGATE_TO_BACKEND}={keys.TRUE}"
 _OURS: Final = f"{keys.MANAGED_BY}={keys.MANAGER}"
 _LOUD: Final = 10.0
 
@@ -54,6 +55,7 @@ class Views:
         cluster_bindings: of all tenants.
         cluster_roles: those that we generated.
         role_bindings: likewise.
+        export_roles: ClusterRoles that platform teams ship beside templates.
         cluster_role_bindings: likewise; None when the backend may not use them.
     """
 
@@ -74,6 +76,7 @@ class Views:
         self.cluster_bindings = pool.acquire(CLUSTER_BINDINGS)
         self.cluster_roles = pool.acquire(CLUSTERROLES, label_selector=_OURS)
         self.role_bindings = pool.acquire(ROLEBINDINGS, label_selector=_OURS)
+        self.export_roles = pool.acquire(CLUSTERROLES, label_selector=_GRANTED)
         self.cluster_role_bindings = (
             pool.acquire(CLUSTERROLEBINDINGS, label_selector=_OURS) if cluster_role_bindings else None
         )
@@ -91,6 +94,7 @@ class Views:
             self.cluster_bindings,
             self.cluster_roles,
             self.role_bindings,
+            self.export_roles,
             *optional,
         )
 

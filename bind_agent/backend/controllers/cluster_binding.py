@@ -18,6 +18,7 @@ from bind_agent.api.resource import CLUSTER_BINDINGS
 from bind_agent.backend import names
 from bind_agent.backend.controllers import heartbeat_plan
 from bind_agent.backend.controllers.context import Context
+from bind_agent.backend.controllers.echo import Echo
 from bind_agent.backend.controllers.grant import Grants
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.credentials import Credentials
@@ -55,6 +56,7 @@ class ClusterBindingReconciler:
         self._context = context
         self._credentials = credentials
         self._grants = Grants(context)
+        self._echo = Echo()
 
     async def reconcile(self, key: str) -> Result | None:
         """Bring the ClusterBinding of a key up to date.
@@ -65,6 +67,8 @@ class ClusterBindingReconciler:
         """
         context = self._context
         binding = get(context.views.cluster_bindings, key)
+        if self._echo.pending(key, binding):
+            return None
         if binding is None or meta.is_deleting(binding) or meta.name(binding) != keys.CLUSTER_BINDING_NAME:
             return None
         namespace = get(context.views.namespaces, meta.namespace(binding))
@@ -124,6 +128,7 @@ class ClusterBindingReconciler:
         stored = await write_status(
             self._context.client, CLUSTER_BINDINGS, binding, {**binding, "status": status}
         )
+        self._echo.written(meta.key(binding), binding, stored)
         if stored is binding:
             return
         for condition in wanted:

@@ -10,6 +10,7 @@ from bind_agent.backend import access, names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import export_plan
 from bind_agent.backend.controllers.context import Context, refusal
+from bind_agent.backend.controllers.echo import Echo
 from bind_agent.backend.exports import Problem
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import ApiError
@@ -28,6 +29,7 @@ class ExportReconciler:
     def __init__(self, context: Context) -> None:
         """Set up."""
         self._context = context
+        self._echo = Echo()
 
     async def reconcile(self, key: str) -> Result | None:
         """Bring the export of a key up to date.
@@ -37,6 +39,8 @@ class ExportReconciler:
         """
         context = self._context
         export = get(context.views.exports, key)
+        if self._echo.pending(key, export):
+            return None
         if export is None or meta.is_deleting(export) or context.views.tenant(meta.namespace(export)) is None:
             return None
         kind = kind_of(export)
@@ -46,7 +50,7 @@ class ExportReconciler:
         granted = await self._granted(export)
         decision = export_plan.decide(export, wanted, granted, now=context.clock.now())
         if decision.write is not None:
-            refused = await self._write(decision.write)
+            refused = await self._write(export, decision.write)
             if refused is None:
                 return None
             decision = export_plan.decide(export, refused, granted, now=context.clock.now())
@@ -54,6 +58,7 @@ class ExportReconciler:
         stored = await write_status(
             context.client, EXPORTS, export, {**export, "status": dict(decision.status)}
         )
+        self._echo.written(key, export, stored)
         if stored is not export:
             self._tell(export, before, conditions.of(stored))
         return Result(after=decision.after.total_seconds()) if decision.after is not None else None
@@ -74,15 +79,16 @@ class ExportReconciler:
         )
         return None
 
-    async def _write(self, export: Object) -> Problem | None:
+    async def _write(self, old: Object, export: Object) -> Problem | None:
         log.info("updating an export", export=meta.name(export), namespace=meta.namespace(export))
         try:
-            await self._context.client.replace(EXPORTS, export, namespace=meta.namespace(export))
+            stored = await self._context.client.replace(EXPORTS, export, namespace=meta.namespace(export))
         except ApiError as error:
             problem = refusal(error)
             if problem is None:
                 raise
             return problem
+        self._echo.written(meta.key(old), old, stored)
         return None
 
     async def _granted(self, export: Object) -> Condition | None:

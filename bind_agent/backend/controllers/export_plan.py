@@ -13,8 +13,8 @@ from bind_agent.backend import access, exports, names
 from bind_agent.backend.access import ExportNeeds, HeldRights, Rule
 from bind_agent.backend.exports import Draft, Problem
 
-ASK_AGAIN: Final = timedelta(seconds=20)
-"""How often missing rights are asked for again: nothing tells when a platform team grants them."""
+ASK_AGAIN: Final = timedelta(seconds=5)
+"""How often missing rights are asked for again, should no event tell of their coming."""
 
 _SPEC_WORDS: Final = {Reason.CRD_INVALID: Reason.CRD_UPDATE_FAILED}
 """Reasons that spec 3.11.3 words differently on an export than on a request."""

@@ -9,6 +9,7 @@ from bind_agent.backend import names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
 from bind_agent.backend.controllers.context import Context, refusal
+from bind_agent.backend.controllers.echo import Echo
 from bind_agent.backend.exports import Problem, new_export, refuse_kind
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import AlreadyExists, ApiError
@@ -24,6 +25,7 @@ class RequestReconciler:
     def __init__(self, context: Context) -> None:
         """Set up."""
         self._context = context
+        self._echo = Echo()
 
     async def reconcile(self, key: str) -> Result | None:
         """Bring the request of a key up to date.
@@ -33,7 +35,7 @@ class RequestReconciler:
         """
         context = self._context
         request = get(context.views.requests, key)
-        if request is None or meta.is_deleting(request):
+        if self._echo.pending(key, request) or request is None or meta.is_deleting(request):
             return None
         problems = []
         if request_plan.phase(request) == request_plan.PENDING:
@@ -54,6 +56,7 @@ class RequestReconciler:
         stored = await write_status(
             context.client, EXPORT_REQUESTS, request, {**request, "status": dict(decision.status)}
         )
+        self._echo.written(key, request, stored)
         if stored is not request:
             self._tell(request, problems, request_plan.phase(stored))
         return Result(after=decision.after.total_seconds()) if decision.after is not None else None

@@ -8,6 +8,7 @@ from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.backend import access
 from bind_agent.backend.controllers import service_namespace_plan as steps
 from bind_agent.backend.controllers.context import Context
+from bind_agent.backend.controllers.echo import Echo
 from bind_agent.backend.grants import NameTaken, ensure
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import Forbidden
@@ -29,6 +30,7 @@ class ServiceNamespaceReconciler:
     def __init__(self, context: Context) -> None:
         """Set up."""
         self._context = context
+        self._echo = Echo()
 
     async def reconcile(self, key: str) -> Result | None:
         """Bring the APIServiceNamespace of a key up to date.
@@ -49,6 +51,8 @@ class ServiceNamespaceReconciler:
         views = self._context.views
         cns, name = meta.split_key(key)
         mapping = get(views.service_namespaces, key)
+        if self._echo.pending(key, mapping):
+            return None
         recorded = views.recorded(naming.service_namespace_record(cns, name))
         if mapping is None:
             if not recorded:
@@ -122,7 +126,10 @@ class ServiceNamespaceReconciler:
         if steps.assigned(mapping) == name:
             return
         status = {**(mapping.get("status") or {}), "namespace": name}
-        await write_status(self._context.client, SERVICE_NAMESPACES, mapping, {**mapping, "status": status})
+        stored = await write_status(
+            self._context.client, SERVICE_NAMESPACES, mapping, {**mapping, "status": status}
+        )
+        self._echo.written(meta.key(mapping), mapping, stored)
 
     async def _finalizers(self, seen: steps.Observed, *, add: bool) -> None:
         mapping = seen.mapping or {}
@@ -134,9 +141,10 @@ class ServiceNamespaceReconciler:
                 "finalizers": [*others, *([keys.SERVICE_NAMESPACE_FINALIZER] if add else [])],
             }
         }
-        await self._context.client.merge_patch(
+        stored = await self._context.client.merge_patch(
             SERVICE_NAMESPACES, seen.name, patch, namespace=seen.cluster_namespace
         )
+        self._echo.written(meta.key(mapping), mapping, stored)
 
 
 def _namespace(name: str, seen: steps.Observed) -> Object:

@@ -12,6 +12,9 @@ from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
 
+_AGGREGATED = (0.5, 2.0)
+"""Seconds that a cluster takes to sum up aggregated roles: mostly the first, at times more."""
+
 Map = Callable[[Object], Iterable[str]]
 
 
@@ -51,6 +54,8 @@ class Wiring:
         self._on(views.role_bindings, service_namespaces, self._mapping_of_binding, present=False)
         if views.cluster_role_bindings is not None:
             self._on(views.cluster_role_bindings, cluster_bindings, _tenant_of_role, present=False)
+        self._granting = (exports, cluster_bindings)
+        self._removers.append(views.export_roles.add_handler(self._regrant))
         self._removers.append(views.templates.add_handler(self._report_shadowed))
 
     def close(self) -> None:
@@ -121,6 +126,17 @@ class Wiring:
         if not meta.annotation(namespace, keys.IDENTITY):
             return ()
         return informer.store.by_index(BY_NAMESPACE, meta.name(namespace))
+
+    def _regrant(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        """A platform team changed what may be handed on; the sum of the roles follows in a moment."""
+        views = self._context.views
+        if views.export_roles.initial or (old is not None and new is not None and old.digest == new.digest):
+            return
+        self._context.rights.forget()
+        for controller, informer in zip(self._granting, (views.exports, views.cluster_bindings), strict=True):
+            for key in informer.store.keys():
+                for after in _AGGREGATED:
+                    controller.enqueue(key, after=after)
 
     def _report_shadowed(self, event: Event, old: Entry | None, new: Entry | None) -> None:
         """Say on a template that it does not count: its status has no place for it."""
