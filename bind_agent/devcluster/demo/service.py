@@ -107,21 +107,9 @@ class Service:
         before = _status(obj)
         try:
             return await self._ensure(read_instance(obj))
-        except InvalidSpec as error:
-            finding = Condition(DATABASE_READY, status=False, reason="InvalidSpec", message=str(error))
-            return self._failed(obj, before, finding, _RETRY_CONFLICT)
-        except plan.Conflict as error:
-            finding = Condition(DATABASE_READY, status=False, reason=error.reason, message=str(error))
-            return self._failed(obj, before, finding, _RETRY_CONFLICT)
-        except ServerError as error:
-            finding = Condition(DATABASE_READY, status=False, reason=error.reason, message=str(error))
-            return self._failed(obj, before, finding, error.retry)
-        except _Refused as error:
-            return self._failed(obj, before, error.finding, error.retry)
-        except KubeError as error:
-            message = f"cannot read or write the Secret or ConfigMap: {error}"
-            finding = Condition(CREDENTIALS_READY, status=False, reason="ClusterError", message=message)
-            return self._failed(obj, before, finding, _RETRY)
+        except (InvalidSpec, plan.Conflict, ServerError, KubeError, _Refused) as error:
+            finding, retry = _diagnose(error)
+            return self._failed(obj, before, finding, retry)
 
     async def remove(self, obj: Mapping[str, Any]) -> Outcome:
         """Take the credentials away, and drop what the object has on the server.
@@ -225,6 +213,21 @@ class Service:
 
 #: Reasons that pass by themselves; a new object waits for them rather than having failed.
 _PASSING: Final = frozenset({"ServerUnreachable", "ClusterError"})
+
+
+def _diagnose(error: Exception) -> tuple[Condition, float]:
+    """What a failure means for the object, and seconds until the next try."""
+    if isinstance(error, _Refused):
+        return error.finding, error.retry
+    about, reason, retry, message = DATABASE_READY, "InvalidSpec", _RETRY_CONFLICT, str(error)
+    if isinstance(error, plan.Conflict):
+        reason = error.reason
+    elif isinstance(error, ServerError):
+        reason, retry = error.reason, error.retry
+    elif isinstance(error, KubeError):
+        about, reason, retry = CREDENTIALS_READY, "ClusterError", _RETRY
+        message = f"cannot read or write the Secret or ConfigMap: {error}"
+    return Condition(about, status=False, reason=reason, message=message), retry
 
 
 def _was_ready(reported: Mapping[str, Any]) -> bool:
