@@ -175,7 +175,7 @@ class Informer:
         return remove
 
     def nudge(self) -> None:
-        """Have a failed informer try again now: its kind was installed, a right granted, …"""
+        """Have a failed informer try again now: its kind was installed, a right granted, or alike."""
         self._reflector.nudge()
 
     async def run(self) -> None:

@@ -5,6 +5,7 @@ The rules are those of `keyqueue`; this is the shell with clock, waiting, back-o
 
 import asyncio
 import collections
+import contextlib
 import random
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
@@ -126,7 +127,9 @@ class WorkQueue(Generic[K]):
                     # It was this worker's turn; another one takes it.
                     self._wake()
                 else:
-                    self._getters.remove(getter)
+                    # It may be out of the line already: whoever woke workers meanwhile passed it over.
+                    with contextlib.suppress(ValueError):
+                        self._getters.remove(getter)
                 raise
 
     def done(self, key: K) -> None:

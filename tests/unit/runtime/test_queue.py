@@ -118,6 +118,26 @@ async def test_a_cancelled_worker_passes_its_turn_on() -> None:
     assert await asyncio.wait_for(queue.get(), 1) == "b"
 
 
+async def test_workers_cancelled_while_keys_arrive_leave_quietly() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    waiting = [asyncio.ensure_future(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for worker in waiting[:2]:
+        worker.cancel()
+    queue.add("a")
+    queue.add("b")
+    assert await waiting[2] in {"a", "b"}
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError, asyncio.CancelledError, str]
+    last = asyncio.ensure_future(queue.get())
+    assert await last in {"a", "b"}
+    idle = asyncio.ensure_future(queue.get())
+    await asyncio.sleep(0)
+    idle.cancel()
+    queue.close()
+    assert isinstance((await asyncio.gather(idle, return_exceptions=True))[0], asyncio.CancelledError)
+
+
 async def test_closing_ends_workers_and_takes_nothing_more() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add_after("later", 0.01)
