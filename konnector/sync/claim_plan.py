@@ -164,17 +164,23 @@ def _refresh(pair: _Pair, source: Object, copy: Object) -> Steps:
 
 
 def _mark(pair: _Pair, source: Object) -> Steps:
-    """Say on the source whose it is, where only that tells: under claims without an owner.
+    """Say on the source whose it is, where only that tells."""
+    owner = OWNER_OF[pair.side.other]
+    if not _marks_sources(pair) or meta.is_deleting(source):
+        return _NOTHING
+    if meta.annotation(source, keys.RESOURCE_OWNER) == owner:
+        return _NOTHING
+    return (_annotation(pair, source, owner),)
+
+
+def _marks_sources(pair: _Pair) -> bool:
+    """Whether sources are written to: only under claims without an owner.
 
     Where a claim names the owner, the marks on the copy say enough, to a Go konnector as well (spec 6.9.3
     rows 1 and 3), and what is not ours is not written to.
     """
-    owner = OWNER_OF[pair.side.other]
-    if any(claim.selector.owner == owner for claim in pair.claims.claims):
-        return _NOTHING
-    if meta.annotation(source, keys.RESOURCE_OWNER) == owner or meta.is_deleting(source):
-        return _NOTHING
-    return (_annotation(pair, source, owner),)
+    owners = {claim.selector.owner for claim in pair.claims.claims}
+    return "" in owners and OWNER_OF[pair.side.other] not in owners
 
 
 def _annotation(pair: _Pair, source: Object, owner: str | None) -> MarkSource:
@@ -197,12 +203,10 @@ def _retract(pair: _Pair) -> Steps:
     source, copy = pair.source, pair.copy
     if copy is None or source is None or pair.copy_role is not Role.COPY or meta.is_deleting(copy):
         return _NOTHING
-    steps: list[ClaimStep] = []
-    if pair.source_role is Role.SOURCE and not meta.is_deleting(source):
-        # Before the copy goes: afterwards nothing would tell that the annotation was ours.
-        steps.append(_annotation(pair, source, None))
-    steps.append(_delete(pair, copy, "no claim in force selects its source"))
-    return tuple(steps)
+    delete = _delete(pair, copy, "no claim in force selects its source")
+    if pair.source_role is not Role.SOURCE or not _marks_sources(pair) or meta.is_deleting(source):
+        return (delete,)
+    return (delete, _annotation(pair, source, None))
 
 
 def _delete(pair: _Pair, copy: Mapping[str, Any], why: str) -> DeleteCopy:
