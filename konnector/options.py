@@ -32,7 +32,8 @@ class Options:
         allow_private_addresses: also connect to providers on private addresses.
         allow_loopback: also connect to providers on this machine; None: only when the app cluster itself is
             reached like that, as in a playground.
-        adopt: create provider-made objects on the app cluster as well (spec 6.7.5).
+        adopt: take provider-made objects over for every binding (spec 6.7.5). Off: an object that is not marked as
+            ours is left alone, unless its binding says otherwise (design 4.2).
         heartbeat_interval: seconds advertised in the ClusterBinding; refreshed at half of it.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, or ``console`` for people.
@@ -50,7 +51,7 @@ class Options:
     max_in_flight: int = 64
     allow_private_addresses: bool = True
     allow_loopback: bool | None = None
-    adopt: bool = True
+    adopt: bool = False
     heartbeat_interval: float = HEARTBEAT_INTERVAL_SECONDS
     log_level: str = "info"
     log_format: Literal["json", "console"] = "json"
@@ -134,9 +135,10 @@ def command(run: Callable[[Options], None]) -> click.Command:
     )
     @click.option(
         "--adopt/--no-adopt",
-        default=True,
+        default=False,
         show_default=True,
-        help="Also create objects here that the provider made in our service namespaces.",
+        help="Take objects over that the provider made in our service namespaces, for every binding, as the Go "
+        "konnector does; else only for bindings whose conflict policy is Adopt.",
     )
     @click.option(
         "--heartbeat-interval",

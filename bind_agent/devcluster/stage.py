@@ -23,10 +23,11 @@ from bind_agent.devcluster.server import Server
 from bind_agent.manifests import load_manifests
 
 BACKEND_NAMESPACE = "klutch-bind-backend"
-BACKEND_ACCOUNT = "backend"
+BACKEND_ACCOUNT = "bind-backend"
 KONNECTOR_NAMESPACE = "klutch-bind"
 KONNECTOR_ACCOUNT = "konnector"
 _TOKEN_SECONDS = 24 * 3600
+_TOKEN_ATTEMPTS = 50
 
 
 class Stage:
@@ -91,10 +92,19 @@ class Stage:
         Returns:
             The file, mode 0600.
         """
-        token = await cluster.service_account_token(namespace, account, seconds=_TOKEN_SECONDS)
+        token = await self._token(cluster, namespace, account)
         path = self.folder / f"{cluster.name}-{namespace}-{account}.kubeconfig"
         write_private(path, cluster.kubeconfig_for(token=token, namespace=namespace, user=account))
         return path
+
+    async def _token(self, cluster: Cluster, namespace: str, account: str) -> str:
+        # The API server answers from a cache that may not know an account of this very moment.
+        for _ in range(_TOKEN_ATTEMPTS):
+            try:
+                return await cluster.service_account_token(namespace, account, seconds=_TOKEN_SECONDS)
+            except DevClusterError:
+                await asyncio.sleep(0.1)
+        return await cluster.service_account_token(namespace, account, seconds=_TOKEN_SECONDS)
 
     async def install_backend(self, cluster: Cluster, *, manifests: str = "backend") -> None:
         """Apply the CRDs and the shipped backend manifests, all but the Deployment (there are no nodes)."""

@@ -190,7 +190,7 @@ class Exports:
             shape.resource,
             Policy(
                 cluster_id=self._app.cluster_id,
-                adopt=self._app.options.adopt,
+                adopt=self._app.options.adopt or shape.take_over,
                 take_over=shape.take_over,
                 status_subresource=shape.status_subresource,
                 paused=shape.paused,

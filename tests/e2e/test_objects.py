@@ -6,7 +6,7 @@ import pytest
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import CORE_EVENTS, NAMESPACES, SERVICE_NAMESPACES
+from bind_agent.api.resource import BINDINGS, CORE_EVENTS, NAMESPACES, SERVICE_NAMESPACES
 from tests.fakes.system import Service, System, eventually, holds, thing
 
 pytestmark = pytest.mark.e2e
@@ -186,13 +186,32 @@ async def test_a_foreign_object_of_the_same_name_is_left_alone(
     await _spec_is(system, databases, f"{namespace}/taken", {"size": 6})
 
 
-async def test_an_object_made_by_the_provider_is_adopted(
+async def test_an_object_made_by_the_provider_is_adopted_only_where_the_binding_says_so(
     system: System, databases: Service, unique: Unique
 ) -> None:
     key = await _made(system, databases, unique, size=1)
     namespace, _ = meta.split_key(key)
     there = await system.service_namespace(namespace)
-    await system.up.create(databases.resource, thing(databases.resource, f"{there}/given", size=3))
+    before = await system.up.create(databases.resource, thing(databases.resource, f"{there}/given", size=3))
+
+    async def left_alone() -> bool:
+        assert await system.up.get(databases.resource, "given", namespace=there) == before
+        return await system.down.get_or_none(databases.resource, "given", namespace=namespace) is None
+
+    await holds(left_alone, seconds=1.5)
+    await _conflict_policy(system, databases, keys.CONFLICT_ADOPT)
+    try:
+        await _adopted(system, databases, namespace)
+    finally:
+        await _conflict_policy(system, databases, None)
+
+
+async def _conflict_policy(system: System, service: Service, value: str | None) -> None:
+    patch = {"metadata": {"annotations": {keys.CONFLICT_POLICY: value}}}
+    await system.down.merge_patch(BINDINGS, service.name, patch, namespace=keys.CONSUMER_NAMESPACE)
+
+
+async def _adopted(system: System, databases: Service, namespace: str) -> None:
 
     async def arrived() -> bool:
         found = await system.down.get_or_none(databases.resource, "given", namespace=namespace)
