@@ -137,7 +137,7 @@ AGGREGATE_TO_KONNECTOR: Final = f"{GROUP}/aggregate-to-konnector"
 """On a ClusterRole, value `TRUE`: its rules are added to the konnector's aggregated role."""
 
 COPY: Final = f"{GROUP}/copy"
-"""Label of our own on the copies of claimed objects, so that a konnector can watch its copies and no other Secret.
+"""Label of our own on the copies of claimed objects, so that a konnector can watch its copies alone.
 
 The value is a digest of app cluster and provider, so each session watches its own copies only."""
 
