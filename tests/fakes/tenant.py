@@ -82,7 +82,7 @@ async def install_crds(cluster: Cluster, folder: str = "crds", only: str = "") -
     for name in names:
         for _ in range(100):
             _, crd = await cluster.request("GET", path + name)
-            conditions = crd.get("status", {}).get("conditions", [])
+            conditions = (crd.get("status") or {}).get("conditions") or []
             if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
                 break
             await asyncio.sleep(0.05)
