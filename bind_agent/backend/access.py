@@ -220,8 +220,7 @@ def backend_binding(namespace: str, service_account: tuple[str, str]) -> Object:
 
 
 def export_role(name: str, kinds: Iterable[Kind]) -> Object:
-    """The ClusterRole that a platform team ships beside a template, so that the backend can hand its rights
-    on.
+    """The ClusterRole that a platform team ships beside a template: what the backend may hand on.
 
     Args:
         name: `P.G` of the template's resource.
@@ -239,7 +238,7 @@ def export_role(name: str, kinds: Iterable[Kind]) -> Object:
 
 
 def same_grant(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a role or binding already says what is wanted: content, owner and our label; the rest may differ."""
+    """Whether a role or binding has the wanted content, owner and label; the rest may differ."""
     return (
         all((actual.get(part) or None) == (wanted.get(part) or None) for part in _CONTENT)
         and meta.labels(actual).get(keys.MANAGED_BY) == keys.MANAGER

@@ -42,7 +42,7 @@ def parse_kind(text: str) -> Kind:
     plural, dot, group = text.strip().partition(".")
     kind = Kind(group, plural)
     if not plural or (dot and not group) or group.endswith("."):
-        message = f"{text!r} is no kind: write the plural, and its group after a dot, for instance backups.example.org"
+        message = f"{text!r} is no kind: write plural.group, for instance backups.example.org"
         raise ValueError(message)
     if (refusal := guards.refuse_kind(kind.group, kind.plural, allowed={str(kind)})) is not None:
         raise ValueError(refusal.message)

@@ -71,7 +71,8 @@ def refuse_kind(kind: Kind) -> Problem | None:
         # The name `P.G` of its export would end in a dot.
         return Problem(
             Reason.PROTECTED_GROUP,
-            f"{kind.plural} is of the core group, which cannot be exported: ask for a resource that a CRD defines",
+            f"{kind.plural} is of the core group, which cannot be exported: ask for a resource that"
+            " a CRD defines",
             final=True,
         )
     if naming.is_protected_group(kind.group) or kind.group in {keys.GROUP, keys.TEMPLATE_GROUP}:
@@ -101,17 +102,21 @@ def draft(kind: Kind, crd: Object | None, choice: Choice | None, policy: Policy)
     if choice is None:
         return Problem(
             Reason.TEMPLATE_NOT_FOUND,
-            f"no {keys.KIND_TEMPLATE} on the provider selects {kind}: create one, or ask for an API that is offered",
-        )
-    if (refusal := claims.refuse(choice.claims, policy.claimable)) is not None:
-        return Problem(
-            refusal.reason,
-            f"template {meta.key(choice.template)}: {refusal.message}; change its permissionClaims",
+            f"no {keys.KIND_TEMPLATE} on the provider selects {kind}: create one, or ask for an API that is"
+            " offered",
         )
     try:
         part = crd_part(crd)
     except InvalidCRD as error:
         return Problem(Reason.CRD_INVALID, str(error))
+    return _unsuitable(kind, part, choice, policy) or _offer(part, choice, policy)
+
+
+def _unsuitable(kind: Kind, part: Mapping[str, Any], choice: Choice, policy: Policy) -> Problem | None:
+    """What speaks against a resource that exists and is offered."""
+    template = meta.key(choice.template)
+    if (refusal := claims.refuse(choice.claims, policy.claimable)) is not None:
+        return Problem(refusal.reason, f"template {template}: {refusal.message}; change its permissionClaims")
     if part["scope"] == CLUSTER and policy.scope != CLUSTER:
         return Problem(
             Reason.SCOPE_NOT_SUPPORTED,
@@ -119,15 +124,20 @@ def draft(kind: Kind, crd: Object | None, choice: Choice | None, policy: Policy)
             " --consumer-scope Cluster to export it",
             final=True,
         )
+    if choice.version and choice.version not in {version["name"] for version in part["versions"]}:
+        return Problem(
+            Reason.TEMPLATE_INVALID,
+            f"template {template} selects version {choice.version}, which the CRD {kind} does not serve:"
+            " change APIServiceSelector.version",
+        )
+    return None
+
+
+def _offer(part: Mapping[str, Any], choice: Choice, policy: Policy) -> Draft:
     if choice.version:
-        chosen = _only(part, choice.version)
-        if chosen is None:
-            return Problem(
-                Reason.TEMPLATE_INVALID,
-                f"template {meta.key(choice.template)} selects version {choice.version}, which the CRD {kind} does"
-                " not serve: change APIServiceSelector.version",
-            )
-        part = chosen
+        # The one version that is left has to be the one that is stored.
+        versions = [{**one, "storage": True} for one in part["versions"] if one["name"] == choice.version]
+        part = {**part, "versions": versions}
     return Draft(spec=_spec(part, choice, policy), hash=spec_hash(part))
 
 
@@ -162,7 +172,8 @@ def revised(export: Object, wanted: Draft) -> Object | Problem | None:
     if spec["scope"] == CLUSTER and spec.get("informerScope") != CLUSTER:
         return Problem(
             Reason.SCOPE_NOT_SUPPORTED,
-            "the CRD became cluster-scoped, which an existing export cannot follow: delete the export and request it"
+            "the CRD became cluster-scoped, which an existing export cannot follow: delete the"
+            " export and request it"
             " again",
         )
     if spec["scope"] != CLUSTER:
@@ -182,11 +193,3 @@ def _spec(part: Mapping[str, Any], choice: Choice, policy: Policy) -> dict[str, 
         # gives the same defaults, so an equal export compares equal, and `namespaces: []` keeps its meaning.
         spec["permissionClaims"] = [dict(claim) for claim in choice.claims]
     return spec
-
-
-def _only(part: Mapping[str, Any], version: str) -> dict[str, Any] | None:
-    """The CRD part with one version, which then has to be the one that is stored."""
-    for candidate in part["versions"]:
-        if candidate["name"] == version:
-            return {**part, "versions": [{**candidate, "storage": True}]}
-    return None

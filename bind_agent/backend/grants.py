@@ -46,7 +46,8 @@ async def ensure(client: Client, wanted: Object, known: Mapping[str, Any] | None
         return True
     if access.belongs_to_other(actual, wanted):
         raise NameTaken(
-            f"{resource.kind} {meta.key(wanted)} exists and belongs to somebody else: delete it, the backend makes"
+            f"{resource.kind} {meta.key(wanted)} exists and belongs to somebody else: delete it,"
+            " the backend makes"
             " its own"
         )
     if access.same_grant(actual, wanted):

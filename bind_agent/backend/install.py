@@ -1,4 +1,4 @@
-"""What has to be on the provider before anything works: CRDs and static roles. Installed where allowed, else checked."""
+"""CRDs and static roles, without which nothing works: installed where allowed, else checked."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,8 @@ async def prepare(client: Client, rights: Rights, *, install: bool) -> None:
     ]
     if missing:
         raise NotInstalled(
-            f"the provider lacks the CRDs {', '.join(missing)}: `kubectl apply -k manifests/crds`, or run the backend"
+            f"the provider lacks the CRDs {', '.join(missing)}: `kubectl apply -k manifests/crds`,"
+            " or run the backend"
             " with --install-crds and the right to create CRDs"
         )
     for kind in REQUIRED:
@@ -127,7 +128,8 @@ async def _role(client: Client, rights: Rights, wanted: Object) -> bool:
     if not writable:
         if actual is not None:
             log.warning(
-                "a ClusterRole differs from the shipped one; `kubectl apply -k manifests/backend` brings it up to date",
+                "a ClusterRole differs from the shipped one; `kubectl apply -k manifests/backend`"
+                " brings it up to date",
                 role=name,
             )
         return actual is not None

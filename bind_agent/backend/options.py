@@ -68,7 +68,8 @@ class Duration(click.ParamType[timedelta]):
             self.fail(f"{value!r} is no duration: write for instance 24h or 90m", param, ctx)
         if not self._least <= found <= self._most:
             self.fail(
-                f"{value} is not between {goduration.format(self._least)} and {goduration.format(self._most)}",
+                f"{value} is not between {goduration.format(self._least)} and"
+                f" {goduration.format(self._most)}",
                 param,
                 ctx,
             )
@@ -90,10 +91,10 @@ class Word(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Normalise."""
-        for word in self._words:
-            if str(value).lower() == word.lower():
-                return word
-        self.fail(f"{value!r} is none of {', '.join(self._words)}", param, ctx)
+        found = next((word for word in self._words if str(value).lower() == word.lower()), None)
+        if found is None:
+            self.fail(f"{value!r} is none of {', '.join(self._words)}", param, ctx)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +273,8 @@ def check_prefix(prefix: str) -> str:
     _not_empty(prefix, hint)
     if len(prefix) > MAX_PREFIX or not naming.is_label(f"{prefix}x"):
         raise click.BadParameter(
-            f"{prefix!r} cannot begin the name of a namespace: use at most {MAX_PREFIX} lower-case letters, digits and"
+            f"{prefix!r} cannot begin the name of a namespace: use at most {MAX_PREFIX} lower-case"
+            " letters, digits and"
             " dashes",
             param_hint=hint,
         )
@@ -416,12 +418,14 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         """Run the controllers: exports, service namespaces, rights and credentials of tenants."""
         if web and not no_web:
             raise click.UsageError(
-                f"this release has no web half, so {', '.join(web)} cannot be honoured: drop these flags or add"
+                f"this release has no web half, so {', '.join(web)} cannot be honoured: drop these"
+                " flags or add"
                 " --no-web, and add tenants with `bind-backend tenant add NAME --cluster-id ID`"
             )
         if not no_web:
             click.echo(
-                "This release has no web half: add tenants with `bind-backend tenant add NAME --cluster-id ID`."
+                "This release has no web half: add tenants with `bind-backend tenant add NAME"
+                " --cluster-id ID`."
                 " --no-web says that you know.",
                 err=True,
             )

@@ -16,7 +16,7 @@ _RULES: Final = Resource(
     "authorization.k8s.io", "v1", "selfsubjectrulesreviews", namespaced=False, kind="SelfSubjectRulesReview"
 )
 _NOWHERE: Final = "klutch-bind-no-such-namespace"
-"""A rules review is about one namespace. In one that does not exist no RoleBinding adds to what is held everywhere."""
+"""A rules review is about one namespace. In one that does not exist, no RoleBinding adds to what is held."""
 
 _FRESH: Final = 2.0
 """Seconds for which an answer is used again: a burst of exports asks once."""

@@ -51,6 +51,7 @@ def _claims(connection: Connection, kind: Kind) -> set[Kind]:
     choice: Choice | None = choose(run(connection, Tenancy(), work))
     if choice is None:
         raise click.ClickException(
-            f"no template on the provider selects {kind}: apply it first, or name the claimed kinds with --claim"
+            f"no template on the provider selects {kind}: apply it first, or name the claimed kinds"
+            " with --claim"
         )
     return {claimed_kind(claim) for claim in choice.claims}

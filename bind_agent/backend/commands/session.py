@@ -80,7 +80,8 @@ def _sentence(error: KubeError) -> str:
             return f"the provider does not accept this credential ({error.message}): use another --kubeconfig"
         case Forbidden():
             return (
-                f"the provider refuses: {error.message}; use a kubeconfig with the rights of manifests/backend, or run"
+                f"the provider refuses: {error.message}; use a kubeconfig with the rights of"
+                " manifests/backend, or run"
                 " this in the backend's pod"
             )
         case NotFound():

@@ -36,7 +36,7 @@ def tenant() -> None:
 @click.option(
     "--cluster-id",
     required=True,
-    help="Which app cluster: any text that tells it from others; usually the UID of its namespace kube-system.",
+    help="Which app cluster: any text that tells it from others, say the UID of its namespace kube-system.",
 )
 @click.option(
     "--out",
@@ -87,7 +87,8 @@ def _say_added(added: Added, out: Path | None) -> None:
     issued = added.credential.issued
     if isinstance(issued, Issued) and is_local(issued.endpoint.server):
         click.echo(
-            f"note: {issued.endpoint.server} is reachable from this machine only; --external-address sets another",
+            f"note: {issued.endpoint.server} is reachable from this machine only;"
+            " --external-address sets another",
             err=True,
         )
     where = out or "FILE"
@@ -177,14 +178,16 @@ def revoke(tenant_: str, delete: bool, yes: bool, connection: Connection) -> Non
 
     run(connection, Tenancy(), work)
     click.echo(
-        f"{found.namespace}: all credentials ended; API servers remember a token for up to 10 s, and watches that are"
+        f"{found.namespace}: all credentials ended; API servers remember a token for up to 10 s,"
+        " and watches that are"
         " open last until their next renewal"
     )
     if delete:
         click.echo(f"{found.namespace}: being deleted; the running backend deletes its service namespaces")
     else:
         click.echo(
-            f"what stays: namespace {found.namespace}, its exports, and service namespaces with their content;"
+            f"what stays: namespace {found.namespace}, its exports, and service namespaces with"
+            " their content;"
             f" `bind-backend tenant revoke --delete {found.namespace}` removes them"
         )
 

@@ -155,7 +155,8 @@ def _no_tenant(binding: Object) -> Phase:
             names.ACCESS_GRANTED,
             names.REASON_NOT_A_TENANT,
             Severity.WARNING,
-            f"namespace {meta.namespace(binding)} lacks the annotation {keys.IDENTITY}: nothing is granted here;"
+            f"namespace {meta.namespace(binding)} lacks the annotation {keys.IDENTITY}: nothing is"
+            " granted here;"
             " tenants are added with `bind-backend tenant add`",
         )
     )

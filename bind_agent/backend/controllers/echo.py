@@ -1,7 +1,8 @@
 """Waiting for the echo of one's own write.
 
-After a write the informer still shows the old object for a moment. Deciding on it again would repeat the write, and
-the server would refuse it as a conflict. The event of the write brings the key back, so there is nothing to do before.
+After a write the informer still shows the old object for a moment. Deciding on it again would repeat the
+write, and the server would refuse it as a conflict. The event of the write brings the key back, so there is
+nothing to do before.
 """
 
 from collections.abc import Mapping

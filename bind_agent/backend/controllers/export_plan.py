@@ -102,7 +102,8 @@ def needs_overlay(export: Mapping[str, Any]) -> Condition:
         names.ACCESS_GRANTED,
         names.REASON_GRANT_REFUSED,
         Severity.ERROR,
-        f"{meta.name(export)} is exported cluster-wide, and the backend may not make ClusterRoleBindings: apply"
+        f"{meta.name(export)} is exported cluster-wide, and the backend may not make"
+        " ClusterRoleBindings: apply"
         f" {names.CLUSTER_SCOPE_OVERLAY} on the provider and restart the backend",
     )
 

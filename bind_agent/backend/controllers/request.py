@@ -4,13 +4,14 @@ import structlog
 
 from bind_agent.api import keys, meta
 from bind_agent.api.conditions_catalogue import Reason
+from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORT_REQUESTS, EXPORTS
 from bind_agent.backend import names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
 from bind_agent.backend.controllers.context import Context, refusal
 from bind_agent.backend.controllers.echo import Echo
-from bind_agent.backend.exports import Problem, new_export, refuse_kind
+from bind_agent.backend.exports import Draft, Problem, new_export, refuse_kind
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import AlreadyExists, ApiError
 from bind_agent.runtime.controller import Result
@@ -63,29 +64,34 @@ class RequestReconciler:
 
     async def _provide(self, namespace: str, kind: Kind) -> Problem | None:
         """Make sure that the export exists."""
-        context = self._context
+        present = get(self._context.views.exports, f"{namespace}/{kind}")
+        problem = self._obstacle(namespace, kind, present)
+        if problem is not None or present is not None:
+            return problem
+        wanted = await self._context.draft(kind)
+        return wanted if isinstance(wanted, Problem) else await self._create(namespace, wanted)
+
+    def _obstacle(self, namespace: str, kind: Kind, present: Object | None) -> Problem | None:
         if (refused := refuse_kind(kind)) is not None:
             return refused
-        if context.views.tenant(namespace) is None:
+        if self._context.views.tenant(namespace) is None:
             return Problem(
                 names.REASON_NOT_A_TENANT,
                 f"namespace {namespace} lacks the annotation {keys.IDENTITY}: add the tenant with"
                 " `bind-backend tenant add` and request in its namespace",
             )
-        present = get(context.views.exports, f"{namespace}/{kind}")
-        if present is not None:
-            if not meta.is_deleting(present):
-                return None
+        if present is not None and meta.is_deleting(present):
             return Problem(
                 Reason.EXPORT_CONFLICT,
                 f"the earlier export {kind} is still being deleted: wait, or see what holds it",
             )
-        wanted = await context.draft(kind)
-        if isinstance(wanted, Problem):
-            return wanted
-        log.info("creating an export", export=str(kind))
+        return None
+
+    async def _create(self, namespace: str, wanted: Draft) -> Problem | None:
+        export = new_export(namespace, wanted)
+        log.info("creating an export", export=meta.name(export))
         try:
-            await context.client.create(EXPORTS, new_export(namespace, wanted), namespace=namespace)
+            await self._context.client.create(EXPORTS, export, namespace=namespace)
         except AlreadyExists:
             return None
         except ApiError as error:

@@ -1,5 +1,4 @@
-"""What becomes of an APIServiceNamespace and its service namespace: pure (spec 4.9; W-B14, W-S11; threats
-A30, A34).
+"""What becomes of an APIServiceNamespace and its service namespace: pure (spec 4.9; W-B14, W-S11; A30, A34).
 
 A service namespace is ours when its record (annotation `klutch.anynines.com/api-service-namespace`) names
 exactly this cluster namespace and this consumer namespace. Nothing else counts: not its name, not the status.
@@ -137,11 +136,15 @@ def plan(seen: Observed) -> tuple[Step, ...]:
     if not meta.has_finalizer(seen.mapping, keys.SERVICE_NAMESPACE_FINALIZER):
         # The write brings an event, and with it the next run.
         return (AddFinalizer(),)
+    return _arrive(seen, seen.mapping)
+
+
+def _arrive(seen: Observed, mapping: Mapping[str, Any]) -> tuple[Step, ...]:
     if not naming.is_label(seen.name):
         return (
             Refuse(NAMESPACE_INVALID, f"{seen.name} cannot be the name of a namespace: delete this object"),
         )
-    target = assigned(seen.mapping) or _choose(seen)
+    target = assigned(mapping) or _choose(seen)
     if target is None:
         return (_conflict(seen, naming.service_namespace(seen.cluster_namespace, seen.name)),)
     present = seen.by_name.get(target)
@@ -181,7 +184,7 @@ def _leave(seen: Observed) -> tuple[Step, ...]:
 
 
 def _mapping_was_lost(seen: Observed) -> bool:
-    """Whether the kind is younger than a namespace made for it, so that its mapping was lost and not deleted."""
+    """Whether the kind is younger than a namespace made for it: then the mapping was lost, not deleted."""
     since = parse_time(seen.kind_since)
     if since is None:
         return True
@@ -200,7 +203,8 @@ def _conflict(seen: Observed, name: str) -> Refuse:
     record = naming.service_namespace_record(seen.cluster_namespace, seen.name)
     return Refuse(
         NAMESPACE_CONFLICT,
-        f"namespace {name} exists and is not recorded as ours: remove or rename it, or, if it does belong to this"
+        f"namespace {name} exists and is not recorded as ours: remove or rename it, or, if it does"
+        " belong to this"
         f" tenant, annotate it with {keys.API_SERVICE_NAMESPACE}={record}",
     )
 

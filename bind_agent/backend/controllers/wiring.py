@@ -134,7 +134,7 @@ class Wiring:
             return
         self._context.rights.forget()
         for controller, informer in zip(self._granting, (views.exports, views.cluster_bindings), strict=True):
-            for key in informer.store.keys():
+            for key in tuple(informer.store.keys()):
                 for after in _AGGREGATED:
                     controller.enqueue(key, after=after)
 
@@ -151,7 +151,8 @@ class Wiring:
                 type="Warning",
                 reason=Reason.TEMPLATE_AMBIGUOUS,
                 message=(
-                    f"not in use: template {meta.key(choice.template)} offers the same resource and is older; delete"
+                    f"not in use: template {meta.key(choice.template)} offers the same resource and"
+                    " is older; delete"
                     " one of both"
                 ),
             )

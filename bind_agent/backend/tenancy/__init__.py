@@ -1,5 +1,4 @@
-"""Tenants: one namespace per consumer cluster and person, what stands in it, and the credential that leaves
-it.
+"""Tenants: a namespace per person and app cluster, what stands in it, and the credential that leaves it.
 
 Belongs here: identities and namespace names (`identity`), the kubeconfig that is handed out and the address
 in it (`kubeconfig`, `address`), the life of tokens (`rotation` decides, `credentials` executes), provisioning

@@ -101,7 +101,8 @@ def resolve(
     """
     if not external.address and in_cluster:
         message = (
-            "inside a cluster the own address is of no use to consumers: set --external-address to the https URL"
+            "inside a cluster the own address is of no use to consumers: set --external-address to"
+            " the https URL"
             " at which app clusters reach this API server"
         )
         raise AddressError(message)
@@ -111,7 +112,8 @@ def resolve(
     ca = external.ca_pem or ca_pem
     if not ca:
         message = (
-            "the CA of the API server is not known: set --external-ca-file to the PEM file that consumers need to"
+            "the CA of the API server is not known: set --external-ca-file to the PEM file that"
+            " consumers need to"
             " check its certificate"
         )
         raise AddressError(message)

@@ -26,7 +26,7 @@ from bind_agent.kube.errors import AlreadyExists, Conflict, MalformedAnswer, Not
 log = structlog.get_logger(__name__)
 
 DEFAULT_TTL: Final = timedelta(days=7)
-"""Renewed at half of it, so that an app cluster that was off for a long weekend still comes back by itself."""
+"""Renewed at half of it, so an app cluster that was off for a long weekend still comes back by itself."""
 
 SHORTEST_TTL: Final = timedelta(minutes=10)
 LONGEST_TTL: Final = timedelta(days=365)

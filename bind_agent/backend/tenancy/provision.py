@@ -167,7 +167,8 @@ class Tenants:
         binding = _bound(tenant)
         if meta.annotation(binding, names.REVOKED):
             raise TenancyError(
-                f"the credential of {tenant.namespace} was revoked: `bind-backend tenant add` issues a new one"
+                f"the credential of {tenant.namespace} was revoked: `bind-backend tenant add`"
+                " issues a new one"
             )
         await own_access.ensure_binding(self._client, self._rights, tenant.namespace, known=None)
         await own_access.settle(self._rights, tenant.namespace)
