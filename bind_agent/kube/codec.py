@@ -134,7 +134,7 @@ def decode_page(body: bytes, api_version: str, kind: str) -> tuple[list[bytes], 
     Args:
         body: the answer.
         api_version: put into items that lack it: API servers leave both out of the items of built-in kinds.
-        kind: likewise.
+        kind: likewise; empty to leave the items as they are.
 
     Returns:
         Exact bytes of each item, the list's resourceVersion, and the continue token (empty at the end).
@@ -153,7 +153,7 @@ def decode_page(body: bytes, api_version: str, kind: str) -> tuple[list[bytes], 
     for view in page.items or ():
         raw = bytes(view)
         # Custom resources carry both already; built-in kinds start with their metadata.
-        items.append(head + raw[1:] if raw.startswith(b'{"metadata"') else raw)
+        items.append(head + raw[1:] if kind and raw.startswith(b'{"metadata"') else raw)
     return items, page.metadata.resource_version, page.metadata.continue_
 
 

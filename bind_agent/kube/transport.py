@@ -6,6 +6,7 @@ them costs more than the request itself.
 
 import asyncio
 import io
+import weakref
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -20,7 +21,7 @@ from bind_agent.kube.answers import (
 )
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.credentials import TokenSource
-from bind_agent.kube.errors import ApiError, KubeError, Unauthorized
+from bind_agent.kube.errors import ApiError, ConnectionFailed, KubeError, Unauthorized
 from bind_agent.kube.meter import Meter
 from bind_agent.kube.sessions import Sessions
 from bind_agent.kube.throttle import retry_delay
@@ -78,6 +79,9 @@ class Transport:
         self._meter = Meter(cluster)
         # Waiting here does not use up the time limit of a call, waiting for a pooled connection would.
         self._slots = asyncio.Semaphore(max_in_flight)
+        self._closed = False
+        self._answers: set[aiohttp.ClientResponse] = set()
+        self._streams: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
         self.source = TokenSource(
             config.credential,
             server=config.server,
@@ -87,6 +91,10 @@ class Transport:
 
     async def close(self) -> None:
         """Close every connection; calls and watches under way fail."""
+        self._closed = True
+        # Closing sessions leaves readers of half an answer waiting for the rest.
+        for response in [*self._answers, *self._streams]:
+            response.close()
         await self._sessions.close()
 
     async def call(
@@ -186,6 +194,10 @@ class Transport:
             await source.refresh()
         return source.authorization != rejected or source.certificate != certificate
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ConnectionFailed("the client is closed")
+
     async def _send(self, request: _Request, authorization: str) -> bytes:
         headers = {"Authorization": authorization} if authorization else {}
         data: bytes | io.BytesIO | None = request.body
@@ -196,6 +208,7 @@ class Transport:
                 data = io.BytesIO(request.body)
         if request.accept:
             headers["Accept"] = request.accept
+        self._require_open()
         began, code = self._meter.begin(), 0
         try:
             response = await self._sessions.calls.request(
@@ -210,6 +223,7 @@ class Transport:
                 proxy=self._proxy,
             )
             code = response.status
+            self._answers.add(response)
             try:
                 if code >= 300:
                     await raise_for_failure(response, sensitive=request.sensitive)
@@ -218,6 +232,7 @@ class Transport:
             finally:
                 # Back into the pool when it was read to its end, closed otherwise.
                 response.release()
+                self._answers.discard(response)
         except CONNECTION_ERRORS as error:
             code = 0
             raise connection_error(error) from error
@@ -227,6 +242,7 @@ class Transport:
     async def _open(
         self, url: URL, authorization: str, timeout: aiohttp.ClientTimeout, *, sensitive: bool
     ) -> aiohttp.ClientResponse:
+        self._require_open()
         code = 0
         try:
             async with asyncio.timeout(_WATCH_HEADERS):
@@ -250,4 +266,5 @@ class Transport:
             raise connection_error(error) from error
         finally:
             self._meter.opened(code)
+        self._streams.add(response)
         return response
