@@ -43,6 +43,11 @@ class Access:
         self.proxies = _proxies(config, environment or {})
 
     @property
+    def verifies(self) -> bool:
+        """Whether the server's certificate is checked."""
+        return not self._config.insecure_skip_tls_verify
+
+    @property
     def can_refresh(self) -> bool:
         """Whether asking again may give another credential."""
         credential = self._config.credential

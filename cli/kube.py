@@ -21,10 +21,12 @@ from typing import Any, Final
 
 import pykube
 import requests
+import urllib3
 from pykube.http import KubernetesHTTPAdapter
 
 from bind_agent.api.meta import Object
 from cli.access import Access
+from cli.bounded import PLAIN, AnswerTooLargeError, read
 from cli.errors import ExitCode, RequestRefusedError, UnreachableError
 from cli.output import inert
 
@@ -107,7 +109,10 @@ class Session:
         self._api = pykube.HTTPClient(config, timeout=timeout, http_adapter=adapter)
         self._api.session.trust_env = False
         self._api.session.proxies = dict(access.proxies)
-        self._api.session.headers["User-Agent"] = access.user_agent
+        self._api.session.headers.update({"User-Agent": access.user_agent, **PLAIN})
+        if not access.verifies:
+            # The person asked for it; being told with each call helps nobody.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def close(self) -> None:
         """Close the connections."""
@@ -187,7 +192,7 @@ class Session:
                 timeout=self._timeout,
             )
             with response:
-                raw = self._read(response, deadline=started + self._timeout)
+                raw = read(response, limit=_MAX_ANSWER, deadline=started + self._timeout)
         except (requests.RequestException, OSError) as error:
             raise self._unreachable(error, what=what) from None
         self._trace(
@@ -195,18 +200,6 @@ class Session:
             f"{(time.monotonic() - started) * 1000:.0f}ms"
         )
         return response.status_code, self._decode(response, raw, what=what), _pause(response)
-
-    def _read(self, response: requests.Response, *, deadline: float) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        for chunk in response.iter_content(65536):
-            size += len(chunk)
-            if size > _MAX_ANSWER:
-                raise requests.exceptions.ContentDecodingError(f"more than {_MAX_ANSWER} bytes")
-            if time.monotonic() > deadline:
-                raise requests.exceptions.ReadTimeout("slow answer")
-            chunks.append(chunk)
-        return b"".join(chunks)
 
     def _decode(self, response: requests.Response, raw: bytes, *, what: str) -> Object:
         try:
@@ -243,7 +236,7 @@ class Session:
                 next_step="check that the server is up, or give --request-timeout more time",
                 code=ExitCode.TIMEOUT,
             )
-        if isinstance(error, requests.exceptions.ContentDecodingError):
+        if isinstance(error, AnswerTooLargeError):
             return UnreachableError(
                 f"{self._label}: {what}: the answer of {server} is too large or garbled",
                 next_step="check the server address in the kubeconfig",

@@ -12,6 +12,7 @@ from requests.utils import get_environ_proxies
 from bind_agent.kube.addresses import is_loopback
 from cli.access import USER_AGENT
 from cli.binding.request import MAX_BYTES
+from cli.bounded import PLAIN, AnswerTooLargeError, read
 from cli.errors import ExitCode, UnreachableError, UsageError
 from cli.output import inert
 
@@ -53,7 +54,7 @@ def read_url(url: str, *, timeout: float, verify: str | bool = True) -> bytes:
     deadline = time.monotonic() + timeout
     with requests.Session() as session:
         session.trust_env = False
-        session.headers["User-Agent"] = USER_AGENT
+        session.headers.update({"User-Agent": USER_AGENT, **PLAIN})
         for _ in range(_MAX_HOPS):
             _check_scheme(url)
             status, location, body = _get(session, url, deadline=deadline, verify=verify)
@@ -90,13 +91,13 @@ def _get(
         with session.get(
             url, timeout=left, stream=True, allow_redirects=False, proxies=dict(proxies), verify=verify
         ) as response:
-            body = b""
-            for chunk in response.iter_content(65536):
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    break
-                if time.monotonic() > deadline:
-                    raise requests.exceptions.ReadTimeout("slow")
+            try:
+                body = read(response, limit=MAX_BYTES, deadline=deadline)
+            except AnswerTooLargeError:
+                raise UsageError(
+                    f"{inert(url)} is larger than {MAX_BYTES // 1024} KiB, or packed",
+                    next_step="a request only names APIs and claims; leave everything else out",
+                ) from None
             return response.status_code, response.headers.get("Location", ""), body
     except requests.exceptions.Timeout:
         raise UnreachableError(
