@@ -9,6 +9,7 @@ warnings would have no reader.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from bind_agent._version import __version__
@@ -522,6 +523,8 @@ class Client:
         )
 
 
+# A program has few field managers, and putting a query together costs as much as encoding the object.
+@lru_cache(maxsize=256)
 def _write_query(dry_run: bool, field_manager: str = "", force: bool = False) -> str:
     if not (dry_run or field_manager or force):
         return "?fieldValidation=Ignore"
