@@ -1,8 +1,8 @@
 """A process that leads and writes: for tests that stop it (SIGSTOP) in the middle.
 
 Arguments: kubeconfig, namespace, identity, lease, renew and retry seconds. While it leads it writes its
-identity and a growing number into the ConfigMap `written`, asking the elector before each write, and prints what
-happens.
+identity and a growing number into the ConfigMap `written`, asking the elector before each write, and tells
+what happens on its standard output.
 """
 
 import asyncio
