@@ -6,16 +6,20 @@ the other's.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Mapping
 from typing import Any, Final
 
 import kopf
 
+from bind_agent.api import meta
 from bind_agent.devcluster.demo import names
 from bind_agent.devcluster.demo.service import Outcome, Service
 
-_EXISTING: Final = (names.GROUP, names.VERSION, names.PLURAL)
+logger = logging.getLogger(__name__)
+
+_OBJECTS: Final = (names.GROUP, names.VERSION, names.PLURAL)
 
 
 def settings() -> kopf.OperatorSettings:
@@ -52,12 +56,17 @@ def registry(service: Service, login: Any, *, resync: float) -> kopf.OperatorReg
     handlers = _Handlers(service)
     kopf.on.login(registry=chosen)(login)
     for occasion in (kopf.on.create, kopf.on.resume):
-        occasion(*_EXISTING, registry=chosen, id="ensure")(handlers.ensure)
-    kopf.on.update(*_EXISTING, registry=chosen, id="ensure", field="spec")(handlers.ensure)
-    kopf.on.delete(*_EXISTING, registry=chosen, id="remove")(handlers.remove)
-    # Spread out, so that a restart among many objects is no burst.
-    delay = resync * random.uniform(0.5, 1.0)  # noqa: S311 - nothing depends on its secrecy
-    timer = kopf.timer(*_EXISTING, registry=chosen, id="resync", interval=resync, initial_delay=delay)
+        occasion(*_OBJECTS, registry=chosen, id="ensure")(handlers.ensure)
+    kopf.on.update(*_OBJECTS, registry=chosen, id="ensure", field="spec")(handlers.ensure)
+    kopf.on.delete(*_OBJECTS, registry=chosen, id="remove")(handlers.remove)
+    timer = kopf.timer(
+        *_OBJECTS,
+        registry=chosen,
+        id="resync",
+        interval=resync,
+        # Spread out, so that a restart among many objects is no burst.
+        initial_delay=lambda **_: resync * random.uniform(0.5, 1.0),  # noqa: S311 - needs no secrecy
+    )
     timer(handlers.resync)
     return chosen
 
@@ -101,6 +110,14 @@ def _report(body: Mapping[str, Any], patch: kopf.Patch, outcome: Outcome) -> Non
     if outcome.status:
         patch.status.update(outcome.status)
     if outcome.event is not None:
+        logger.log(
+            logging.WARNING if outcome.event.warning else logging.INFO,
+            "%s/%s: %s: %s",
+            meta.namespace(body),
+            meta.name(body),
+            outcome.event.reason,
+            outcome.event.message,
+        )
         kopf.event(
             body,
             type="Warning" if outcome.event.warning else "Normal",

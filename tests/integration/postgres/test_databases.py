@@ -331,6 +331,15 @@ async def test_a_change_while_the_operator_is_down_is_caught_up(
     assert await bench.on_server(deleted["status"]["database"]) == (0, 0)
 
 
+async def test_an_api_server_that_was_away_is_taken_up_again(bench: Any, unique: Unique) -> None:
+    namespace = await bench.namespace(unique("ns"))
+    obj = await bench.ready(await bench.create(namespace, "db"))
+    await bench.cluster.apiserver.restart()
+    await bench.cluster.wait_ready()
+    await bench.patch(obj, connectionLimit=6)
+    assert (await bench.ready(obj))["status"]["connectionLimit"] == 6
+
+
 async def test_a_value_that_the_server_refuses_is_reported_and_recovers(bench: Any, unique: Unique) -> None:
     namespace = await bench.namespace(unique("ns"))
     obj = await bench.create(namespace, "db", parameters={"statement_timeout": "soon"})

@@ -6,10 +6,11 @@ import pytest
 
 from bind_agent.api.conversion.from_crd import crd_part
 from bind_agent.api.decoding import decode
+from bind_agent.api.export_request import ExportRequest
 from bind_agent.api.template import ExportTemplate
 from bind_agent.devcluster.demo import model, names, objects
 from bind_agent.devcluster.demo.objects import Access, Address
-from bind_agent.manifests import load_manifests
+from bind_agent.manifests import load_manifests, manifests_dir
 
 pytestmark = pytest.mark.unit
 
@@ -82,3 +83,22 @@ def test_the_role_has_no_wildcard_and_cannot_list_secrets() -> None:
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         if "secrets" in rule["resources"]:
             assert not {"list", "watch", "deletecollection"} & set(rule["verbs"])
+
+
+def test_the_request_asks_for_what_the_template_offers() -> None:
+    request = decode(ExportRequest, one("request.yaml"))
+    template = decode(ExportTemplate, one("template.yaml"))
+    (asked,) = request.spec.resources
+    selector = template.spec.selector
+    assert (asked.group, asked.resource) == (selector.group, selector.resource)
+    assert asked.permission_claims == template.spec.permission_claims
+    assert one("request.yaml")["metadata"]["name"] == f"{selector.resource}.{selector.group}"
+
+
+def test_every_file_is_told_about() -> None:
+    folder = manifests_dir() / "examples" / "postgres"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    for file in folder.iterdir():
+        assert file.name == "README.md" or f"`{file.name}`" in page
+    for name in model.PARAMETERS:
+        assert f"`{name}`" in page
