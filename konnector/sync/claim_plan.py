@@ -105,7 +105,7 @@ def _undetermined(down: _Pair, up: _Pair) -> Steps:
     # Spec 6.9.3 row 5: objects of the same name that have nothing to do with each other. Said only where a
     # claim would have one of them cross.
     for pair in (down, up):
-        if _selected(pair):
+        if _selected(pair, pair.source or {}):
             return (_conflict(pair),)
     return _NOTHING
 
@@ -114,7 +114,7 @@ def _one_way(pair: _Pair) -> Steps:
     source, copy = pair.source, pair.copy
     if source is None:
         return _source_gone(pair)
-    if pair.source_role not in {Role.PLAIN, Role.SOURCE} or not _selected(pair):
+    if pair.source_role not in {Role.PLAIN, Role.SOURCE} or not _selected(pair, source):
         return _retract(pair)
     if copy is None:
         return _create(pair, source)
@@ -131,16 +131,14 @@ def _create(pair: _Pair, source: Object) -> Steps:
     return (CreateCopy(pair.side, desired), *_mark(pair, source))
 
 
-def _selected(pair: _Pair) -> bool:
+def _selected(pair: _Pair, source: Object) -> bool:
     """Whether the source is claimed in this direction and may cross at all."""
-    if pair.source is None:
-        return False
     namespace, claims = pair.placement.consumer_namespace, pair.claims
     owner = OWNER_OF[pair.side.other]
-    if not claims.flows(owner, namespace, pair.placement.name, meta.labels(pair.source)):
+    if not claims.flows(owner, namespace, pair.placement.name, meta.labels(source)):
         return False
     refusal = guards.refuse_object(
-        pair.source,
+        source,
         claims.resource.plural,
         consumer_namespace=namespace,
         own=claims.own_namespaces,
