@@ -78,6 +78,7 @@ class Server:
         if self.running:
             return
         self._expected_end = False
+        self._ended_by_itself.clear()
         self._child = await self._supervision.spawn(self.argv, log=self.log, rank=self._rank)
         self._watcher = asyncio.create_task(self._watch(self._child), name=f"watch {self.name}")
         if wait:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from bind_agent.devcluster import ControlPlane
+from bind_agent.devcluster import ControlPlane, detached
+from bind_agent.devcluster.daemon import owned
 from bind_agent.devcluster.state import ProcessId, State
 from tests.fakes.eventually import eventually
 
@@ -114,6 +115,25 @@ async def test_told_to_end_while_starting(directory: Path) -> None:
     async with asyncio.timeout(20):
         await process.communicate()
     assert content(directory) == ["playground.lock"]
+
+
+async def test_interrupted_while_it_waits_for_the_background(directory: Path) -> None:
+    process = await start("up", "--detach", "--clusters", "a", "--dir", directory)
+    await eventually((directory / "data" / "etcd" / "etcd.log").exists)
+    process.send_signal(signal.SIGINT)
+    _, errors = await process.communicate()
+    assert process.returncode == 130, errors
+    assert content(directory) == ["playground.lock", "playground.log"]
+    assert not owned(directory)
+
+
+async def test_an_owner_that_hangs_is_killed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await dev("up", "--detach", "--clusters", "a", "--dir", directory))[0] == 0
+    running = processes(directory)
+    running[0].signal(signal.SIGSTOP)
+    monkeypatch.setattr(detached, "_DOWN_TIMEOUT", 0.5)
+    assert await asyncio.to_thread(detached.down, directory)
+    assert not any(process.alive for process in running)
 
 
 async def test_what_a_killed_owner_leaves_is_cleared_away(directory: Path) -> None:

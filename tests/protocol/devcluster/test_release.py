@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bind_agent.devcluster import release
 from bind_agent.devcluster.binaries import Sources, find_control_plane
 from bind_agent.devcluster.errors import (
     BuildError,
@@ -131,6 +132,21 @@ def test_the_checksum_of_another_archive_does_not_count(server: FakeServer, tmp_
     server.files.files[server.files.sums] = b"0" * 64 + b"  etcd-of-something-else.tar.gz\n"
     with pytest.raises(DownloadError, match=r"no SHA-256 is published for .*tar\.gz"):
         fetch(server, tmp_path)
+
+
+def test_a_file_without_end_is_cut_off(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "_FILE_BYTES", 1000)
+    with pytest.raises(DownloadError, match="is larger than 1000 bytes"):
+        fetch(server, tmp_path)
+
+
+def test_a_slow_network_that_goes_on_is_good_enough(server: FakeServer, tmp_path: Path) -> None:
+    server.files.publish(server.files.programs["kubectl"], b"#!/bin/sh\n" + b"#" * 20)
+    server.files.faults[server.files.programs["kubectl"]] = Fault.TRICKLES
+    fetch(server, tmp_path, Patience(connect=1, silence=1, window=0.3, rate=1))
+    assert (tmp_path / "bin" / "kubectl").read_bytes() == b"#!/bin/sh\n" + b"#" * 20
 
 
 def test_an_archive_without_the_program_is_refused(server: FakeServer, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Command lines of the servers, and what may be asked of a playground."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from bind_agent.devcluster import ClusterOptions, Playground, arguments
 from bind_agent.devcluster.arguments import ClusterFiles
 from bind_agent.devcluster.errors import DevClusterError
-from bind_agent.devcluster.ports import RANGE, free_port, is_free
+from bind_agent.devcluster.ports import LOOPBACK, RANGE, free_port, is_free
 
 pytestmark = pytest.mark.unit
 
@@ -101,5 +102,8 @@ async def test_a_playground_that_does_not_run_says_so() -> None:
 
 def test_free_ports_are_free_and_not_taken() -> None:
     port = free_port()
+    assert port in RANGE
     assert is_free(port)
-    assert free_port(taken=[each for each in RANGE if each != port]) != 0
+    assert free_port(taken=RANGE) not in RANGE
+    with socket.create_server((LOOPBACK, 0)) as server:
+        assert not is_free(server.getsockname()[1])
