@@ -1,6 +1,6 @@
 """What becomes of an APIServiceExport: pure (spec 4.8; W-B9, W-B10)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -106,14 +106,6 @@ def needs_overlay(export: Mapping[str, Any]) -> Condition:
         " ClusterRoleBindings: apply"
         f" {names.CLUSTER_SCOPE_OVERLAY} on the provider and restart the backend",
     )
-
-
-def merge_missing(parts: Iterable[Sequence[Rule]]) -> list[Rule]:
-    """Missing rules of several exports, each once."""
-    seen: list[Rule] = []
-    for part in parts:
-        seen.extend(rule for rule in part if rule not in seen)
-    return seen
 
 
 def _rules(role: Mapping[str, Any] | None) -> HeldRights:

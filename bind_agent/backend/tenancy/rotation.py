@@ -10,12 +10,13 @@ keeps two writers (a replica and a person at the command line) apart. Annotation
 konnectors copy data and type only.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from bind_agent.api import conditions, keys, meta, naming
+from bind_agent.api import conditions, keys, meta
 from bind_agent.api.encoding import EncodingError, from_base64
 from bind_agent.backend import names
 from bind_agent.backend.tenancy import kubeconfig
@@ -136,7 +137,7 @@ def renew_at(issued_at: datetime, expires: datetime, namespace: str) -> datetime
         expires: its end as the API server set it, which may be earlier than asked for.
         namespace: the tenant's namespace.
     """
-    bucket = int.from_bytes(naming.digest("renew", namespace).encode(), "big") % _BUCKETS
+    bucket = int.from_bytes(hashlib.sha256(namespace.encode()).digest()[:4], "big") % _BUCKETS
     return issued_at + (expires - issued_at) * (_EARLIEST + _SPREAD * bucket / _BUCKETS)
 
 
