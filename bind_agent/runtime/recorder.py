@@ -8,6 +8,7 @@ events, nothing else.
 
 import asyncio
 import collections
+import contextlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from bind_agent.api import meta
 from bind_agent.api.resource import CORE_EVENTS
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import (
+    AlreadyExists,
     ApiError,
     ConnectionFailed,
     KubeError,
@@ -71,6 +73,7 @@ class _State:
     count: int = 0
     written: int = 0
     name: str = ""
+    exists: bool = False
     not_before: float = 0.0
     attempts: int = 0
 
@@ -121,18 +124,25 @@ class Recorder:
             log.warning("event not recorded", error=describe(error))
 
     async def run(self) -> None:
-        """Write what comes in, until cancelled."""
-        while True:
-            series, state, wait = self._next()
-            if series is None or state is None:
-                self._arrived.clear()
-                await self._wait(wait)
-                continue
-            self._pending.pop(series)
-            await self._write(series, state)
+        """Write what comes in, until cancelled; what still waits then is written first (see `flush`)."""
+        try:
+            while True:
+                series, state, wait = self._next()
+                if series is None or state is None:
+                    self._arrived.clear()
+                    await self._wait(wait)
+                    continue
+                self._pending.pop(series)
+                try:
+                    await self._write(series, state)
+                except asyncio.CancelledError:
+                    self._pending.setdefault(series, state)
+                    raise
+        finally:
+            await self.flush()
 
     async def flush(self, *, limit: float = 2.0) -> None:
-        """Write what waits, at most for some seconds: for the end of a program, after `run` was stopped."""
+        """Write what waits, at most for some seconds; the rest is dropped."""
         try:
             async with asyncio.timeout(limit):
                 while self._pending:
@@ -218,7 +228,7 @@ class Recorder:
     async def _write(self, series: _Series, state: _State, *, final: bool = False) -> None:
         count = state.count
         try:
-            if state.name:
+            if state.exists:
                 await self._count_up(series, state, count)
             else:
                 await self._create(series, state, count)
@@ -252,11 +262,12 @@ class Recorder:
     async def _create(self, series: _Series, state: _State, count: int) -> None:
         reference = dict(series.reference)
         namespace = reference.get("namespace") or "default"
-        name = event_name(reference.get("name", ""))
+        # The name is kept over attempts: one whose answer got lost is not written twice.
+        state.name = state.name or event_name(reference.get("name", ""))
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": state.name, "namespace": namespace},
             "involvedObject": reference,
             "type": series.type,
             "reason": series.reason,
@@ -270,8 +281,9 @@ class Recorder:
         }
         if series.action:
             body["action"] = series.action
-        await self._client.create(CORE_EVENTS, body, namespace=namespace)
-        state.name = name
+        with contextlib.suppress(AlreadyExists):
+            await self._client.create(CORE_EVENTS, body, namespace=namespace)
+        state.exists = True
 
     async def _count_up(self, series: _Series, state: _State, count: int) -> None:
         namespace = dict(series.reference).get("namespace") or "default"
@@ -280,7 +292,7 @@ class Recorder:
             await self._client.merge_patch(CORE_EVENTS, state.name, patch, namespace=namespace)
         except NotFound:
             # Servers forget Events after an hour.
-            state.name = ""
+            state.name, state.exists = "", False
             state.first = state.last
             state.count -= state.written
             await self._create(series, state, state.count)

@@ -81,7 +81,7 @@ async def test_a_watch_that_ends_at_once_is_asked_for_ever_more_slowly(watch: An
 
     async with served(answer) as (server, informer), following(informer):
         await asyncio.sleep(2.0)
-        # 0.1 to 0.2 s, doubled each time: about five connections in two seconds, and as many lists at the most.
+        # 0.1 to 0.2 s, doubled each time: about five connections in two seconds, as many lists at the most.
         assert len(server.requests) < 16
         assert sorted(informer.store) == ["ns/a"]
 

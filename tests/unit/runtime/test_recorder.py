@@ -235,6 +235,37 @@ async def test_flush_writes_what_waits_within_a_limit() -> None:
     assert bench.recorder.pending == 0
 
 
+async def test_the_end_of_run_writes_what_waits() -> None:
+    bench = Bench()
+    async with bench.running():
+        bench.server.open_gate.clear()
+        bench.warn(thing("a", 1))
+        await bench.settle()
+        bench.warn(thing("b", 1))
+        bench.server.open_gate.set()
+    assert sorted(e["involvedObject"]["name"] for e in bench.events) == ["a", "b"]
+
+
+async def test_an_event_whose_answer_got_lost_is_not_written_twice() -> None:
+    bench = Bench()
+    create = bench.server.create
+    lost = iter([True])
+
+    async def loses_an_answer(*arguments: Any, **more: Any) -> Any:
+        stored = await create(*arguments, **more)
+        if next(lost, False):
+            raise ConnectionFailed("reset")
+        return stored
+
+    bench.server.create = loses_an_answer  # type: ignore[method-assign]
+    async with bench.running():
+        bench.warn(thing("a", 1))
+        await bench.clock.advance(30)
+        bench.warn(thing("a", 1))
+        await bench.clock.advance(30)
+    assert [event["count"] for event in bench.events] == [2]
+
+
 def test_messages_are_cleaned_and_clipped() -> None:
     assert clip("a\x00\x1b[31m\nb\u202e") == "a [31m b"
     assert 1000 < len(clip("x" * 5000).encode()) <= 1024
