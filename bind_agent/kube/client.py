@@ -86,7 +86,7 @@ class Client:
             config: a configuration of the same cluster.
 
         Raises:
-            ConfigError: it is of another server, CA or namespace: that takes a new client.
+            ConfigError: it is of another server or CA: that takes a new client.
         """
         old = self.config
         if (config.server, config.ca_pem, config.tls_server_name) != (

@@ -149,8 +149,6 @@ class TokenSource:
     async def _fetch(self) -> None:
         now = self._clock()
         if now < self._pause_until and self._failure is not None:
-            if now < self._expires_at:
-                return
             raise self._failure
         credential = self._credential
         try:

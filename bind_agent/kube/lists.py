@@ -19,6 +19,7 @@ MAX_OBJECTS: Final = 2_000_000
 MAX_BYTES: Final = 8 * 1024**3
 # A selector may leave a page empty, but servers fill pages up, so a long run of empty ones is no progress.
 MAX_EMPTY_PAGES: Final = 50
+# Times that a whole list is begun.
 _RESTARTS: Final = 3
 
 
@@ -102,7 +103,9 @@ async def collect(
     page_size: int,
 ) -> ObjectList:
     """A whole list; see `Client.list`."""
-    for attempt in range(_RESTARTS):
+    attempts = 0
+    while True:
+        attempts += 1
         found: list[Object] = []
         version = ""
         try:
@@ -119,8 +122,7 @@ async def collect(
                 version = page.resource_version
         except Gone:
             # Pages live as long as the server's history.  Half a list is never handed out.
-            if attempt + 1 == _RESTARTS:
+            if attempts == _RESTARTS:
                 raise
             continue
         return ObjectList(found, version)
-    raise AssertionError("unreachable")

@@ -420,6 +420,27 @@ async def test_large_pages_are_asked_for_in_smaller_portions(
     assert len(found.items) == 5
 
 
+async def test_one_object_beyond_the_bound_is_refused(
+    server: KubeServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bind_agent.kube.lists.MAX_PAGE", 200)
+    server.handle(lambda _: page(["x" * 500]))
+    with pytest.raises(errors.AnswerTooLarge):
+        await client.list(CONFIGMAPS, namespace="ns", page_size=20)
+    assert [request.query["limit"] for request in server.requests] == ["20", "2", "1"]
+
+
+async def test_objects_without_a_place_are_not_sent(server: KubeServer, client: Client) -> None:
+    for broken in ({}, {"metadata": None}, {"metadata": {"namespace": "ns"}}, {"metadata": {"name": "a"}}):
+        with pytest.raises(errors.InvalidName):
+            await client.replace(CONFIGMAPS, broken)
+    with pytest.raises(errors.InvalidName):
+        await client.create(CONFIGMAPS, {"metadata": {"name": "a"}})
+    assert server.requests == []
+    server.script(ALL, json_answer(OBJECT), method="POST")
+    await client.create(CONFIGMAPS, {"metadata": {"generateName": "a-", "namespace": "ns"}})
+
+
 LISTS = {
     "items null": ({"metadata": {"resourceVersion": "1"}, "items": None}, True),
     "no items": ({"metadata": {"resourceVersion": "1"}}, True),

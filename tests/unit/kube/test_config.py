@@ -101,6 +101,8 @@ def test_inline_data_wins_over_files(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"file")
     mixed = {"client-certificate-data": encoded, "client-key": str(tmp_path / "key")}
     assert config.from_kubeconfig(document(**mixed)).credential.key == b"file"
+    mixed = {"client-certificate": str(tmp_path / "key"), "client-key-data": encoded}
+    assert config.from_kubeconfig(document(**mixed)).credential.certificate == b"file"
     files = {"client-certificate": "/a.crt", "client-key": "/a.key"}
     assert config.from_kubeconfig(document(**files)).credential.certificate_file == "/a.crt"
 
