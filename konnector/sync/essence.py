@@ -73,8 +73,8 @@ def difference(desired: Any, actual: Any) -> str | None:
         The path of the first difference, for instance ``.spec.nodes[1].size`` (names only, never values),
         or None when everything desired is found. An empty path means the two themselves.
     """
-    if isinstance(desired, Mapping):
-        return _map_difference(desired, actual) if isinstance(actual, Mapping) else ""
+    if isinstance(desired, dict):  # an ABC check costs ten times as much
+        return _map_difference(desired, actual) if isinstance(actual, dict) else ""
     if isinstance(desired, list):
         return _list_difference(desired, actual) if isinstance(actual, list) else ""
     if isinstance(desired, bool) or isinstance(actual, bool):

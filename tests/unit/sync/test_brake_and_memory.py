@@ -2,6 +2,7 @@
 
 import pytest
 
+from bind_agent.api import keys
 from konnector.sync.brake import Brake
 from konnector.sync.model import ApplyProvider, Attempt, Memory
 
@@ -29,7 +30,7 @@ def test_more_than_half_and_more_than_twenty_stops():
     assert answers == [True] * 20 + [False] * 20
     assert brake.held
     assert "21 of 30 objects" in brake.message
-    assert "kubectl bind resume" in brake.message
+    assert keys.RESUME in brake.message
     assert len(brake.waiting) == 20
 
 
