@@ -107,6 +107,18 @@ def decode(body: bytes) -> Object:
     return value
 
 
+def decode_object(body: bytes) -> Object:
+    """One API object.
+
+    Raises:
+        MalformedAnswer: not a JSON object, or one without metadata.
+    """
+    obj = decode(body)
+    if not isinstance(obj.get("metadata"), dict):
+        raise MalformedAnswer("the answer is no object: it has no metadata")
+    return obj
+
+
 def decode_meta(raw: bytes | msgspec.Raw) -> ObjectMeta:
     """The bookkeeping fields of one object.
 
