@@ -19,6 +19,7 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import CRDS, EXPORTS, NAMESPACES, Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import Conflict
+from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.status import write_status
@@ -100,6 +101,8 @@ class Exports:
         self._removers: list[Callable[[], None]] = []
         self._running: dict[str, tuple[Shape, ObjectSync, asyncio.Task[None]]] = {}
         self._namespace_uid = ""
+        self._brakes: dict[str, Brake] = {}
+        self._resumed: dict[str, str] = {}
         self.claims = Claims(app, provider, pool, mapping, status, provider_id=provider_id)
         self.controller = Controller("exports", self._reconcile, workers=1)
 
@@ -157,6 +160,8 @@ class Exports:
         crd = crd_entry.object() if crd_entry else None
         shape = shape_of(export, binding, crd) if export and binding and crd else None
         await self._ensure_running(name, shape)
+        if binding is not None and binding_key is not None:
+            self._follow_brake(name, binding_key, meta.annotation(binding, keys.RESUME))
         if shape is not None and export is not None and binding is not None and binding_key is not None:
             self.claims.update(name, binding_key, export, binding)
         else:
@@ -196,7 +201,8 @@ class Exports:
                 paused=shape.paused,
             ),
             cluster_wide=shape.cluster_wide,
-            brake=Brake(),
+            brake=self._brakes.setdefault(name, Brake()),
+            on_brake=lambda: self.controller.enqueue(name),
             reports=Reports(self._app.recorder, shape.resource.group_resource),
         )
         self._running[name] = (
@@ -204,6 +210,25 @@ class Exports:
             sync,
             self._group.create_task(self._sync(name, sync), name=f"sync-{name}"),
         )
+
+    def _follow_brake(self, name: str, binding_key: str, resume: str) -> None:
+        """Release the brake when a person says so, and say on the binding whether it holds."""
+        brake = self._brakes.setdefault(name, Brake())
+        if self._resumed.setdefault(name, resume) != resume:
+            self._resumed[name] = resume
+            if brake.held and resume:
+                waiting = brake.waiting
+                brake.resume()
+                if name in self._running:
+                    self._running[name][1].recheck(waiting)
+        metrics.DELETIONS_HELD(name).set(len(brake.waiting))
+        if brake.held:
+            held = conditions.false(
+                ConditionType.DELETIONS_ALLOWED, Reason.MASS_DELETION_HELD, Severity.ERROR, brake.message
+            )
+            self._status.state([binding_key], held)
+        elif self._status.stated(binding_key, ConditionType.DELETIONS_ALLOWED) is not None:
+            self._status.state([binding_key], conditions.true(ConditionType.DELETIONS_ALLOWED))
 
     async def _sync(self, name: str, sync: ObjectSync) -> None:
         """A sync that fails is its own problem: it is started again, the others go on."""

@@ -9,6 +9,8 @@ namespace or the CRD goes) are excused. Pure: the clock is an argument.
 from dataclasses import dataclass, field
 from typing import Final
 
+from bind_agent.api import keys
+
 SHARE: Final = 0.5
 COUNT: Final = 20
 WINDOW_SECONDS: Final = 60.0
@@ -90,5 +92,6 @@ class Brake:
             self._recent.pop(key)
             self._message = (
                 f"{asked} of {max(most, asked)} objects were to be deleted within {self.window:.0f} s; "
-                "nothing more is deleted on the provider until it is confirmed with `kubectl bind resume`"
+                "nothing more is deleted on the provider until the binding is annotated anew with "
+                f"{keys.RESUME}=<time>"
             )

@@ -43,6 +43,7 @@ class Execution:
         consumer: Informer,
         provider_informer: Callable[[Placement], Informer | None],
         brake: Brake,
+        on_brake: Callable[[], None],
     ) -> None:
         """Work on one resource.
 
@@ -52,7 +53,8 @@ class Execution:
             resource: the bound resource.
             consumer: the app cluster's informer.
             provider_informer: the informer that shows the copy at a placement.
-            brake: is asked before each deletion on the provider.
+            brake: is asked before each deletion on the provider that nobody was seen to ask for.
+            on_brake: called when the brake holds a deletion.
         """
         self._app = app
         self._provider = provider
@@ -60,6 +62,7 @@ class Execution:
         self._consumer = consumer
         self._provider_informer = provider_informer
         self._brake = brake
+        self._on_brake = on_brake
         self._memory: dict[str, Memory] = {}
         self.recent = {Side.CONSUMER: RecentWrites(), Side.PROVIDER: RecentWrites()}
 
@@ -153,7 +156,12 @@ class Execution:
         return None
 
     async def _delete(self, key: str, placed: Placement, uid: str) -> Result | None:
-        if not self._brake.ask(key, total=len(self._consumer.store), now=time.monotonic()):
+        source, _ = self.read(key, None)
+        # Where the source itself is being deleted, somebody asked for it object by object.
+        excused = source is not None and meta.is_deleting(source)
+        total = len(self._consumer.store)
+        if not self._brake.ask(key, total=total, now=time.monotonic(), excused=excused):
+            self._on_brake()
             return Result(after=BRAKE_RECHECK_SECONDS)
         answer = await self._provider.delete(
             self._resource,

@@ -5,7 +5,7 @@ out twice at once. Own writes are remembered until the watch shows them (``recen
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -63,6 +63,7 @@ class ObjectSync:
         *,
         cluster_wide: bool,
         brake: Brake,
+        on_brake: Callable[[], None],
         reports: Reports,
     ) -> None:
         """Acquire the consumer's informer; the provider's follow the mapping.
@@ -75,6 +76,7 @@ class ObjectSync:
             policy: what ``plan`` may do.
             cluster_wide: watch the provider with one watch over all namespaces (spec 6.6.4 step 3).
             brake: stops mass deletion for the binding.
+            on_brake: called when the brake holds a deletion.
             reports: where refusals are reported.
         """
         self.resource = resource
@@ -93,9 +95,15 @@ class ObjectSync:
             consumer=self._consumer,
             provider_informer=self._provider_informer,
             brake=brake,
+            on_brake=on_brake,
         )
         name = f"objects-{resource.group_resource}"
         self.controller = Controller(name, self._reconcile, workers=app.options.workers)
+
+    def recheck(self, keys: Iterable[str]) -> None:
+        """Look at objects again, for instance after the brake was released."""
+        for key in keys:
+            self.controller.enqueue(key)
 
     async def run(self) -> None:
         """Sync until cancelled; all informers are given back."""

@@ -160,9 +160,9 @@ class Bench:
         await self.system.up.apply(BARE_KIND, self._copy(key, 2), field_manager=keys.FIELD_MANAGER)
 
     async def bare_secret(self, key: str) -> None:
-        namespace, name = self.place(key)
-        await self.system.up.create(SECRETS, secret(f"{namespace}/bare-{name}", {"password": "p" * 64}))
         namespace, name = meta.split_key(key)
+        # Outside of the service namespaces, where the konnector does not see it.
+        await self.system.up.create(SECRETS, secret(f"default/bare-{name}", {"password": "p" * 64}))
         await self.system.down.create(SECRETS, secret(f"{namespace}/bare-{name}", {"password": "p" * 64}))
 
     async def bare_delete(self, key: str) -> None:
