@@ -204,8 +204,6 @@ class Informer:
         """A change."""
         self._meters.event(event.type)
         if event.type == "DELETED":
-            if self._seen is not None:
-                self._seen.discard(event.key)
             self._delete(event.key)
         else:
             self._upsert(event.raw)

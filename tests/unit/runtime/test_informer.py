@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -216,6 +217,23 @@ async def test_missing_rights_are_told_and_waited_out() -> None:
         await bench.clock.advance(120)
         assert bench.informer.has_synced
         assert bench.informer.last_error is None
+
+
+async def test_lists_that_fail_late_are_slowed_down_like_any_other() -> None:
+    bench = Bench()
+    calls = []
+
+    async def slow_pages(_: object, **__: object) -> AsyncIterator[object]:
+        calls.append(bench.clock.monotonic())
+        await bench.clock.sleep(12)
+        raise gone() if len(calls) % 2 else ConnectionFailed("reset")
+        yield
+
+    bench.client.pages = slow_pages  # type: ignore[method-assign, assignment]
+    async with bench.running():
+        await bench.clock.advance(400)
+    waits = [after - before - 12 for before, after in itertools.pairwise(calls)]
+    assert waits[-1] > 14
 
 
 async def test_a_nudge_ends_the_wait() -> None:

@@ -216,6 +216,17 @@ async def test_two_processes_with_one_identity_do_not_lead_together() -> None:
             assert first.working
 
 
+async def test_a_record_under_the_own_name_by_another_hand_ends_the_work() -> None:
+    server = FakeObjects()
+    candidate = Candidate(server, "same", renew=5.0, lease=8.0)
+    async with candidate.running():
+        await until(lambda: candidate.working)
+        lease = server.objects[KEY]
+        lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+        await server.replace(None, lease, namespace="system")
+        await until(lambda: candidate.ended == 1, limit=1.0)
+
+
 async def test_a_lease_that_is_removed_is_created_again_unless_somebody_was_faster() -> None:
     server = FakeObjects()
     candidate = Candidate(server, "a")

@@ -203,6 +203,17 @@ def test_done_without_a_hand_out_is_a_defect() -> None:
         keys.pop()
 
 
+def test_a_delay_that_was_overtaken_does_not_come_back() -> None:
+    keys: KeyQueue[str] = KeyQueue()
+    keys.add_at("a", 10.0, 0)
+    keys.add("a", 0, 1.0)
+    assert keys.pop() == ("a", 1.0)
+    keys.done("a", 2.0)
+    keys.add_at("a", 20.0, 0)
+    assert keys.due(15.0) == 0
+    assert keys.due(20.0) == 1
+
+
 def test_shortening_a_delay_for_ever_takes_no_memory() -> None:
     keys: KeyQueue[str] = KeyQueue()
     for number in range(10_000):
