@@ -14,11 +14,13 @@ COMPLETE = (
     "konnector/schema/",
     "konnector/sync/brake.py",
     "konnector/sync/claim_",
+    "konnector/sync/copies.py",
     "konnector/sync/essence.py",
     "konnector/sync/managed_fields.py",
     "konnector/sync/metadata.py",
     "konnector/sync/model.py",
     "konnector/sync/ownership.py",
+    "konnector/sync/patches.py",
     "konnector/sync/placement.py",
     "konnector/sync/plan.py",
 )

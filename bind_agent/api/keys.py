@@ -87,6 +87,10 @@ SOURCE_UID: Final = f"{GROUP}/source-uid"
 """On a copy: UID of that object. A copy whose source has another UID belongs to an earlier life of the
 name."""
 
+PROVIDER: Final = f"{GROUP}/provider"
+"""On a copy of a claimed object: identity of the provider as it was reached. A provider cannot choose it, so it cannot
+pass for the one that another provider's copies came from."""
+
 CONTENT_DIGEST: Final = f"{GROUP}/content-digest"
 """On a copy: digest of the content that was last written to it; equal means that there is nothing to
 write."""

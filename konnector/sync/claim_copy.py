@@ -14,7 +14,6 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import CONFIGMAPS, SECRETS, Resource
 from konnector.sync import copies, essence
 from konnector.sync.claim_model import OWNER_OF, ClaimPlacement, ClaimPolicy, ClaimSet
-from konnector.sync.metadata import PROVIDER_MARK
 from konnector.sync.model import Side
 
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -87,7 +86,7 @@ def role(
     same_source = (
         other is not None and bool(meta.uid(other)) and marks.get(keys.SOURCE_UID) == meta.uid(other)
     )
-    return Role.COPY if same_source or marks.get(PROVIDER_MARK) == policy.provider_id else Role.FOREIGN
+    return Role.COPY if same_source or marks.get(keys.PROVIDER) == policy.provider_id else Role.FOREIGN
 
 
 def build(
@@ -111,7 +110,7 @@ def build(
         keys.CONSUMER_CLUSTER: policy.cluster_id,
         keys.SOURCE: placement.key(side.other),
         keys.SOURCE_UID: meta.uid(source),
-        PROVIDER_MARK: policy.provider_id,
+        keys.PROVIDER: policy.provider_id,
     }
     if claims.resource.group_resource not in _FIELDS:
         annotations[keys.CONTENT_DIGEST] = essence.digest(body)

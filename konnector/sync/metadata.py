@@ -40,9 +40,6 @@ CREDENTIALS: Final = frozenset({"infrabox.net/job-token"})
 """Annotations that hold a credential (a job's token); it has no business on the other side."""
 
 
-PROVIDER_MARK: Final = f"{keys.GROUP}/provider"
-"""On a claimed object's copy: identity of the provider that the pair is synced with, as we reached it."""
-
 OWN_MARKS: Final = frozenset(
     {
         keys.BOUND,
@@ -52,7 +49,7 @@ OWN_MARKS: Final = frozenset(
         keys.SOURCE,
         keys.SOURCE_UID,
         keys.CONTENT_DIGEST,
-        PROVIDER_MARK,
+        keys.PROVIDER,
     }
 )
 """What we write on objects to know them again. A mark says something about one object, so it is never

@@ -23,7 +23,6 @@ from konnector.sync.claim_model import (
     UpdateCopy,
 )
 from konnector.sync.claim_plan import plan_claim
-from konnector.sync.metadata import PROVIDER_MARK
 from konnector.sync.model import ConfirmAbsence, Reason, Refuse, Side
 from tests.fakes.sync_world import CLUSTER_ID, CNS, kinds
 
@@ -120,7 +119,7 @@ def test_a_claimed_object_is_copied_from_an_allow_list_and_its_source_marked(dow
                     keys.CONSUMER_CLUSTER: CLUSTER_ID,
                     keys.SOURCE: PLACE.key(way.source_side),
                     keys.SOURCE_UID: f"{way.source_side.value}-uid",
-                    PROVIDER_MARK: "provider-1",
+                    keys.PROVIDER: "provider-1",
                 },
             },
             "type": "Opaque",
@@ -493,7 +492,7 @@ def test_two_objects_that_both_say_to_be_the_source_are_a_conflict(down):
     [
         pytest.param({keys.CONSUMER_CLUSTER: "other"}, id="another cluster"),
         pytest.param({keys.SOURCE: "x/y"}, id="another source"),
-        pytest.param({keys.SOURCE_UID: "other", PROVIDER_MARK: "other"}, id="another provider"),
+        pytest.param({keys.SOURCE_UID: "other", keys.PROVIDER: "other"}, id="another provider"),
     ],
 )
 def test_a_copy_marked_for_somebody_else_is_left_alone(down, marks):
@@ -514,7 +513,7 @@ def test_the_sources_uid_proves_a_copy_also_after_the_providers_address_changed(
     way = Way(down)
     source = way.source()
     made = way.copy(source)
-    made["metadata"]["annotations"][PROVIDER_MARK] = "the old address"
+    made["metadata"]["annotations"][keys.PROVIDER] = "the old address"
     assert kinds(way.plan(source, made)) == ["UpdateCopy"]
 
 
@@ -522,7 +521,7 @@ def test_the_sources_uid_proves_a_copy_also_after_the_providers_address_changed(
 def test_a_copy_of_one_provider_does_not_flow_on_to_another(down):
     way = Way(down)
     made = way.copy(way.source())
-    made["metadata"]["annotations"][PROVIDER_MARK] = "other"
+    made["metadata"]["annotations"][keys.PROVIDER] = "other"
     back = Way(not down)
     assert back.plan(made, None, claims(claim())) == ()
 
