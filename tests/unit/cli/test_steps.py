@@ -1,0 +1,618 @@
+"""The steps of a binding against a scripted cluster: races, refusals and what stays behind.
+
+Excluded: what a real API server answers (`tests/integration/cli`).
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bind_agent.api import keys
+from bind_agent.api.claims import ACCEPTED, decided
+from bind_agent.api.resource import (
+    BINDINGS,
+    CLUSTER_BINDINGS,
+    CLUSTERROLES,
+    CRDS,
+    DEPLOYMENTS,
+    EXPORT_REQUESTS,
+    EXPORTS,
+    NAMESPACES,
+    SECRETS,
+    Resource,
+)
+from cli.binding import dryrun
+from cli.binding.claims import parse_claim, wire
+from cli.binding.consent import Asker, Policy
+from cli.binding.consumer import ConsumerSide
+from cli.binding.credential import Kubeconfig, accept
+from cli.binding.flow import Flow, Plan
+from cli.binding.install import Installer
+from cli.binding.objects import secret_manifest
+from cli.binding.provider import ProviderSide, Submitted
+from cli.binding.request import ExportRequest, Wanted, parse_request
+from cli.binding.survey import Standing
+from cli.errors import CliError, RequestRefusedError, UnreachableError, WaitTimeoutError
+from cli.output import Progress
+
+pytestmark = pytest.mark.unit
+API = "dbs.example.com"
+CLAIM = {"resource": "secrets", "version": "v1", "selector": {"owner": "Provider"}}
+SECRET_CLAIM = parse_claim(CLAIM, "")
+
+Key = tuple[str, str]
+
+
+class Scripted:
+    """Objects in memory; `fail` holds errors per (verb, plural), raised one by one."""
+
+    label = "scripted"
+
+    def __init__(self, *objects: tuple[Resource, dict[str, Any]], served: bool = True) -> None:
+        self.objects: dict[Key, dict[str, Any]] = {}
+        self.fail: dict[Key, list[Exception]] = {}
+        self.before: dict[Key, Callable[[], None]] = {}
+        self.calls: list[Key] = []
+        self.is_served = served
+        self._number = 0
+        for resource, obj in objects:
+            self.put(resource, obj)
+
+    def put(self, resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        meta = obj.setdefault("metadata", {})
+        meta.setdefault("name", f"{meta.get('generateName', 'x')}{self._number}")
+        meta.setdefault("uid", f"uid-{self._number}")
+        meta["resourceVersion"] = str(self._number)
+        self.objects[resource.plural, meta["name"]] = obj
+        return obj
+
+    def _call(self, verb: str, resource: Resource) -> None:
+        key = (verb, resource.plural)
+        self.calls.append(key)
+        if key in self.before:
+            self.before.pop(key)()
+        if errors := self.fail.get(key):
+            raise errors.pop(0)
+
+    def wrote(self) -> list[Key]:
+        return [call for call in self.calls if call[0] not in {"get", "list"}]
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> dict[str, Any] | None:
+        self._call("get", resource)
+        return self.objects.get((resource.plural, name))
+
+    def list(self, resource: Resource, **_: Any) -> list[dict[str, Any]]:
+        self._call("list", resource)
+        return [obj for (plural, _), obj in self.objects.items() if plural == resource.plural]
+
+    def create(self, resource: Resource, obj: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self._call("create", resource)
+        return self.put(resource, {**obj, "metadata": dict(obj["metadata"])})
+
+    def apply(self, resource: Resource, obj: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self._call("apply", resource)
+        return self.put(resource, obj)
+
+    def merge_patch(self, resource: Resource, name: str, patch: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self._call("patch", resource)
+        obj = self.objects[resource.plural, name]
+        if patch["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+            raise refused(409, "Conflict")
+        return self.put(resource, {**obj, **{k: v for k, v in patch.items() if k != "metadata"}})
+
+    def delete(self, resource: Resource, name: str, *, uid: str, **_: Any) -> None:
+        self._call("delete", resource)
+        self.objects.pop((resource.plural, name), None)
+
+    def served(self, *_: str) -> Resource | None:
+        return BINDINGS if self.is_served else None
+
+    def resource_of(self, obj: dict[str, Any]) -> Resource:
+        return Resource("", "v1", f"{obj['kind'].lower()}s", kind=obj["kind"])
+
+    def table(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {}
+
+
+def refused(status: int, reason: str = "") -> RequestRefusedError:
+    return RequestRefusedError(f"refused {reason}", status=status, reason=reason)
+
+
+def nap(_: float) -> None:
+    pass
+
+
+def provider_side(cluster: Scripted, stream: io.StringIO | None = None) -> ProviderSide:
+    return ProviderSide(cluster, "cns", Progress(stream or io.StringIO()), sleep=nap)  # type: ignore[arg-type]
+
+
+def consumer_side(cluster: Scripted, stream: io.StringIO | None = None) -> ConsumerSide:
+    return ConsumerSide(cluster, Progress(stream or io.StringIO()))  # type: ignore[arg-type]
+
+
+def request(name: str = API, claims: list[Any] | None = None) -> ExportRequest:
+    import json
+
+    entry = {"group": "example.com", "resource": "dbs"} | ({"permissionClaims": claims} if claims else {})
+    document = {
+        "apiVersion": keys.API_VERSION,
+        "kind": keys.KIND_EXPORT_REQUEST,
+        "metadata": {"name": name} if name else {},
+        "spec": {"resources": [entry]},
+    }
+    return parse_request(json.dumps(document).encode(), origin="x")
+
+
+def kubeconfig(token: str = "t", server: str = "https://p.example", namespace: str = "cns") -> Kubeconfig:
+    text = f"""
+apiVersion: v1
+kind: Config
+current-context: x
+clusters: [{{name: c, cluster: {{server: "{server}"}}}}]
+users: [{{name: u, user: {{token: {token}}}}}]
+contexts: [{{name: x, context: {{cluster: c, user: u, namespace: {namespace}}}}}]
+"""
+    return accept(text.encode(), namespace="", allow_private=True)
+
+
+def stored(
+    name: str, given: Kubeconfig, created: str = "2026-01-01T00:00:00Z"
+) -> tuple[Resource, dict[str, Any]]:
+    obj = secret_manifest(given)
+    obj["metadata"] = {"name": name, "creationTimestamp": created}
+    return SECRETS, obj
+
+
+def binding(secret: str, claims: list[Any] | None = None, **meta: Any) -> tuple[Resource, dict[str, Any]]:
+    reference = {"namespace": keys.CONSUMER_NAMESPACE, "name": secret, "key": "kubeconfig"}
+    spec: dict[str, Any] = {"kubeconfigSecretRef": reference}
+    if claims is not None:
+        spec["permissionClaims"] = claims
+    return BINDINGS, {"metadata": {"name": API, **meta}, "spec": spec}
+
+
+NAMESPACE = (NAMESPACES, {"metadata": {"name": keys.CONSUMER_NAMESPACE}})
+WANTED = Wanted("example.com", "dbs")
+
+
+def succeeded(cluster: Scripted, name: str = API) -> None:
+    obj = cluster.objects[EXPORT_REQUESTS.plural, name]
+    cluster.objects[EXPORT_REQUESTS.plural, name] = {**obj, "status": {"phase": "Succeeded"}}
+
+
+# --- the provider's side ------------------------------------------------------------------------------
+
+
+def test_a_request_without_a_name_gets_one() -> None:
+    cluster = Scripted()
+    submitted = provider_side(cluster).submit(request(""), timeout=5)
+    assert submitted.obj["metadata"]["name"].startswith("export-")
+    assert submitted.created
+
+
+def test_somebody_creates_the_same_request_between_look_and_write() -> None:
+    cluster = Scripted()
+    same = request()
+    cluster.fail["create", EXPORT_REQUESTS.plural] = [refused(409, "AlreadyExists")]
+    cluster.before["create", EXPORT_REQUESTS.plural] = lambda: (
+        cluster.put(EXPORT_REQUESTS, same.manifest(name=API)) and None
+    )
+    assert provider_side(cluster).submit(same, timeout=5).created is False
+
+
+@pytest.mark.parametrize(
+    "existing",
+    [
+        {"spec": None},
+        {"spec": {"resources": [{"resource": "others", "group": "example.com"}]}},
+        {"spec": {"resources": [{"resource": "dbs", "group": "example.com"}]}, "status": {"phase": "Failed"}},
+        {
+            "spec": {"resources": [{"resource": "dbs", "group": "example.com"}]},
+            "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+        },
+        {"spec": {"resources": [{"resource": "dbs", "group": "example.com", "permissionClaims": ["odd"]}]}},
+    ],
+)
+def test_a_taken_name_is_stepped_around(existing: dict[str, Any]) -> None:
+    existing = {**existing, "metadata": {"name": API, **existing.get("metadata", {})}}
+    cluster = Scripted((EXPORT_REQUESTS, existing))
+    submitted = provider_side(cluster).submit(request(), timeout=5)
+    assert submitted.created
+    assert submitted.obj["metadata"]["name"].startswith(f"{API}-")
+
+
+def test_the_same_request_with_the_servers_defaults_is_taken_up() -> None:
+    claim = {**CLAIM, "selector": {"owner": "Provider", "names": ["*"], "namespaces": ["*"]}, "read": {}}
+    spec = {"resources": [{"resource": "dbs", "group": "example.com", "permissionClaims": [claim]}]}
+    cluster = Scripted((EXPORT_REQUESTS, {"metadata": {"name": API}, "spec": spec}))
+    assert provider_side(cluster).submit(request(claims=[CLAIM]), timeout=5).created is False
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "does not take requests"), (401, "refused"), (422, "refused")]
+)
+def test_a_provider_that_refuses_the_request(status: int, words: str) -> None:
+    cluster = Scripted()
+    cluster.fail["create", EXPORT_REQUESTS.plural] = [refused(status)]
+    with pytest.raises(CliError, match=words):
+        provider_side(cluster).submit(request(), timeout=5)
+
+
+def test_a_provider_that_restarts_is_waited_for() -> None:
+    cluster, stream = Scripted(), io.StringIO()
+    side = provider_side(cluster, stream)
+    submitted = side.submit(request(), timeout=5)
+    cluster.fail["get", EXPORT_REQUESTS.plural] = [
+        UnreachableError("no connection"),
+        UnreachableError("no connection"),
+    ]
+    cluster.before["get", EXPORT_REQUESTS.plural] = lambda: succeeded(cluster)
+    assert side.wait(submitted, timeout=5)["status"]["phase"] == "Succeeded"
+    assert "waiting for the provider: no connection" in stream.getvalue()
+
+
+def test_the_providers_state_is_told_while_waiting() -> None:
+    conditions = [{"type": "ExportsReady", "status": "False", "message": "no such \x1b CRD"}, "odd"]
+    pending = {"metadata": {"name": API}, "spec": {}, "status": {"conditions": conditions}}
+    cluster = Scripted((EXPORT_REQUESTS, pending))
+    with pytest.raises(WaitTimeoutError, match=r"the provider says: no such \\x1b CRD"):
+        provider_side(cluster).wait(Submitted(pending, created=True), timeout=-1)
+
+
+def test_a_failed_request_without_words() -> None:
+    failed = {"metadata": {"name": API}, "status": {"phase": "Failed"}}
+    cluster = Scripted((EXPORT_REQUESTS, failed))
+    with pytest.raises(CliError, match="no reason given"):
+        provider_side(cluster).wait(Submitted(failed, created=True), timeout=5)
+
+
+def test_withdrawing() -> None:
+    cluster = Scripted()
+    side = provider_side(cluster)
+    mine = side.submit(request(), timeout=5)
+    cluster.fail["delete", EXPORT_REQUESTS.plural] = [refused(403)]
+    assert side.withdraw(mine) == f"the request cns/{API} on the provider"
+    assert side.withdraw(mine) == ""
+    assert side.withdraw(Submitted(mine.obj, created=False)) == ""
+
+
+def test_claims_come_from_the_export_else_from_the_request() -> None:
+    cluster = Scripted((EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}}))
+    side = provider_side(cluster)
+    assert side.offered(WANTED, None) == [SECRET_CLAIM]
+    cluster.fail["get", EXPORTS.plural] = [refused(403)] * 4
+    entry = {
+        "group": "example.com",
+        "resource": "dbs",
+        "permissionClaims": [{**CLAIM, "resource": "configmaps"}],
+    }
+    [claim] = side.offered(WANTED, {"spec": {"resources": ["odd", {**entry, "resource": "x"}, entry]}})
+    assert claim.resource == "configmaps"
+    assert side.offered(WANTED, {"spec": {"resources": [{**entry, "permissionClaims": None}]}}) == []
+    assert side.offered(WANTED, {"spec": {}}) == []
+    assert side.offered(Wanted("example.com", "dbs", (SECRET_CLAIM,)), None) == [SECRET_CLAIM]
+
+
+def test_a_malformed_export_is_the_providers_fault() -> None:
+    cluster = Scripted(
+        (EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [{"resource": 1}]}})
+    )
+    with pytest.raises(CliError, match="export is malformed: claim 1"):
+        provider_side(cluster).offered(WANTED, None)
+    assert provider_side(Scripted((EXPORTS, {"metadata": {"name": API}}))).offered(WANTED, None) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [({"providerPrettyName": "ACME \x1b"}, "ACME \\x1b"), ({}, "the provider"), (None, "the provider")],
+)
+def test_pretty_name(spec: Any, shown: str) -> None:
+    cluster = Scripted((CLUSTER_BINDINGS, {"metadata": {"name": "cluster"}, "spec": spec}))
+    assert provider_side(cluster).pretty_name() == shown
+    cluster.fail["get", CLUSTER_BINDINGS.plural] = [refused(403)]
+    assert provider_side(cluster).pretty_name() == "the provider"
+
+
+# --- the survey ---------------------------------------------------------------------------------------
+
+
+def test_an_empty_cluster_holds_nothing() -> None:
+    survey = consumer_side(Scripted(served=False)).survey([WANTED], kubeconfig())
+    assert (survey.served, survey.namespace, survey.secret) == (None, False, None)
+    assert survey.standings == (Standing(WANTED, None, None),)
+    assert survey.standings[0].claims == []
+
+
+def test_the_secret_of_the_binding_wins_then_the_named_one_then_the_oldest() -> None:
+    given = kubeconfig()
+    secrets = [
+        stored("b", kubeconfig("other"), "2026-01-02T00:00:00Z"),
+        stored("a", given),
+        stored("foreign", kubeconfig(namespace="else")),
+        stored("elsewhere", kubeconfig(server="https://q.example")),
+        (SECRETS, {"metadata": {"name": "odd"}, "data": {"kubeconfig": base64.b64encode(b"{").decode()}}),
+    ]
+    side = consumer_side(Scripted(NAMESPACE, *secrets))
+
+    def chosen(survey: Any) -> str:
+        return str(survey.secret["metadata"]["name"])
+
+    assert chosen(side.survey([WANTED], given)) == "a"
+    assert chosen(side.survey([WANTED], given, prefer="b")) == "b"
+    assert chosen(side.survey([WANTED], given, prefer="foreign")) == "a"
+    bound = consumer_side(Scripted(NAMESPACE, *secrets, binding("b")))
+    assert chosen(bound.survey([WANTED], given, prefer="a")) == "b"
+
+
+DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("objects", "words"),
+    [
+        (
+            [(NAMESPACES, {"metadata": {"name": keys.CONSUMER_NAMESPACE, **DELETING}})],
+            "namespace .* being deleted",
+        ),
+        ([NAMESPACE, stored("a", kubeconfig()), binding("a", **DELETING)], "binding .* being deleted"),
+        ([NAMESPACE, binding("gone")], "another provider"),
+        ([NAMESPACE, (BINDINGS, {"metadata": {"name": API}})], "another provider"),
+        ([NAMESPACE, (CRDS, {"metadata": {"name": API}})], "does not belong to a binding"),
+        (
+            [NAMESPACE, (CLUSTERROLES, {"metadata": {"name": f"klutch-bind-binding-{API}"}})],
+            "of other origin",
+        ),
+    ],
+)
+def test_what_ends_the_command_before_any_write(objects: list[Any], words: str) -> None:
+    cluster = Scripted(*objects)
+    with pytest.raises(CliError, match=words) as caught:
+        consumer_side(cluster).survey([WANTED], kubeconfig())
+    assert caught.value.next_step
+    assert cluster.wrote() == []
+
+
+@pytest.mark.parametrize(("uid", "passes"), [("mine", True), ("other", False)])
+def test_the_crd_must_belong_to_this_very_binding(uid: str, passes: bool) -> None:
+    owner = {"apiVersion": "klutch.anynines.com/v9", "kind": keys.KIND_BINDING, "name": API, "uid": uid}
+    crd = (CRDS, {"metadata": {"name": API, "ownerReferences": [owner]}})
+    cluster = Scripted(NAMESPACE, stored("a", kubeconfig()), binding("a", uid="mine"), crd)
+    if passes:
+        consumer_side(cluster).survey([WANTED], kubeconfig())
+    else:
+        with pytest.raises(CliError, match="does not belong"):
+            consumer_side(cluster).survey([WANTED], kubeconfig())
+
+
+def test_apis_bound_through_two_secrets_are_not_mixed() -> None:
+    other = Wanted("example.com", "others")
+    _, second = binding("b")
+    second["metadata"]["name"] = other.name
+    cluster = Scripted(
+        NAMESPACE, stored("a", kubeconfig()), stored("b", kubeconfig()), binding("a"), (BINDINGS, second)
+    )
+    with pytest.raises(CliError, match="different Secrets: a, b"):
+        consumer_side(cluster).survey([WANTED, other], kubeconfig())
+
+
+# --- writing on the app cluster -----------------------------------------------------------------------
+
+
+def test_the_namespace_may_appear_meanwhile() -> None:
+    cluster = Scripted()
+    cluster.fail["create", NAMESPACES.plural] = [refused(409, "AlreadyExists"), refused(403)]
+    side = consumer_side(cluster)
+    assert side.ensure_namespace() == []
+    with pytest.raises(RequestRefusedError):
+        side.ensure_namespace()
+    assert side.ensure_namespace() == ["Namespace klutch-bind"]
+
+
+def test_refreshing_waits_for_its_turn_and_keeps_what_is_equal() -> None:
+    cluster = Scripted(NAMESPACE, stored("a", kubeconfig("old")))
+    side = consumer_side(cluster)
+    survey = side.survey([WANTED], kubeconfig("new"))
+    # Somebody writes between our read and our patch, once.
+    cluster.before["patch", SECRETS.plural] = lambda: cluster.put(*stored("a", kubeconfig("mid"))) and None
+    cluster.objects["secrets", "a"]["metadata"]["uid"] = "uid-2"
+    with pytest.raises(CliError, match="changed or replaced"):
+        # ... by replacing the Secret altogether: this one is not ours to write any more.
+        side.store_credential(survey, kubeconfig("new"))
+    cluster = Scripted(NAMESPACE, stored("a", kubeconfig("old")))
+    side = consumer_side(cluster)
+    survey = side.survey([WANTED], kubeconfig("new"))
+    cluster.fail["patch", SECRETS.plural] = [refused(409, "Conflict")]
+    assert side.store_credential(survey, kubeconfig("new")) == ("a", ["Secret klutch-bind/a (refreshed)"])
+    assert side.store_credential(survey, kubeconfig("new")) == ("a", [])
+
+
+def test_conflicts_end_some_time_and_refusals_at_once() -> None:
+    cluster = Scripted(NAMESPACE, stored("a", kubeconfig("old")))
+    side = consumer_side(cluster)
+    survey = side.survey([WANTED], kubeconfig("new"))
+    cluster.fail["patch", SECRETS.plural] = [refused(409, "Conflict")] * 9
+    with pytest.raises(RequestRefusedError, match="Conflict"):
+        side.store_credential(survey, kubeconfig("new"))
+    assert cluster.wrote() == [("patch", "secrets")] * 4
+    cluster.fail["patch", SECRETS.plural] = [refused(403, "Forbidden")]
+    with pytest.raises(RequestRefusedError, match="Forbidden"):
+        side.store_credential(survey, kubeconfig("new"))
+
+
+ENTRIES = [decided(SECRET_CLAIM, ACCEPTED)]
+
+
+def test_claims_of_a_binding_are_updated_on_what_stands_now() -> None:
+    cluster = Scripted(binding("a"))
+    side = consumer_side(cluster)
+    standing = Standing(WANTED, dict(cluster.objects[BINDINGS.plural, API]))
+    # The konnector writes status all the time: another version is no obstacle.
+    cluster.objects[BINDINGS.plural, API]["metadata"]["resourceVersion"] = "77"
+    obj, written = side.write_binding(BINDINGS, standing, ENTRIES, secret="a")
+    assert written == ["APIServiceBinding dbs.example.com (claims updated)"]
+    assert obj["spec"]["permissionClaims"] == wire(ENTRIES)
+
+
+@pytest.mark.parametrize("change", ["claims", "uid", "gone"])
+def test_a_binding_that_changed_under_the_question_is_not_written(change: str) -> None:
+    cluster = Scripted(binding("a"))
+    standing = Standing(WANTED, dict(cluster.objects[BINDINGS.plural, API]))
+    if change == "gone":
+        cluster.objects.clear()
+    else:
+        uid = standing.binding["metadata"]["uid"] if change == "claims" else "other"  # type: ignore[index]
+        cluster.put(*binding("a", wire(ENTRIES), uid=uid))
+    with pytest.raises(CliError, match="meanwhile"):
+        consumer_side(cluster).write_binding(BINDINGS, standing, ENTRIES, secret="a")
+    assert cluster.wrote() == []
+
+
+def test_a_status_that_cannot_be_written_does_not_matter() -> None:
+    cluster = Scripted()
+    cluster.fail["patch", BINDINGS.plural] = [refused(403)]
+    _, written = consumer_side(cluster).write_binding(BINDINGS, Standing(WANTED, None), ENTRIES, secret="a")
+    assert written == ["APIServiceBinding dbs.example.com"]
+
+
+# --- the whole ----------------------------------------------------------------------------------------
+
+
+def plan(**values: Any) -> Plan:
+    defaults: dict[str, Any] = {
+        "request": request(),
+        "kubeconfig": kubeconfig(),
+        "policy": Policy.parse("all"),
+        "image": "",
+        "skip_konnector": True,
+        "wait_ready": False,
+        "timeout": 5.0,
+    }
+    return Plan(**{**defaults, **values})
+
+
+def flow(provider: Scripted, consumer: Scripted) -> Flow:
+    asker = Asker(io.StringIO(), lambda _: None)
+    return Flow(provider_side(provider), consumer_side(consumer), asker, Progress(io.StringIO()), sleep=nap)
+
+
+def answering() -> Scripted:
+    cluster = Scripted()
+    original = cluster.create
+
+    def create(resource: Resource, obj: dict[str, Any], **options: Any) -> dict[str, Any]:
+        made = original(resource, obj, **options)
+        if resource == EXPORT_REQUESTS:
+            succeeded(cluster, made["metadata"]["name"])
+        return made
+
+    cluster.create = create  # type: ignore[method-assign]
+    return cluster
+
+
+def test_the_binding_comes_last() -> None:
+    provider, consumer = answering(), Scripted()
+    outcome = flow(provider, consumer).run(plan())
+    assert consumer.wrote() == [
+        ("create", "namespaces"),
+        ("create", "secrets"),
+        ("apply", "clusterroles"),
+        ("create", "apiservicebindings"),
+        ("patch", "apiservicebindings"),
+    ]
+    assert outcome.written[-1] == f"APIServiceBinding {API}"
+
+
+def test_a_failure_tells_what_stays_and_withdraws_the_request() -> None:
+    provider, consumer = answering(), Scripted()
+    consumer.fail["create", BINDINGS.plural] = [refused(403, "Forbidden")]
+    with pytest.raises(CliError) as caught:
+        flow(provider, consumer).run(plan())
+    assert [entry.split("/")[0] for entry in caught.value.left] == [
+        "Namespace klutch-bind",
+        "Secret klutch-bind",
+        "ClusterRole klutch-bind-binding-dbs.example.com",
+    ]
+    assert (EXPORT_REQUESTS.plural, API) not in provider.objects
+
+
+def test_an_interrupt_withdraws_the_request_as_well() -> None:
+    provider, consumer = answering(), Scripted()
+    consumer.fail["create", NAMESPACES.plural] = [KeyboardInterrupt()]  # type: ignore[list-item]
+    with pytest.raises(KeyboardInterrupt):
+        flow(provider, consumer).run(plan())
+    assert (EXPORT_REQUESTS.plural, API) not in provider.objects
+
+
+def test_a_binding_deleted_while_waiting_for_it() -> None:
+    provider, consumer = answering(), Scripted(NAMESPACE)
+    original = consumer.merge_patch
+
+    def patch(*arguments: Any, **options: Any) -> dict[str, Any]:
+        result = original(*arguments, **options)
+        consumer.objects.pop((BINDINGS.plural, API))
+        return result
+
+    consumer.merge_patch = patch  # type: ignore[method-assign]
+    with pytest.raises(CliError, match="was deleted while waiting"):
+        flow(provider, consumer).run(plan(wait_ready=True))
+
+
+def test_a_deployment_that_says_nothing_of_its_pods() -> None:
+    consumer = Scripted((DEPLOYMENTS, {"metadata": {"name": keys.KONNECTOR}}), served=False)
+    installer = Installer(consumer, Progress(io.StringIO()), sleep=nap)  # type: ignore[arg-type]
+    with pytest.raises(WaitTimeoutError, match="0 available pods"):
+        installer.wait_served(timeout=-1)
+
+
+def steps(provider: Scripted, consumer: Scripted, **values: Any) -> list[tuple[str, str]]:
+    found = dryrun.plan_steps(
+        plan(**values), provider_side(provider), consumer_side(consumer), Progress(io.StringIO())
+    )
+    assert provider.wrote() == consumer.wrote() == []
+    return [(step.action, step.obj["kind"]) for step in found]
+
+
+def test_dry_runs_say_create_update_or_keep() -> None:
+    request_step = ("create", "APIServiceExportRequest")
+    fresh = steps(Scripted(), Scripted())
+    assert fresh == [
+        request_step,
+        ("create", "Namespace"),
+        ("create", "Secret"),
+        ("create", "ClusterRole"),
+        ("create", "APIServiceBinding"),
+    ]
+    provider, consumer = answering(), Scripted(NAMESPACE)
+    flow(provider, consumer).run(plan())
+    provider.calls.clear()
+    consumer.calls.clear()
+    assert steps(provider, consumer) == [
+        request_step,
+        ("keep", "Secret"),
+        ("keep", "ClusterRole"),
+        ("keep", "APIServiceBinding"),
+    ]
+    provider.put(EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}})
+    assert steps(provider, consumer, kubeconfig=kubeconfig("new")) == [
+        request_step,
+        ("update", "Secret"),
+        ("update", "ClusterRole"),
+        ("update", "APIServiceBinding"),
+    ]
+    installed = steps(Scripted(), Scripted(), skip_konnector=False)
+    assert ("create", "Deployment") in installed
+    with pytest.raises(CliError, match="requires"):
+        steps(
+            Scripted(
+                (
+                    EXPORTS,
+                    {"metadata": {"name": API}, "spec": {"permissionClaims": [{**CLAIM, "required": True}]}},
+                )
+            ),
+            Scripted(),
+            policy=Policy.parse("none"),
+        )
