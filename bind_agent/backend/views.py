@@ -164,6 +164,8 @@ def slim_crd(obj: Object) -> Object:
     spec = _mapping(strip(obj).get("spec"))
     return {
         **_head(obj),
+        # Stands for the schemas: whoever watches must see that they changed.
+        "generation": meta.generation(obj),
         "spec": {field: spec.get(field) for field in ("group", "names", "scope")},
         "status": {"conditions": _mapping(obj.get("status")).get("conditions") or []},
     }

@@ -1,0 +1,42 @@
+"""A provider of its own for the backend's tests, with a backend under its shipped roles."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+
+from bind_agent.api.resource import Resource
+from bind_agent.backend.options import Serve
+from bind_agent.devcluster import ClusterOptions, Playground
+from bind_agent.devcluster.stage import Stage
+from tests.fakes.backend_lab import Lab, lab
+
+LAST = "test_every_right"
+
+QUICK = replace(Serve(), fail_after=timedelta(seconds=3), prune_after=timedelta(seconds=12))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The audit of all requests comes after everything that makes requests."""
+    items.sort(key=lambda item: LAST in item.nodeid)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def backend(clusters: Playground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
+    """The backend that most tests share."""
+    cluster = await clusters.add(ClusterOptions("backend", audit=True))
+    stage = Stage(clusters, tmp_path_factory.mktemp("backend"))
+    try:
+        async with lab(cluster, stage, QUICK) as running:
+            yield running
+    finally:
+        await clusters.remove("backend")
+
+
+@pytest.fixture
+def kind(unique: Callable[[str], str]) -> Resource:
+    """A kind of its own for each test."""
+    return Resource(f"{unique('g')}.example", "v1", "databases", kind="Database")
