@@ -21,6 +21,7 @@ from bind_agent.devcluster.cluster import ClusterOptions
 from bind_agent.devcluster.daemon import Order, forget, owned
 from bind_agent.devcluster.errors import DevClusterError, PlaygroundError
 from bind_agent.devcluster.state import LOG_FILE, ProcessId, State
+from bind_agent.devcluster.supervision import CLOSE_TIMEOUT
 
 _DOWN_TIMEOUT = 20.0
 _KILL_TIMEOUT = 5.0
@@ -93,13 +94,19 @@ def down(directory: Path) -> bool:
         forget(directory)
         return False
     running = any(process.alive for process in state.processes)
-    state.owner.signal(signal.SIGTERM)
-    if not _gone(state.processes, _DOWN_TIMEOUT):
-        for process in state.processes:
-            process.signal(signal.SIGKILL)
-        if not _gone(state.processes, _KILL_TIMEOUT):
-            left = ", ".join(str(process.pid) for process in state.processes if process.alive)
-            raise DevClusterError(f"these processes do not end: {left}; stop them with `kill -9`")
+    # An owner that hangs is killed alone first: its supervisor then stops the servers and clears up.
+    for number, those, timeout in (
+        (signal.SIGTERM, state.processes[:1], _DOWN_TIMEOUT),
+        (signal.SIGKILL, state.processes[:1], CLOSE_TIMEOUT),
+        (signal.SIGKILL, state.processes, _KILL_TIMEOUT),
+    ):
+        for process in those:
+            process.signal(number)
+        if _gone(state.processes, timeout):
+            break
+    else:
+        left = ", ".join(str(process.pid) for process in state.processes if process.alive)
+        raise DevClusterError(f"these processes do not end: {left}; stop them with `kill -9`")
     forget(directory)
     return running
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -44,6 +45,12 @@ def processes(directory: Path) -> list[ProcessId]:
 
 def content(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
+
+
+def socket_folder(directory: Path) -> Path:
+    """The temporary folder of etcd's sockets, as the API server names it."""
+    log = (directory / "data" / "clusters" / "a" / "kube-apiserver.log").read_text()
+    return Path(re.findall(r"unix://(/\S*)/etcd.sock", log)[0])
 
 
 async def gone(those: list[ProcessId]) -> None:
@@ -130,10 +137,13 @@ async def test_interrupted_while_it_waits_for_the_background(directory: Path) ->
 async def test_an_owner_that_hangs_is_killed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await dev("up", "--detach", "--clusters", "a", "--dir", directory))[0] == 0
     running = processes(directory)
+    scratch = socket_folder(directory)
+    assert content(scratch) == ["etcd.sock", "peer.sock"]
     running[0].signal(signal.SIGSTOP)
     monkeypatch.setattr(detached, "_DOWN_TIMEOUT", 0.5)
     assert await asyncio.to_thread(detached.down, directory)
     assert not any(process.alive for process in running)
+    await eventually(lambda: not scratch.exists())
 
 
 async def test_what_a_killed_owner_leaves_is_cleared_away(directory: Path) -> None:
