@@ -90,6 +90,8 @@ def _entries(
     """The claims that a binding would get; what a person would be asked about is told instead of asked."""
     wanted = standing.wanted
     offered = provider.offered(wanted, None)
+    if not offered and standing.binding is None:
+        progress.note(f"{wanted.name}: what the provider claims shows when it has answered a request")
     consent.check_offered(offered, api=wanted.name, progress=progress)
     decisions, questions = consent.open_questions(plan.policy, offered, standing.claims)
     for question in questions:
