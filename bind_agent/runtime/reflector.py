@@ -1,48 +1,27 @@
 """Follows one collection of an API server: a list, then watches, for ever.
 
-`Course` holds the decisions (what to do after each kind of end, and how long to wait before); `Reflector`
-does it. What arrives goes to a `Sink`, in the order in which the server sent it.
+What follows each kind of end is decided in `course`. What arrives goes to a `Sink`, in the order in which the
+server sent it.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
 import structlog
 
-from bind_agent.aio.backoff import Backoff, Policy
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import (
-    ApiError,
-    BadRequest,
-    Gone,
-    Invalid,
-    KubeError,
-    NotFound,
-)
+from bind_agent.kube.errors import BadRequest, Gone, Invalid, KubeError
 from bind_agent.kube.watch import Watch, WatchEvent
+from bind_agent.runtime.course import BRIEF, SILENCE, Course
 from bind_agent.runtime.faults import describe
 
 log = structlog.get_logger(__name__)
 
-RECONNECTS: Final = Policy(first=0.2, cap=30.0)
-"""Waits between connections after failures, half of each random."""
-HEALTHY: Final = 10.0
-"""A watch that lived so many seconds ends a series of failures."""
-BRIEF: Final = 2.0
-"""A watch that ends in order within so many seconds, and brought nothing, says that its start is unknown:
-kinds without a watch cache answer an old resourceVersion like that instead of with 410."""
-BARREN_LIMIT: Final = 2
-"""So many watches in a row that brought nothing, brief or silent: list again."""
-SILENCE: Final = 180.0
-"""Servers that send bookmarks do so about once a minute; after so many seconds without a byte the
-connection counts as dead. Where no bookmark was ever seen the limit of the watch itself holds (about ten
-minutes)."""
 STREAM_PATIENCE: Final = 30.0
 """Seconds without an event after which a streaming list is given up in favour of a paged one."""
 _TURN: Final = 200
@@ -76,83 +55,6 @@ class End(StrEnum):
     EXPIRED = "expired"
     SILENT = "silent"
     ERROR = "error"
-
-
-@dataclass(slots=True)
-class Course:
-    """Where a reflector stands, and what follows.
-
-    Attributes:
-        version: resourceVersion to resume at; empty when a list is due.
-        barren: watches in a row that brought nothing.
-        backoff: counts failures since the last healthy watch.
-    """
-
-    version: str
-    barren: int
-    backoff: Backoff
-
-    @classmethod
-    def start(cls, draw: Callable[[], float] = random.random) -> "Course":
-        """Nothing known yet."""
-        return cls("", 0, Backoff(RECONNECTS, draw=draw))
-
-    def advance(self, version: str) -> None:
-        """An event or bookmark was taken in."""
-        self.barren = 0
-        if version:
-            self.version = version
-
-    def closed(self, *, lasted: float, received: int) -> float:
-        """The server ended a watch in order.
-
-        Args:
-            lasted: seconds it lived.
-            received: events and bookmarks it brought.
-
-        Returns:
-            Seconds to wait before the next connection.
-        """
-        if lasted >= HEALTHY:
-            self.backoff.reset()
-            return 0.0
-        if received:
-            # Servers with short limits end watches all the time; only one that ends them at once is slowed
-            # down.
-            return self.backoff.next() if lasted < 1.0 else self.backoff.policy.first
-        if lasted < BRIEF:
-            self._count_barren()
-        return self.backoff.next()
-
-    def expired(self, *, lasted: float) -> float:
-        """The server does not know the history any more; returns seconds to wait before the list."""
-        if lasted >= HEALTHY:
-            self.backoff.reset()
-        self.version = ""
-        self.barren = 0
-        return self.backoff.next()
-
-    def failed(self, error: Exception, *, lasted: float, received: int) -> float:
-        """A list or a watch failed; what is known stays known.
-
-        Returns:
-            Seconds to wait before the next attempt.
-        """
-        if lasted >= HEALTHY and received:
-            self.backoff.reset()
-        if lasted >= SILENCE and not received:
-            self._count_barren()
-        if isinstance(error, NotFound):
-            # The kind is gone; should it come back, the old history is of no use.
-            self.version = ""
-        asked = error.retry_after if isinstance(error, ApiError) else None
-        return self.backoff.next(at_least=asked or 0.0)
-
-    def _count_barren(self) -> None:
-        self.barren += 1
-        if self.barren >= BARREN_LIMIT:
-            self.version = ""
-            self.barren = 0
 
 
 class Reflector:
@@ -209,7 +111,7 @@ class Reflector:
         self._on_end = on_end
         self._on_list = on_list
         self._clock = clock
-        self._course = Course.start(draw)
+        self._course = Course.start(draw, silence=SILENCE)
         self._nudged = asyncio.Event()
         self._bookmarks = False
         self._received = 0
@@ -290,7 +192,7 @@ class Reflector:
             self._streaming = False
             return 0.0
         self.last_error = error
-        silent = lasted >= SILENCE and not self._received
+        silent = lasted >= self._course.silence and not self._received
         self._on_end(End.SILENT if silent else End.ERROR)
         if listing:
             self._on_list("failed")
@@ -342,7 +244,7 @@ class Reflector:
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             initial_events=listing,
-            inactivity=SILENCE if self._bookmarks and not listing else None,
+            inactivity=course.silence if self._bookmarks and not listing else None,
         )
         async with watch:
             if listing:

@@ -99,7 +99,7 @@ class ScriptedWatch:
 
 
 class ScriptedClient:
-    """Answers lists and watches from two queues; with nothing left a watch stays open and a list is refused."""
+    """Answers from two queues; with nothing left a watch stays open and a list is refused."""
 
     def __init__(self) -> None:
         self.lists: deque[KubeError | tuple[list[Object] | list[list[Object]], int]] = deque()

@@ -11,7 +11,7 @@ from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 from bind_agent.kube.errors import Gone, KubeError, MalformedAnswer
-from bind_agent.runtime import reflector
+from bind_agent.runtime import course, reflector
 from bind_agent.runtime.informer import Informer
 from tests.fakes.eventually import eventually
 from tests.fakes.following import following
@@ -171,7 +171,7 @@ async def test_a_wait_of_years_is_cut() -> None:
     async with served(answer) as (server, informer), following(informer, synced=False):
         await asyncio.sleep(0.3)
         assert 1 <= len(server.requests) <= 3
-    assert reflector.Course.start().backoff.policy.cap == 30.0
+    assert course.RECONNECTS.cap == 30.0
 
 
 async def test_objects_of_another_namespace_are_not_taken_in() -> None:

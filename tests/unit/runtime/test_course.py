@@ -3,7 +3,7 @@
 import pytest
 
 from bind_agent.kube.errors import ConnectionFailed, Forbidden, NotFound, TooManyRequests
-from bind_agent.runtime.reflector import SILENCE, Course
+from bind_agent.runtime.course import SILENCE, Course
 
 pytestmark = pytest.mark.unit
 
