@@ -60,16 +60,13 @@ class ClusterFiles:
         return self.root / f"{program}.log"
 
 
-def etcd(
-    program: Path, *, data: Path, client_socket: Path, peer_socket: Path, flags: Sequence[str]
-) -> list[str]:
+def etcd(program: Path, *, data: Path, client_socket: Path, flags: Sequence[str]) -> list[str]:
     """Arguments of etcd: reachable through sockets in a private folder only, and fast rather than durable.
 
     Args:
         program: The executable.
         data: Data folder.
         client_socket: Unix socket for clients.
-        peer_socket: Unix socket for peers, of which there are none.
         flags: Further flags; a later one wins.
     """
     return [
@@ -77,7 +74,8 @@ def etcd(
         f"--data-dir={data}",
         "--name=playground",
         f"--listen-client-urls=unix://{client_socket}",
-        f"--listen-peer-urls=unix://{peer_socket}",
+        # A socket for peers has to look like host and port; etcd makes it in the folder it runs in.
+        "--listen-peer-urls=unix://peer.sock:0",
         # What it tells others to reach it by has to be host and port; there are no others.
         f"--advertise-client-urls={_NOWHERE}",
         f"--initial-advertise-peer-urls={_NOWHERE}",

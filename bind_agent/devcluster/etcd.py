@@ -40,12 +40,12 @@ class Etcd(Server):
                 program,
                 data=root / "data",
                 client_socket=self.socket,
-                peer_socket=sockets / "peer.sock",
                 flags=flags,
             ),
             log=root / "etcd.log",
             rank=rank,
             ready=self._healthy,
+            cwd=sockets,
         )
 
     async def compact(self) -> int:

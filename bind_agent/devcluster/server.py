@@ -33,6 +33,7 @@ class Server:
         log: Path,
         rank: int,
         ready: Callable[[], Awaitable[bool]],
+        cwd: Path | None = None,
     ) -> None:
         """Describe a server; nothing is started.
 
@@ -43,10 +44,12 @@ class Server:
             log: Where its output goes.
             rank: Place in the order of ending; higher ranks end first.
             ready: Tells whether it serves; anything it raises counts as "not yet".
+            cwd: Folder that it runs in; the caller's when None.
         """
         self._supervision = supervision
         self._rank = rank
         self._ready = ready
+        self._cwd = cwd
         self._child: Child | None = None
         self._expected_end = False
         self._ended_by_itself = asyncio.Event()
@@ -79,7 +82,7 @@ class Server:
             return
         self._expected_end = False
         self._ended_by_itself.clear()
-        self._child = await self._supervision.spawn(self.argv, log=self.log, rank=self._rank)
+        self._child = await self._supervision.spawn(self.argv, log=self.log, rank=self._rank, cwd=self._cwd)
         self._watcher = asyncio.create_task(self._watch(self._child), name=f"watch {self.name}")
         if wait:
             await self.wait_ready(timeout=timeout)

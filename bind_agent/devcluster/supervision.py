@@ -88,7 +88,13 @@ class Supervision:
         self.send({"do": "scratch", "path": str(path)})
 
     async def spawn(
-        self, argv: Sequence[str], *, log: Path, rank: int, env: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        rank: int,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> Child:
         """Start a process whose output is appended to ``log``.
 
@@ -97,6 +103,7 @@ class Supervision:
             log: File for its standard output and error, created with mode 0600.
             rank: Place in the order of ending; higher ranks are stopped first.
             env: Whole environment; the caller's when None.
+            cwd: Folder that it runs in; the caller's when None.
 
         Raises:
             DevClusterError: The program cannot be started.
@@ -111,6 +118,7 @@ class Supervision:
                 "id": self._next,
                 "argv": list(argv),
                 "env": dict(os.environ if env is None else env),
+                "cwd": None if cwd is None else str(cwd),
                 "log": str(log),
                 "rank": rank,
             }

@@ -11,7 +11,7 @@ and exec is unsafe in a program with threads. This process has one thread, so he
 It lives in a session of its own, so that Ctrl-C in a terminal reaches the asking program only.
 It uses the standard library alone, which makes it start in 20 ms.
 
-Protocol, one JSON object per line. In: ``{"do": "start", "id", "argv", "env", "log", "rank"}``,
+Protocol, one JSON object per line. In: ``{"do": "start", "id", "argv", "env", "cwd", "log", "rank"}``,
 ``{"do": "signal", "id", "signal"}``, ``{"do": "scratch", "path"}`` (a folder to remove at the end). Out:
 ``{"event": "started", "id", "pid"}``, ``{"event": "failed", "id", "reason"}``, ``{"event": "exited", "id",
 "code"}``.
@@ -106,6 +106,7 @@ class Supervisor:
                 child = subprocess.Popen(  # noqa: S603 - the arguments come from the program that started us
                     command["argv"],
                     env=command["env"],
+                    cwd=command["cwd"],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

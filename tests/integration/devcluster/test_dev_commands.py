@@ -138,7 +138,7 @@ async def test_an_owner_that_hangs_is_killed(directory: Path, monkeypatch: pytes
     assert (await dev("up", "--detach", "--clusters", "a", "--dir", directory))[0] == 0
     running = processes(directory)
     scratch = socket_folder(directory)
-    assert content(scratch) == ["etcd.sock", "peer.sock"]
+    assert content(scratch) == ["etcd.sock", "peer.sock:0"]
     running[0].signal(signal.SIGSTOP)
     monkeypatch.setattr(detached, "_DOWN_TIMEOUT", 0.5)
     assert await asyncio.to_thread(detached.down, directory)

@@ -52,11 +52,10 @@ def test_etcd_is_reachable_through_sockets_only() -> None:
         Path("/bin/etcd"),
         data=Path("/d"),
         client_socket=Path("/s/c"),
-        peer_socket=Path("/s/p"),
         flags=["--x"],
     )
     assert "--listen-client-urls=unix:///s/c" in line
-    assert "--listen-peer-urls=unix:///s/p" in line
+    assert "--listen-peer-urls=unix://peer.sock:0" in line
     assert line[-1] == "--x"
 
 
