@@ -10,6 +10,7 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, Resource
 from bind_agent.backend import access
 from bind_agent.kube.client import Client
+from bind_agent.kube.errors import AlreadyExists
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +43,12 @@ async def ensure(client: Client, wanted: Object, known: Mapping[str, Any] | None
     actual = known if known is not None else await client.get_or_none(resource, name, namespace=namespace)
     if actual is None:
         log.info("creating", kind=resource.kind, name=name, namespace=namespace)
-        await client.create(resource, wanted, namespace=namespace)
-        return True
+        try:
+            await client.create(resource, wanted, namespace=namespace)
+        except AlreadyExists:
+            actual = await client.get(resource, name, namespace=namespace)
+        else:
+            return True
     if access.belongs_to_other(actual, wanted):
         raise NameTaken(
             f"{resource.kind} {meta.key(wanted)} exists and belongs to somebody else: delete it,"

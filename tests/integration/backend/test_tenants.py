@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -20,9 +20,9 @@ from bind_agent.api.resource import (
     SERVICEACCOUNTS,
     Resource,
 )
-from bind_agent.backend import names
+from bind_agent.backend import access, names
 from bind_agent.backend.tenancy import rotation
-from bind_agent.backend.tenancy.identity import identity
+from bind_agent.backend.tenancy.identity import identity, namespace_candidates
 from bind_agent.backend.tenancy.provision import TenancyError
 from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE
 from bind_agent.kube.client import Client
@@ -82,8 +82,6 @@ class TestProvisioning:
         assert len(found) == 1
 
     async def test_a_foreign_namespace_of_that_name_is_left_alone(self, backend: Lab) -> None:
-        from bind_agent.backend.tenancy.identity import namespace_candidates
-
         who = identity("taken", "c1")
         name = namespace_candidates("cluster", who)[0]
         foreign = await backend.admin.create(
@@ -179,19 +177,32 @@ class TestIsolation:
         assert not await allowed(backend.own, "escalate", CLUSTERROLES)
         assert not await allowed(backend.own, "create", SERVICEACCOUNTS, "kube-system", "token")
 
-    async def test_admission_holds_where_rbac_cannot(self, backend: Lab) -> None:
+    async def test_admission_holds_where_rbac_cannot(
+        self, backend: Lab, unique: Callable[[str], str]
+    ) -> None:
+        foreign = unique("foreign")
+        await backend.admin.create(
+            NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": foreign}}
+        )
         config = from_kubeconfig(
             await backend.stage.account_kubeconfig(backend.cluster, BACKEND_NAMESPACE, BACKEND_ACCOUNT)
         )
-        from bind_agent.backend import access
-
         binding = access.backend_binding("kube-system", (BACKEND_NAMESPACE, BACKEND_ACCOUNT))
-        role = await backend.admin.get(CLUSTERROLES, "view")
+        rules = [{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}]
+        role = await backend.admin.create(
+            CLUSTERROLES,
+            {
+                "apiVersion": CLUSTERROLES.api_version,
+                "kind": "ClusterRole",
+                "metadata": {"name": foreign},
+                "rules": rules,
+            },
+        )
         async with Client.open(config, user_agent="attacker-in-tests") as client:
             with pytest.raises(Forbidden, match="namespaces of tenants"):
                 await client.create(ROLEBINDINGS, binding)
             with pytest.raises(Forbidden, match="namespaces of tenants"):
-                await client.delete(NAMESPACES, "default")
+                await client.delete(NAMESPACES, foreign)
             with pytest.raises(Forbidden, match="namespaces of tenants"):
                 await client.create(
                     NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}
@@ -423,8 +434,6 @@ class TestUpkeep:
 
     async def test_a_silent_konnector_is_noticed_by_a_timer(self, backend: Lab) -> None:
         party = await backend.join("heart")
-        from datetime import UTC, datetime
-
         beat = {
             "status": {
                 "lastHeartbeatTime": conditions.timestamp(datetime.now(UTC)),
