@@ -7,7 +7,7 @@ path, one `orjson.dumps`, one request, one `orjson.loads`.
 from bind_agent._version import __version__
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.discovery import Discovery
-from bind_agent.kube.errors import ConfigError
+from bind_agent.kube.errors import ConfigError, KubeError
 from bind_agent.kube.reading import Reading
 from bind_agent.kube.transport import Transport
 from bind_agent.kube.writing import Writing
@@ -61,6 +61,16 @@ class Client(Reading, Writing):
     async def close(self) -> None:
         """Close all connections; calls and watches under way fail."""
         await self._transport.close()
+
+    @property
+    def trouble(self) -> KubeError | None:
+        """Why the latest call failed, when the server or the credential is at fault; None when all is well."""
+        return self._transport.trouble
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that the oldest call under way has waited for its answer, 0 without any."""
+        return self._transport.waiting
 
     def update_credential(self, config: ClusterConfig) -> None:
         """Go on with a rotated credential; calls and watches under way are not disturbed.

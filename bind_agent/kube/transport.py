@@ -6,6 +6,7 @@ them costs more than the request itself.
 
 import asyncio
 import io
+import time
 import weakref
 from typing import Final, NamedTuple
 
@@ -21,7 +22,14 @@ from bind_agent.kube.answers import (
 )
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.credentials import TokenSource
-from bind_agent.kube.errors import ApiError, ConnectionFailed, KubeError, Unauthorized
+from bind_agent.kube.errors import (
+    ApiError,
+    ConnectionFailed,
+    KubeError,
+    ServerTimeout,
+    Unauthorized,
+    Unavailable,
+)
 from bind_agent.kube.meter import Meter
 from bind_agent.kube.sessions import Sessions
 from bind_agent.kube.throttle import retry_delay
@@ -40,6 +48,8 @@ _METHODS: Final = {
     "delete": "DELETE",
 }
 _CALL: Final = aiohttp.ClientTimeout(total=60.0, sock_connect=10.0)
+SLOW: Final = 10.0
+"""Seconds without an answer that are worth being told."""
 # A watch is answered at once, with its header, long before the first event.
 _WATCH_HEADERS: Final = 30.0
 
@@ -66,12 +76,16 @@ class Transport:
 
     Attributes:
         source: the credential in force.
+        trouble: why the latest call failed, when it was the server or the credential that failed; None after
+            any other end.
 
     Raises:
         ConfigError: the CA cannot be used.
     """
 
     def __init__(self, config: ClusterConfig, *, user_agent: str, max_in_flight: int, cluster: str) -> None:
+        self.trouble: KubeError | None = None
+        self._waiting: dict[object, float] = {}
         self._base = config.server.rstrip("/")
         self._hostname = config.tls_server_name or None
         self._proxy = config.proxy or None
@@ -88,6 +102,13 @@ class Transport:
             ca_pem=config.ca_pem,
             on_certificate=self._sessions.new_certificate,
         )
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that the oldest call has waited for its answer, 0 without any."""
+        # Kept in the order of their begin.
+        oldest = next(iter(self._waiting.values()), None)
+        return 0.0 if oldest is None else time.perf_counter() - oldest
 
     async def close(self) -> None:
         """Close every connection; calls and watches under way fail."""
@@ -141,12 +162,16 @@ class Transport:
             authorization = source.authorization if source.fresh else await source.refresh()
             try:
                 async with self._slots:
-                    return await self._send(request, authorization)
-            except Unauthorized:
+                    answer = await self._send(request, authorization)
+            except Unauthorized as error:
                 if renewed or not await self._renew(authorization):
+                    self.trouble = error
                     raise
                 renewed = True
             except KubeError as error:
+                # Any other answer, an internal error about one object included, shows that it serves.
+                away = isinstance(error, ConnectionFailed | Unavailable | ServerTimeout)
+                self.trouble = error if away else None
                 delay = retry_delay(error, reading=method == "GET", attempt=attempt, waited=waited)
                 if delay is None:
                     raise
@@ -154,6 +179,9 @@ class Transport:
                 if isinstance(error, ApiError):
                     self._meter.throttled(delay)
                 await asyncio.sleep(delay)
+            else:
+                self.trouble = None
+                return answer
 
     async def open_stream(
         self, path: str, *, inactivity: float, sensitive: bool = False
@@ -210,6 +238,8 @@ class Transport:
             headers["Accept"] = request.accept
         self._require_open()
         began, code = self._meter.begin(), 0
+        ticket = object()
+        self._waiting[ticket] = began
         try:
             response = await self._sessions.calls.request(
                 request.method,
@@ -236,7 +266,13 @@ class Transport:
         except CONNECTION_ERRORS as error:
             code = 0
             raise connection_error(error) from error
+        except asyncio.CancelledError:
+            waited = time.perf_counter() - began
+            if waited >= SLOW:
+                self.trouble = ConnectionFailed(f"no answer within {waited:.0f} s")
+            raise
         finally:
+            del self._waiting[ticket]
             self._meter.end(request.verb, code, began)
 
     async def _open(
