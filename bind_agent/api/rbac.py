@@ -32,8 +32,8 @@ READ_VERBS: Final = ("get", "list", "watch")
 PROVIDER_OWNED_VERBS: Final = ("create", "update", "delete")
 """On top of reading, where the provider owns: the konnector keeps copies here."""
 
-CONSUMER_OWNED_VERBS: Final = ("patch",)
-"""On top of reading, where the consumer owns: only the owner mark is written."""
+UNDECIDED_VERBS: Final = ("patch",)
+"""On top of all others, where a claim names no owner: then the owner is marked on the source."""
 
 Rule = dict[str, list[str]]
 """One RBAC rule: `apiGroups`, `resources`, `verbs` and perhaps `resourceNames`, each sorted."""
@@ -96,8 +96,8 @@ def _write_verbs(claim: Mapping[str, Any]) -> tuple[str, ...]:
     if owner == keys.OWNER_PROVIDER:
         return PROVIDER_OWNED_VERBS
     if owner == keys.OWNER_CONSUMER:
-        return CONSUMER_OWNED_VERBS
-    return (*PROVIDER_OWNED_VERBS, *CONSUMER_OWNED_VERBS)
+        return ()
+    return (*PROVIDER_OWNED_VERBS, *UNDECIDED_VERBS)
 
 
 def _names(claim: Mapping[str, Any]) -> list[str]:

@@ -112,9 +112,13 @@ class Stage:
         shipped = [o for o in load_manifests(manifests) if o["kind"] not in {"Deployment", "Service"}]
         await self.apply(cluster, shipped)
 
+    async def backend_kubeconfig(self, cluster: Cluster) -> Path:
+        """Write the kubeconfig of the backend's service account, for its commands as well."""
+        return await self.account_kubeconfig(cluster, BACKEND_NAMESPACE, BACKEND_ACCOUNT)
+
     async def backend(self, cluster: Cluster, *flags: str, name: str = "backend") -> Server:
         """Describe a backend under its shipped service account; start it with ``start()``."""
-        kubeconfig = await self.account_kubeconfig(cluster, BACKEND_NAMESPACE, BACKEND_ACCOUNT)
+        kubeconfig = await self.backend_kubeconfig(cluster)
         port = self._port(name)
         return self._program(
             name,

@@ -99,6 +99,9 @@ async def test_label_selector_entry_and_exit(system: System, databases: Service,
     await system.up.merge_patch(CONFIGMAPS, "settings", label, namespace=there)
     copy = await _arrives(system.down, CONFIGMAPS, f"{here}/settings", made["data"])
     assert meta.labels(copy)["share"] == "yes"
+    await system.up.merge_patch(CONFIGMAPS, "settings", {"data": {"a": "2"}}, namespace=there)
+    await _arrives(system.down, CONFIGMAPS, f"{here}/settings", {"a": "2"})
+    made["data"] = {"a": "2"}
     unlabel = {"metadata": {"labels": {"share": "no"}}}
     await system.up.merge_patch(CONFIGMAPS, "settings", unlabel, namespace=there)
     await system.gone(system.down, CONFIGMAPS, f"{here}/settings")

@@ -33,11 +33,11 @@ async def _create_all(system: System, service: Service, wanted: Iterable[str]) -
 
 
 async def _patiently(client: Client, service: Service, key: str) -> None:
-    namespace, name = meta.split_key(key)
-    while await _attempt(client, service, key) is None:
+    for _ in range(300):
+        if await _attempt(client, service, key) is not None:
+            return
         await asyncio.sleep(0.2)
-    assert namespace
-    assert name
+    raise AssertionError(f"{key} could not be created")
 
 
 async def _attempt(client: Client, service: Service, key: str) -> Object | None:
@@ -119,8 +119,9 @@ async def test_work_goes_on_after_an_api_server_crashed(
     creating = asyncio.create_task(_create_all(system, databases, sorted(wanted)))
     await asyncio.sleep(0.1)
     cluster = system.provider if side == "provider" else system.consumer
-    await cluster.apiserver.restart(graceful=False)
-    await cluster.wait_ready()
+    async with system.disturbance(cluster):
+        await cluster.apiserver.restart(graceful=False)
+        await cluster.wait_ready()
     await creating
     await _all_there(system, databases, wanted, [namespace])
     # What changes after the crash arrives too: the watches are alive again.
@@ -167,7 +168,7 @@ async def test_the_credential_rotates_under_load(system: System, databases: Serv
         "rotate",
         system.tenant,
         "--now",
-        f"--kubeconfig={system.provider.kubeconfig}",
+        f"--kubeconfig={await system.stage.backend_kubeconfig(system.provider)}",
     )
     await creating
 
@@ -193,10 +194,7 @@ async def test_the_heartbeat_is_written(system: System, databases: Service) -> N
     status = binding["status"]
     assert status["heartbeatInterval"] == "5m0s"
     assert status["konnectorVersion"].startswith("v")
-    assert {c["type"]: c["status"] for c in status["conditions"]} == {
-        "Ready": "True",
-        "Healthy": "True",
-        "SecretValid": "True",
-        "ValidVersion": "True",
-    }
+    conditions = {c["type"]: c["status"] for c in status["conditions"]}
+    assert {"Ready", "Healthy", "SecretValid", "ValidVersion"} <= set(conditions)
+    assert set(conditions.values()) == {"True"}
     assert databases.name

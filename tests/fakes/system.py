@@ -5,10 +5,12 @@ Tests look at the world as an admin of both clusters would, and act as users, op
 
 import asyncio
 import base64
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,12 +26,16 @@ from bind_agent.api.resource import (
     Resource,
 )
 from bind_agent.devcluster import Cluster, Playground
+from bind_agent.devcluster.audit import AuditEvent
 from bind_agent.devcluster.server import Server
 from bind_agent.devcluster.stage import Stage
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 
 T = TypeVar("T")
+
+SETTLING_SECONDS = 5.0
+"""An API server that starts answers before it knows all roles."""
 
 
 async def eventually(
@@ -104,6 +110,10 @@ class System:
     """The tenant's cluster namespace."""
     remote_kubeconfig: Path = Path()
     services: dict[str, Service] = field(default_factory=dict)
+    provoked: set[str] = field(default_factory=set)
+    """API groups and namespaces with which a test provokes refusals; the audit leaves them out."""
+    disturbed: list[tuple[str, datetime, datetime]] = field(default_factory=list)
+    """When which cluster was broken on purpose: a starting API server refuses what it does not know yet."""
 
     # --- provider's work ---------------------------------------------------------------------------------
 
@@ -187,6 +197,22 @@ class System:
 
         await eventually(served, what=f"{service.name} served on the consumer")
         return binding
+
+    @contextlib.asynccontextmanager
+    async def disturbance(self, cluster: Cluster) -> AsyncIterator[None]:
+        """Leave what happens to a cluster in this block, and shortly after it, out of the audit."""
+        begin = datetime.now(UTC)
+        try:
+            yield
+        finally:
+            self.disturbed.append(
+                (cluster.name, begin, datetime.now(UTC) + timedelta(seconds=SETTLING_SECONDS))
+            )
+
+    def is_disturbed(self, cluster: Cluster, event: AuditEvent) -> bool:
+        """Whether a request came while its cluster was broken on purpose."""
+        at = datetime.fromisoformat(event.raw["requestReceivedTimestamp"])
+        return any(name == cluster.name and begin <= at <= end for name, begin, end in self.disturbed)
 
     # --- looking -----------------------------------------------------------------------------------------
 
@@ -364,7 +390,7 @@ async def start_system(
         "add",
         "tests",
         "--cluster-id=tests1",
-        f"--kubeconfig={provider.kubeconfig}",
+        f"--kubeconfig={await stage.backend_kubeconfig(provider)}",
         f"--out={remote}",
     )
     manifests = await stage.run("-m", "cli.main", "konnector", "manifests", "--output=json")
