@@ -112,6 +112,8 @@ class System:
     services: dict[str, Service] = field(default_factory=dict)
     provoked: set[str] = field(default_factory=set)
     """API groups and namespaces with which a test provokes refusals; the audit leaves them out."""
+    expected: list[tuple[str, datetime, datetime, frozenset[str]]] = field(default_factory=list)
+    """Where and when refusals were provoked."""
     disturbed: list[tuple[str, datetime, datetime]] = field(default_factory=list)
     """When which cluster was broken on purpose: a starting API server refuses what it does not know yet."""
 
@@ -213,6 +215,25 @@ class System:
         """Whether a request came while its cluster was broken on purpose."""
         at = datetime.fromisoformat(event.raw["requestReceivedTimestamp"])
         return any(name == cluster.name and begin <= at <= end for name, begin, end in self.disturbed)
+
+    @contextlib.asynccontextmanager
+    async def refusals(self, cluster: Cluster, *names: str) -> AsyncIterator[None]:
+        """Refusals of requests about these groups, kinds or namespaces are expected in this block."""
+        begin = datetime.now(UTC)
+        try:
+            yield
+        finally:
+            end = datetime.now(UTC) + timedelta(seconds=SETTLING_SECONDS)
+            self.expected.append((cluster.name, begin, end, frozenset(names)))
+
+    def is_expected(self, cluster: Cluster, event: AuditEvent) -> bool:
+        """Whether a refusal was provoked."""
+        at = datetime.fromisoformat(event.raw["requestReceivedTimestamp"])
+        about = {event.group, event.resource, event.namespace} - {""}
+        return any(
+            name == cluster.name and begin <= at <= end and names & about
+            for name, begin, end, names in self.expected
+        )
 
     # --- looking -----------------------------------------------------------------------------------------
 
