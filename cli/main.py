@@ -6,6 +6,7 @@ import click
 
 from bind_agent._version import __version__
 from cli.commands.apiservice import apiservice
+from cli.commands.demo import demo
 from cli.commands.dev import dev
 from cli.commands.konnector import konnector
 from cli.commands.version import version
@@ -24,6 +25,7 @@ def bind() -> None:
     """
 
 
+dev.add_command(demo)
 for command in (apiservice, konnector, dev, version):
     bind.add_command(command)
 

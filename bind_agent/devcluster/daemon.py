@@ -22,7 +22,8 @@ from bind_agent.devcluster.state import (
     State,
 )
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Signals that ask for an orderly end.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ async def serve(order: Order, control_plane: ControlPlane, ready: Callable[[Stat
     """
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in _ENDING:
+    for number in ENDING:
         loop.add_signal_handler(number, told.set)
     with owning(order.directory):
         forget(order.directory)
@@ -100,13 +101,13 @@ async def serve(order: Order, control_plane: ControlPlane, ready: Callable[[Stat
             *order.clusters, control_plane=control_plane, directory=order.directory, keep_data=order.keep_data
         )
         try:
-            if not await _unless(told, playground.start()):
+            if not await unless(told, playground.start()):
                 return
             state = describe(playground, control_plane)
             state.write(order.directory)
             ready(state)
             failure = asyncio.ensure_future(playground.first_failure())
-            if await _unless(told, failure):
+            if await unless(told, failure):
                 server = failure.result()
                 raise DevClusterError(
                     f"{server.name} ended by itself, so everything was stopped; start again with "
@@ -115,7 +116,7 @@ async def serve(order: Order, control_plane: ControlPlane, ready: Callable[[Stat
         finally:
             await playground.stop()
             forget(order.directory)
-            for number in _ENDING:
+            for number in ENDING:
                 loop.remove_signal_handler(number)
 
 
@@ -152,7 +153,7 @@ def forget(directory: Path) -> None:
     (directory / STATE_FILE).unlink(missing_ok=True)
 
 
-async def _unless(told: asyncio.Event, work: Awaitable[object]) -> bool:
+async def unless(told: asyncio.Event, work: Awaitable[object]) -> bool:
     """Do the work unless the event comes first; return whether the work was done.
 
     What the work raises is raised here.

@@ -1,8 +1,8 @@
 """The whole product on a playground: programs under the service accounts and roles that are shipped.
 
-What the demo, the end-to-end tests and the benchmarks share. Nodes are missing in a playground, so the programs run
-as processes beside the clusters instead of in pods, with the token of exactly the service account that their
-Deployment names; what their roles do not allow fails here as it would there.
+What the demo, the end-to-end tests and the benchmarks share. Nodes are missing in a playground, so the
+programs run as processes beside the clusters instead of in pods, with the token of exactly the service
+account that their Deployment names; what their roles do not allow fails here as it would there.
 """
 
 import asyncio
@@ -188,7 +188,9 @@ class Stage:
         return self.ports.setdefault(name, free_port())
 
     def _program(self, name: str, arguments: Sequence[str], port: int) -> Server:
-        return self.playground.program(name, [sys.executable, *arguments], ready=lambda: _ready(port))
+        return self.playground.program(
+            name, [sys.executable, *arguments], ready=lambda: _ready(port), log=self.folder / f"{name}.log"
+        )
 
 
 async def _ready(port: int) -> bool:

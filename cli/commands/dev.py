@@ -28,13 +28,13 @@ _DIRECTORY = click.option(
     help=f"Directory of the playground.  [default: ${folders.PLAYGROUND_VARIABLE}, else "
     "~/.local/state/bind-agent/dev]",
 )
-_ASSETS = click.option(
+ASSETS = click.option(
     "--assets",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Folder with etcd, kube-apiserver, kube-controller-manager and kubectl.  "
     "[default: $KUBEBUILDER_ASSETS, else the cache, else a download, else a build]",
 )
-_NO_DOWNLOAD = click.option(
+NO_DOWNLOAD = click.option(
     "--no-download", is_flag=True, help="Do not fetch official releases; build instead."
 )
 _FORM = click.option("-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table")
@@ -57,8 +57,8 @@ def dev() -> None:
 @click.option("--detach", is_flag=True, help="Return when the clusters serve; they go on in the background.")
 @click.option("--keep-data", is_flag=True, help="Use the data of the last run again, and keep it at the end.")
 @click.option("--audit", is_flag=True, help="Write an audit log for each cluster.")
-@_ASSETS
-@_NO_DOWNLOAD
+@ASSETS
+@NO_DOWNLOAD
 def up(
     *,
     clusters: str,
@@ -79,8 +79,8 @@ def up(
         clusters=_clusters(clusters, audit=audit),
         keep_data=keep_data,
     )
-    with _errors():
-        control_plane = _find(assets, no_download=no_download)
+    with errors():
+        control_plane = find(assets, no_download=no_download)
         if detach:
             _tell(detached.up(order, control_plane))
             _say(f"in the background; stop with: kubectl bind dev down{_dir_hint(directory)}")
@@ -127,19 +127,19 @@ def status(directory: Path | None, form: str) -> None:
 def down(directory: Path | None) -> None:
     """Stop the clusters; fine when there are none."""
     place = _directory(directory)
-    with _errors():
+    with errors():
         stopped = detached.down(place)
     _say(f"the playground in {place} is stopped" if stopped else f"no playground runs in {place}")
 
 
 @dev.command()
-@_ASSETS
-@_NO_DOWNLOAD
+@ASSETS
+@NO_DOWNLOAD
 @_FORM
 def binaries(assets: Path | None, no_download: bool, form: str) -> None:
     """Print where the control plane programs are, fetching or building them when need be."""
-    with _errors():
-        control_plane = _find(assets, no_download=no_download)
+    with errors():
+        control_plane = find(assets, no_download=no_download)
         versions = control_plane.versions()
     rows = [(name, version, str(control_plane.folder / name)) for name, version in versions.items()]
     if form == "table":
@@ -164,7 +164,7 @@ def kubectl(directory: Path | None, cluster: str, arguments: tuple[str, ...]) ->
     """
     if arguments[:1] == ("--",):
         arguments = arguments[1:]
-    with _errors():
+    with errors():
         program, kubeconfig = detached.kubeconfig_of(_directory(directory), cluster)
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     sys.stdout.flush()
@@ -173,7 +173,7 @@ def kubectl(directory: Path | None, cluster: str, arguments: tuple[str, ...]) ->
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def errors() -> Iterator[None]:
     """Turn the package's errors, whose texts name the next step themselves, into the command line's."""
     try:
         yield
@@ -202,7 +202,8 @@ def _clusters(names: str, *, audit: bool) -> list[ClusterOptions]:
         raise UsageError(str(error)) from error
 
 
-def _find(assets: Path | None, *, no_download: bool) -> ControlPlane:
+def find(assets: Path | None, *, no_download: bool) -> ControlPlane:
+    """Find the control plane programs as the options say, and tell how it goes."""
     return find_control_plane(
         Sources.from_environment(assets=assets, download=not no_download), Progress.stderr()
     )

@@ -21,7 +21,7 @@ from bind_agent.devcluster.demo.bundle import ServerFailed, User
 from bind_agent.devcluster.ports import LOOPBACK, free_port, is_free
 
 ADMINISTRATOR: Final = "postgres"
-_PREFIX: Final = "bind-agent-pg-"
+PREFIX: Final = "bind-agent-pg-"
 _ATTEMPTS: Final = 3
 _READY_TIMEOUT: Final = 30.0
 _STOP_TIMEOUT: Final = 10.0
@@ -213,7 +213,7 @@ async def run(directory: Path | None = None) -> AsyncIterator[BundledServer]:
     Raises:
         ServerFailed: it cannot be started.
     """
-    with scratch.folder(_PREFIX) as temporary:
+    with scratch.folder(PREFIX) as temporary:
         server = BundledServer(*_folders(temporary, directory))
         try:
             await server.start()
