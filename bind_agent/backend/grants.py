@@ -9,6 +9,7 @@ from bind_agent.api import meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, Resource
 from bind_agent.backend import access
+from bind_agent.backend.echo import Echo
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists
 
@@ -21,14 +22,23 @@ class NameTaken(Exception):  # noqa: N818 - says what is the case
     """An object of this name belongs to somebody else; the message names it and what to do."""
 
 
-async def ensure(client: Client, wanted: Object, known: Mapping[str, Any] | None) -> bool:
+async def ensure(
+    client: Client,
+    wanted: Object,
+    known: Mapping[str, Any] | None,
+    *,
+    ask: bool = True,
+    echo: Echo | None = None,
+) -> bool:
     """Bring one role or binding about.
 
     Args:
         client: of the provider cluster.
         wanted: the object as it should be.
         known: it as last seen by the informer of labelled objects; None when unseen, which includes objects
-            that a Go backend made, so that the server is asked.
+            that a Go backend made.
+        ask: whether the server is asked about an unseen one; off where nobody else can have made it.
+        echo: remembers own writes between calls, where `known` comes from an informer.
 
     Returns:
         Whether something was written.
@@ -40,7 +50,12 @@ async def ensure(client: Client, wanted: Object, known: Mapping[str, Any] | None
     """
     resource = _RESOURCES[wanted["kind"]]
     name, namespace = meta.name(wanted), meta.namespace(wanted) or None
-    actual = known if known is not None else await client.get_or_none(resource, name, namespace=namespace)
+    mark = f"{resource.plural}/{meta.key(wanted)}"
+    if echo is not None and echo.pending(mark, known):
+        return False
+    actual = known
+    if actual is None and ask:
+        actual = await client.get_or_none(resource, name, namespace=namespace)
     if actual is None:
         log.info("creating", kind=resource.kind, name=name, namespace=namespace)
         try:
@@ -60,7 +75,9 @@ async def ensure(client: Client, wanted: Object, known: Mapping[str, Any] | None
     if actual.get("roleRef") != wanted.get("roleRef"):
         return await _exchange(client, resource, wanted, actual)
     log.info("updating", kind=resource.kind, name=name, namespace=namespace)
-    await client.replace(resource, merged(actual, wanted), namespace=namespace)
+    stored = await client.replace(resource, merged(actual, wanted), namespace=namespace)
+    if echo is not None:
+        echo.written(mark, actual, stored)
     return True
 
 

@@ -6,20 +6,20 @@ Every phase runs even when another one fails.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from bind_agent.api import conditions, keys, meta
 from bind_agent.api.conditions import Condition
-from bind_agent.api.conditions_catalogue import Severity
+from bind_agent.api.conditions_catalogue import ConditionType, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTER_BINDINGS
 from bind_agent.backend import names
 from bind_agent.backend.controllers import heartbeat_plan
 from bind_agent.backend.controllers.context import Context
-from bind_agent.backend.controllers.echo import Echo
 from bind_agent.backend.controllers.grant import Grants
+from bind_agent.backend.echo import Echo
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.provision import secret_name
@@ -57,6 +57,7 @@ class ClusterBindingReconciler:
         self._credentials = credentials
         self._grants = Grants(context)
         self._echo = Echo()
+        self._credential_due: dict[str, tuple[tuple[str, ...], datetime]] = {}
 
     async def reconcile(self, key: str) -> Result | None:
         """Bring the ClusterBinding of a key up to date.
@@ -98,13 +99,20 @@ class ClusterBindingReconciler:
 
     async def _credential(self, binding: Object) -> Phase:
         if revoked := meta.annotation(binding, names.REVOKED):
+            self._credential_due.pop(meta.namespace(binding), None)
             return _without_credential(
                 names.REASON_CREDENTIAL_REVOKED,
                 f"the credential was revoked at {revoked}: `bind-backend tenant add` issues a new one",
                 Severity.WARNING,
             )
+        cns, now, marks = meta.namespace(binding), self._context.clock.now(), _credential_marks(binding)
+        known, due = self._credential_due.get(cns, (None, now))
+        if known == marks and now < due:
+            # Heartbeats bring the key back every few minutes; they say nothing about the credential.
+            return Phase(conditions.true(names.CREDENTIAL_ISSUED), due - now)
+        self._credential_due.pop(cns, None)
         try:
-            kept = await self._credentials.keep(meta.namespace(binding), secret_name(binding))
+            kept = await self._credentials.keep(cns, secret_name(binding))
         except AddressError as error:
             return _without_credential(names.REASON_EXTERNAL_ADDRESS_MISSING, str(error))
         except Conflict:
@@ -118,6 +126,7 @@ class ClusterBindingReconciler:
             self._context.recorder.event(
                 binding, type="Normal", reason="CredentialIssued", message="a new credential is in the Secret"
             )
+        self._credential_due[cns] = (marks, now + kept.after)
         return Phase(conditions.true(names.CREDENTIAL_ISSUED), kept.after)
 
     async def _report(self, binding: Object, phases: list[Phase]) -> None:
@@ -139,6 +148,16 @@ class ClusterBindingReconciler:
                 self._context.recorder.event(
                     binding, type="Warning", reason=condition.reason, message=condition.message
                 )
+
+
+def _credential_marks(binding: Object) -> tuple[str, ...]:
+    """What makes the credential worth a look: a person's order, or a complaint of the konnector."""
+    complaint = conditions.get(conditions.of(binding), ConditionType.SECRET_VALID)
+    return (
+        meta.annotation(binding, names.CREDENTIAL_CHANGED),
+        secret_name(binding),
+        "" if complaint is None else complaint.reason,
+    )
 
 
 async def _guarded(phase: Callable[[], Awaitable[Phase]]) -> Phase:

@@ -10,7 +10,7 @@ from bind_agent.backend import access, names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import export_plan
 from bind_agent.backend.controllers.context import Context, refusal
-from bind_agent.backend.controllers.echo import Echo
+from bind_agent.backend.echo import Echo
 from bind_agent.backend.exports import Problem
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import ApiError

@@ -15,6 +15,7 @@ from bind_agent.backend import access, names
 from bind_agent.backend.access import ExportNeeds, Kind
 from bind_agent.backend.controllers import export_plan
 from bind_agent.backend.controllers.context import Context
+from bind_agent.backend.echo import Echo
 from bind_agent.backend.grants import NameTaken, ensure
 from bind_agent.backend.tenancy import own_access
 from bind_agent.backend.views import get
@@ -42,6 +43,7 @@ class Grants:
     def __init__(self, context: Context) -> None:
         """Set up."""
         self._context = context
+        self._echo = Echo()
         self._searched: set[str] = set()
         self._settled: set[str] = set()
 
@@ -94,13 +96,15 @@ class Grants:
         if known is not None and access.same_grant(known, full):
             return []
         held = await self._context.rights.held()
-        await ensure(self._context.client, access.tenant_role(tenant, access.grantable(kinds, held)), known)
+        wanted = access.tenant_role(tenant, access.grantable(kinds, held))
+        await ensure(self._context.client, wanted, known, echo=self._echo)
         return access.uncovered(kinds, held)
 
     async def _binding(self, cns: str) -> None:
         """RoleBinding `klutch-binder` in `<cns>`."""
         wanted = access.binder_binding(cns, keys.BINDER, cns)
-        await ensure(self._context.client, wanted, self._known_binding(cns, keys.BINDER))
+        known = self._known_binding(cns, keys.BINDER)
+        await ensure(self._context.client, wanted, known, echo=self._echo)
 
     async def _cluster_wide(self, tenant: Object, needs: Iterable[ExportNeeds]) -> None:
         """The ClusterRoleBinding while there is something to bind, and its end after that."""
@@ -113,7 +117,7 @@ class Grants:
         known = get(views.cluster_role_bindings, keys.dynamic_role(cns))
         if kinds:
             await self._wide_role(tenant, kinds)
-            await ensure(client, access.cluster_wide_binding(tenant), known)
+            await ensure(client, access.cluster_wide_binding(tenant), known, echo=self._echo)
             return
         if known is None and cns not in self._searched:
             # A Go backend leaves one that gives every right in every namespace (W-B1), without our label.
@@ -129,7 +133,7 @@ class Grants:
             return
         held = await self._context.rights.held()
         wanted = access.cluster_wide_role(tenant, access.grantable(kinds, held))
-        await ensure(self._context.client, wanted, known)
+        await ensure(self._context.client, wanted, known, echo=self._echo)
 
     def _known_binding(self, cns: str, name: str) -> Object | None:
         return get(self._context.views.role_bindings, f"{cns}/{name}")

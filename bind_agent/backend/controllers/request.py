@@ -10,7 +10,7 @@ from bind_agent.backend import names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
 from bind_agent.backend.controllers.context import Context, refusal
-from bind_agent.backend.controllers.echo import Echo
+from bind_agent.backend.echo import Echo
 from bind_agent.backend.exports import Draft, Problem, new_export, refuse_kind
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import AlreadyExists, ApiError

@@ -1,5 +1,7 @@
 """A service namespace for each consumer namespace (spec 4.9). Decisions are in `service_namespace_plan`."""
 
+from dataclasses import replace
+
 import structlog
 
 from bind_agent.api import keys, meta, naming
@@ -8,7 +10,7 @@ from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.backend import access
 from bind_agent.backend.controllers import service_namespace_plan as steps
 from bind_agent.backend.controllers.context import Context
-from bind_agent.backend.controllers.echo import Echo
+from bind_agent.backend.echo import Echo
 from bind_agent.backend.grants import NameTaken, ensure
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import Forbidden
@@ -41,7 +43,12 @@ class ServiceNamespaceReconciler:
         seen = await self._observe(key)
         if seen is None:
             return None
-        for step in steps.plan(seen):
+        planned = steps.plan(seen)
+        if planned == (steps.AddFinalizer(),):
+            # The stored object is at hand, so nobody waits for its event.
+            seen = replace(seen, mapping=await self._finalizers(seen, add=True))
+            planned = steps.plan(seen)
+        for step in planned:
             result = await self._execute(step, seen)
             if result is not None:
                 return result
@@ -81,8 +88,6 @@ class ServiceNamespaceReconciler:
         """Do one step; a Result ends the run."""
         client = self._context.client
         match step:
-            case steps.AddFinalizer():
-                await self._finalizers(seen, add=True)
             case steps.ReleaseFinalizer():
                 await self._finalizers(seen, add=False)
             case steps.CreateNamespace(name):
@@ -112,7 +117,13 @@ class ServiceNamespaceReconciler:
             return Result(after=_ROLE_WAIT)
         wanted = access.binder_binding(name, role, cns)
         try:
-            await ensure(self._context.client, wanted, get(views.role_bindings, f"{name}/{keys.BINDER}"))
+            await ensure(
+                self._context.client,
+                wanted,
+                get(views.role_bindings, f"{name}/{keys.BINDER}"),
+                ask=name in seen.by_name,
+                echo=self._echo,
+            )
         except NameTaken as error:
             return await self._execute(steps.Refuse("NameTaken", str(error)), seen)
         except Forbidden:
@@ -131,7 +142,7 @@ class ServiceNamespaceReconciler:
         )
         self._echo.written(meta.key(mapping), mapping, stored)
 
-    async def _finalizers(self, seen: steps.Observed, *, add: bool) -> None:
+    async def _finalizers(self, seen: steps.Observed, *, add: bool) -> Object:
         mapping = seen.mapping or {}
         others = [one for one in meta.finalizers(mapping) if one != keys.SERVICE_NAMESPACE_FINALIZER]
         patch = {
@@ -145,6 +156,7 @@ class ServiceNamespaceReconciler:
             SERVICE_NAMESPACES, seen.name, patch, namespace=seen.cluster_namespace
         )
         self._echo.written(meta.key(mapping), mapping, stored)
+        return stored
 
 
 def _namespace(name: str, seen: steps.Observed) -> Object:

@@ -134,7 +134,6 @@ def plan(seen: Observed) -> tuple[Step, ...]:
     if seen.mapping is None or meta.is_deleting(seen.mapping):
         return _leave(seen)
     if not meta.has_finalizer(seen.mapping, keys.SERVICE_NAMESPACE_FINALIZER):
-        # The write brings an event, and with it the next run.
         return (AddFinalizer(),)
     return _arrive(seen, seen.mapping)
 

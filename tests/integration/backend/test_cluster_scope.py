@@ -1,4 +1,4 @@
-"""Scope Cluster: exported kinds in all namespaces, claimed kinds in the tenant's own; and installing."""
+"""Scope Cluster: exported kinds in all namespaces, claimed kinds in the tenant's own."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,19 +11,14 @@ from bind_agent.api.resource import (
     CLUSTERROLEBINDINGS,
     CLUSTERROLES,
     CRDS,
-    EXPORTS,
     NAMESPACES,
     SECRETS,
     Resource,
 )
 from bind_agent.backend import access, names
-from bind_agent.backend.install import NotInstalled, prepare
-from bind_agent.backend.rights import Rights
-from bind_agent.devcluster import Cluster, ClusterOptions, Playground
+from bind_agent.devcluster import ClusterOptions, Playground
 from bind_agent.devcluster.stage import Stage
 from bind_agent.kube.client import Client
-from bind_agent.kube.config import from_kubeconfig
-from bind_agent.kube.errors import Forbidden
 from bind_agent.manifests import load_manifests
 from tests.fakes.backend_lab import Lab, claim, eventually, lab
 from tests.integration.backend.conftest import QUICK
@@ -32,53 +27,14 @@ pytestmark = pytest.mark.integration
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def empty(clusters: Playground) -> AsyncIterator[Cluster]:
-    """A cluster without anything of ours."""
-    yield await clusters.add(ClusterOptions("wide", audit=True))
-    await clusters.remove("wide")
-
-
-async def test_missing_crds_are_named_and_installed_when_allowed(empty: Cluster) -> None:
-    config = from_kubeconfig(empty.kubeconfig)
-    async with Client.open(config, user_agent="admin-in-tests") as client:
-        with pytest.raises(NotInstalled, match="kubectl apply -k manifests/crds") as refusal:
-            await prepare(client, Rights(client), install=False)
-        assert "clusterbindings.klutch.anynines.com" in str(refusal.value)
-        await prepare(client, Rights(client), install=True)
-        # The second time there is nothing to write.
-        mark = empty.audit_mark()
-        await prepare(client, Rights(client), install=True)
-        writes = [
-            one.uri
-            for one in empty.audit_requests(since=mark)
-            if one.user_agent == "admin-in-tests" and one.verb in {"update", "patch", "delete"}
-        ]
-        assert writes == []
-        # An old CRD and a changed role are brought up to date.
-        crd = await client.get(CRDS, EXPORTS.crd_name)
-        crd["spec"]["versions"][0]["additionalPrinterColumns"] = []
-        await client.replace(CRDS, crd)
-        role = await client.get(CLUSTERROLES, keys.BINDER)
-        await client.replace(CLUSTERROLES, {**role, "rules": []})
-        await prepare(client, Rights(client), install=True)
-        assert (await client.get(CLUSTERROLES, keys.BINDER))["rules"]
-        assert (await client.get(CRDS, EXPORTS.crd_name))["spec"]["versions"][0]["additionalPrinterColumns"]
-        await client.delete(CLUSTERROLES, keys.BINDER)
-    account = empty.user_kubeconfig("somebody", ["readers"])
-    async with Client.open(from_kubeconfig(account), user_agent="reader-in-tests") as client:
-        with pytest.raises(Forbidden):
-            await prepare(client, Rights(client), install=True)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def wide(
-    clusters: Playground, empty: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Lab]:
+async def wide(clusters: Playground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
     """A backend in scope Cluster."""
+    cluster = await clusters.add(ClusterOptions("wide", audit=True))
     stage = Stage(clusters, tmp_path_factory.mktemp("wide"))
     overlay = load_manifests("backend/cluster-scope")
-    async with lab(empty, stage, replace(QUICK, consumer_scope="Cluster"), overlay=overlay) as running:
+    async with lab(cluster, stage, replace(QUICK, consumer_scope="Cluster"), overlay=overlay) as running:
         yield running
+    await clusters.remove("wide")
 
 
 async def _may(client: Client, verb: str, resource: Resource, namespace: str = "") -> bool:
@@ -135,8 +91,11 @@ async def test_the_grant_of_a_go_backend_is_replaced(wide: Lab, kind: Resource) 
     await wide.bind(party, kind)
 
     async def replaced() -> bool:
-        found = await wide.admin.get(CLUSTERROLEBINDINGS, keys.dynamic_role(party.namespace))
-        return bool(found["roleRef"]["name"] == names.cluster_wide_role(party.namespace))
+        # A binding's role cannot be changed, so for a moment there is none.
+        found = await wide.admin.get_or_none(CLUSTERROLEBINDINGS, keys.dynamic_role(party.namespace))
+        return found is not None and bool(
+            found["roleRef"]["name"] == names.cluster_wide_role(party.namespace)
+        )
 
     await eventually(replaced)
     assert not await _may(party.client, "list", SECRETS)

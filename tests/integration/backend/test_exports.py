@@ -132,7 +132,7 @@ async def test_a_converged_export_is_not_written_again(backend: Lab, kind: Resou
         await backend.admin.merge_patch(resource, name, patch, namespace=namespace)
     await asyncio.sleep(2)
     writes = [
-        one.uri
+        f"{one.verb} {one.uri} {one.code} {one.raw['requestReceivedTimestamp']}"
         for one in backend.cluster.audit_requests(since=mark)
         if one.user.endswith(":bind-backend")
         and party.namespace in one.uri

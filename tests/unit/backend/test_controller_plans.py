@@ -11,7 +11,7 @@ from bind_agent.backend import exports, names
 from bind_agent.backend.access import ExportNeeds, Kind, cluster_wide_role, tenant_role
 from bind_agent.backend.controllers import export_plan, heartbeat_plan, request_plan
 from bind_agent.backend.controllers import service_namespace_plan as sn
-from bind_agent.backend.controllers.echo import Echo
+from bind_agent.backend.echo import Echo
 from bind_agent.backend.exports import Draft, Problem
 from bind_agent.backend.templates import Choice, choose, selected_kind, selector
 

@@ -16,18 +16,18 @@ class Echo:
 
     def __init__(self) -> None:
         """Nothing was written."""
-        self._replaced: dict[str, tuple[str, str]] = {}
+        self._replaced: dict[str, set[tuple[str, str]]] = {}
 
     def written(self, key: str, old: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
         """An object was written; a write that changed nothing has no echo."""
         if meta.resource_version(old) != meta.resource_version(stored):
-            self._replaced[key] = _state(old)
+            self._replaced.setdefault(key, set()).add(_state(old))
 
     def pending(self, key: str, seen: Mapping[str, Any] | None) -> bool:
-        """Whether the object as seen is the one that was replaced."""
+        """Whether the object as seen is one that was replaced."""
         if key not in self._replaced:
             return False
-        if seen is not None and self._replaced[key] == _state(seen):
+        if seen is not None and _state(seen) in self._replaced[key]:
             return True
         del self._replaced[key]
         return False
