@@ -54,7 +54,8 @@ TOKENS_RETIRING: Final = f"{keys.TEMPLATE_GROUP}/tokens-retiring"
 # --- annotations on the ClusterBinding --------------------------------------------------------------
 
 CREDENTIAL_CHANGED: Final = f"{keys.TEMPLATE_GROUP}/credential-changed"
-"""RFC 3339: a person rotated the credential; wakes the controller, which retires the old one in time."""
+"""`<generation>@<RFC 3339>`: a person rotated the credential; wakes the controller, which retires the old
+one in time."""
 
 REVOKED: Final = f"{keys.TEMPLATE_GROUP}/revoked"
 """RFC 3339: a person revoked the credential; nothing is issued until the tenant is added again."""

@@ -176,7 +176,7 @@ class Tenants:
         await own_access.ensure_binding(self._client, self._rights, tenant.namespace, known=None)
         await own_access.settle(self._rights, tenant.namespace)
         state = await self._credentials.rotate(tenant.namespace, secret_name(binding), overlap=overlap)
-        await self._mark(tenant.namespace, names.CREDENTIAL_CHANGED)
+        await self._mark(tenant.namespace, names.CREDENTIAL_CHANGED, f"{state.generation}@")
         return state
 
     async def revoke(self, tenant: Tenant, *, delete: bool) -> None:
@@ -255,10 +255,10 @@ class Tenants:
             )
         return present
 
-    async def _mark(self, namespace: str, annotation: str) -> None:
+    async def _mark(self, namespace: str, annotation: str, number: str = "") -> None:
         """A time on the ClusterBinding, which also wakes the controllers."""
         patch: dict[str, Any] = {
-            "metadata": {"annotations": {annotation: conditions.timestamp(self._clock.now())}}
+            "metadata": {"annotations": {annotation: number + conditions.timestamp(self._clock.now())}}
         }
         await self._client.merge_patch(
             CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, patch, namespace=namespace
