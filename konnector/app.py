@@ -31,7 +31,10 @@ async def serve(options: Options) -> None:
     """
     config = load(options.kubeconfig)
     async with Client.open(
-        config, user_agent=user_agent("konnector"), max_in_flight=options.max_in_flight
+        config,
+        user_agent=user_agent("konnector"),
+        max_in_flight=options.max_in_flight,
+        cluster="consumer",
     ) as client:
         health = HealthServer(options.health_host, options.health_port)
         recorder = Recorder(client, "konnector", instance=options.identity)
@@ -83,7 +86,7 @@ class _Konnector:
         await self._lead()
 
     async def _lead(self) -> None:
-        async with InformerPool(self._client) as pool:
+        async with InformerPool(self._client, cluster="consumer") as pool:
             app = AppCluster(
                 client=self._client,
                 pool=pool,

@@ -16,6 +16,7 @@ from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import NAMESPACES, SECRETS
+from bind_agent.kube.errors import Forbidden
 from bind_agent.kube.intake import ProviderKubeconfig
 from bind_agent.kube.intake_fields import IntakeError
 from bind_agent.runtime.controller import Controller
@@ -25,11 +26,13 @@ from konnector.appcluster import AppCluster
 from konnector.controllers.binding_status import BindingStatus, secret_ref
 from konnector.controllers.heartbeat import kubeconfig_of
 from konnector.session import ProviderSession
+from konnector.sync import remedies
 
 log = structlog.get_logger(__name__)
 
 _KEY = "all"
 _SETTLE_SECONDS = 0.02
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -76,17 +79,33 @@ class Hub:
             self._secrets.add_handler(self._on_event),
         ]
         try:
-            for informer in (self._bindings, self._secrets, self._namespaces):
-                await informer.wait_synced()
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self.status.controller.run(), name="binding-status")
+                for informer in (self._bindings, self._secrets, self._namespaces):
+                    await self._know(informer)
                 group.create_task(self._controller.run(), name="hub")
                 self._controller.enqueue(_KEY)
         finally:
             self._sessions.clear()
             for remove in removers:
                 remove()
+
+    async def _know(self, informer: Informer) -> None:
+        """Wait for a first complete list, and say meanwhile why there is none."""
+        while not informer.has_synced:
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await informer.wait_synced()
+            except TimeoutError:
+                if isinstance(informer.last_error, Forbidden):
+                    message = (
+                        f"the konnector lacks a right on the app cluster: {informer.last_error.message}; "
+                        f"{remedies.BASE_ROLES}"
+                    )
+                    log.error("cannot start", error=message)  # noqa: TRY400
+                    lacking = _invalid(Reason.PERMISSION_DENIED, message)
+                    self.status.state(list(self._bindings.store), lacking)
 
     def _on_event(self, event: Event, old: Entry | None, new: Entry | None) -> None:
         # A short pause lets a burst (start, rotation) end in one pass.

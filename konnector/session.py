@@ -8,22 +8,34 @@ import structlog
 
 from bind_agent.api import conditions, meta
 from bind_agent.api.conditions import Condition
-from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.conditions_catalogue import ConditionType, Status
 from bind_agent.api.resource import EXPORTS, SERVICE_NAMESPACES
-from bind_agent.kube.client import Client
+from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.intake import ProviderKubeconfig
+from bind_agent.kube.transport import SLOW
 from bind_agent.runtime.informer import Informer, InformerPool
 from konnector.appcluster import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.exports import Exports
 from konnector.controllers.heartbeat import Heartbeat
 from konnector.controllers.schema import Schemas
+from konnector.controllers.troubles import (
+    Followed,
+    Trouble,
+    informers_synced,
+    objects_in_sync,
+    of_client,
+    of_watch,
+)
+from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.patience import Patience
 
 log = structlog.get_logger(__name__)
 
 _MONITOR_SECONDS = 1.0
-_TOLERATED_SECONDS = 5.0
+TOLERATED_SECONDS = 5.0
+"""Trouble that passes by itself within so many seconds is not told."""
 
 
 class ProviderSession:
@@ -57,7 +69,10 @@ class ProviderSession:
         self._status = status
         self._binding_keys: frozenset[str] = frozenset()
         self._secret_keys: frozenset[str] = frozenset()
+        self._said: dict[str, Condition] = {}
+        self._patience = Patience()
         self._client: Client | None = None
+        self._pool: InformerPool | None = None
         self._schemas: Schemas | None = None
         self._exports: Exports | None = None
 
@@ -71,6 +86,7 @@ class ProviderSession:
             if self._client is not None:
                 log.info("credential rotated", server=kubeconfig.server)
                 self._client.update_credential(kubeconfig.config())
+                self._try_again()
         changed = bindings ^ self._binding_keys
         self._binding_keys = bindings
         for key in changed:
@@ -78,6 +94,13 @@ class ProviderSession:
                 self._schemas.controller.enqueue(key)
             if self._exports is not None:
                 self._exports.controller.enqueue(meta.split_key(key)[1])
+
+    def _try_again(self) -> None:
+        """What failed because of the old credential need not wait for its time."""
+        for informer in self._pool.informers() if self._pool is not None else ():
+            informer.nudge()
+        if self._exports is not None:
+            self._exports.recheck()
 
     @property
     def bindings(self) -> frozenset[str]:
@@ -94,14 +117,17 @@ class ProviderSession:
             "provider session starts", server=self._kubeconfig.server, namespace=self._kubeconfig.namespace
         )
         client = Client.open(
-            self._kubeconfig.config(), user_agent="konnector", max_in_flight=self._app.options.max_in_flight
+            self._kubeconfig.config(),
+            user_agent=user_agent("konnector"),
+            max_in_flight=self._app.options.max_in_flight,
+            cluster="provider",
         )
-        async with client, InformerPool(client) as pool:
-            self._client = client
+        async with client, InformerPool(client, cluster="provider") as pool:
+            self._client, self._pool = client, pool
             try:
                 await self._serve(client, pool)
             finally:
-                self._client = self._schemas = self._exports = None
+                self._client = self._pool = self._schemas = self._exports = None
 
     async def _serve(self, client: Client, pool: InformerPool) -> None:
         cluster_namespace = self._kubeconfig.namespace
@@ -112,12 +138,11 @@ class ProviderSession:
             self._mapping(client, cluster_namespace, records) as mapping,
         ):
             async with asyncio.TaskGroup() as group:
-                group.create_task(
-                    self._monitor([exports, records, heartbeat.cluster_bindings]), name="monitor"
-                )
-                for informer in (exports, records, heartbeat.cluster_bindings):
+                base = (exports, records, heartbeat.cluster_bindings)
+                group.create_task(self._monitor(client, base), name="monitor")
+                for informer in base:
                     await informer.wait_synced()
-                self._state(conditions.true(ConditionType.INFORMERS_SYNCED))
+                self._status.state(self._binding_keys, conditions.true(ConditionType.INFORMERS_SYNCED))
                 self._schemas = Schemas(
                     self._app,
                     exports,
@@ -181,27 +206,38 @@ class ProviderSession:
             mapping.close()
 
     def _state(self, condition: Condition) -> None:
+        """State a condition on all bindings, those that come later included."""
+        self._said[condition.type] = condition
         self._status.state(self._binding_keys, condition)
 
-    async def _monitor(self, informers: list[Informer]) -> None:
-        """Say when the provider cannot be followed, and when it can again; looks at memory only."""
-        failing_since: float | None = None
+    async def _monitor(self, client: Client, base: tuple[Informer, ...]) -> None:
+        """Say what cannot be followed or written, and when it can again; looks at memory only."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_MONITOR_SECONDS)
-            errors = [str(i.last_error) for i in informers if i.last_error is not None]
-            unsynced = not all(i.has_synced for i in informers)
-            if not errors and not unsynced:
-                failing_since = None
-                self._state(conditions.true(ConditionType.INFORMERS_SYNCED))
-                continue
-            failing_since = failing_since or loop.time()
-            if loop.time() - failing_since >= _TOLERATED_SECONDS:
-                self._state(
-                    conditions.false(
-                        ConditionType.INFORMERS_SYNCED,
-                        Reason.INFORMER_SYNC_TIMEOUT,
-                        Severity.ERROR,
-                        f"cannot follow {self._kubeconfig.server}: {errors[0] if errors else 'no answer yet'}",
-                    )
-                )
+            for key in self._binding_keys:
+                self._status.state([key], *self._said.values())
+                self._look(key, client, base, loop.time())
+
+    def _look(self, key: str, client: Client, base: tuple[Informer, ...], now: float) -> None:
+        name, server = meta.split_key(key)[1], self._kubeconfig.server
+        followed = [Followed(Side.PROVIDER, informer) for informer in base]
+        hindrances: list[Trouble] = []
+        if self._exports is not None:
+            followed += self._exports.followed(name)
+            hindrances += self._exports.hindrances(name)
+        calls = of_client(client.trouble, client.waiting, slow=SLOW, server=server)
+        watches = (of_watch(one, name, server) for one in followed)
+        troubles = [trouble for trouble in (calls, *watches) if trouble is not None]
+        self._judge(key, informers_synced(troubles), now)
+        self._judge(key, objects_in_sync(hindrances), now)
+
+    def _judge(self, key: str, found: Condition, now: float) -> None:
+        """State what was found; trouble has to last for a while."""
+        subject = (key, found.type)
+        if found.status == Status.TRUE:
+            self._patience.over(subject)
+            if found.type == ConditionType.INFORMERS_SYNCED or self._status.stated(key, found.type):
+                self._status.state([key], found)
+        elif self._patience.lasted(subject, now) >= TOLERATED_SECONDS:
+            self._status.state([key], found)

@@ -148,7 +148,7 @@ class Playground:
             programs = await asyncio.to_thread(find_control_plane, Sources.from_environment(), self._progress)
             self._control_plane = programs
         try:
-            self._scratch = await asyncio.to_thread(_temporary)
+            self._scratch = _temporary()  # not in a thread: cancelled meanwhile, the folder would stay
             await asyncio.to_thread(self._prepare)
             self._supervision = await Supervision.open()
             self._supervision.scratch(self._scratch)

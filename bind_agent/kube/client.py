@@ -64,7 +64,7 @@ class Client(Reading, Writing):
 
     @property
     def trouble(self) -> KubeError | None:
-        """Why the latest call failed, when the server or the credential is at fault; None when all is well."""
+        """Why the latest call failed, if the server or the credential is at fault; None when all is well."""
         return self._transport.trouble
 
     @property

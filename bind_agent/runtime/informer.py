@@ -178,6 +178,10 @@ class Informer:
         """Have a failed informer try again now: its kind was installed, a right granted, or alike."""
         self._reflector.nudge()
 
+    def refresh(self) -> None:
+        """List once more in a moment, because the schema of the kind has changed (see `Reflector.refresh`)."""
+        self._reflector.refresh()
+
     async def run(self) -> None:
         """Follow the collection until cancelled; failures are waited out. Started again, it goes on."""
         with self._meters.watching(self):
@@ -221,7 +225,8 @@ class Informer:
         if old is None:
             self.store.put(entry)
             self._tell(Event.ADDED, None, entry)
-        elif old.resource_version != entry.resource_version:
+        elif (old.resource_version, old.digest) != (entry.resource_version, entry.digest):
+            # The same version with other content: it was seen through an older schema.
             self.store.put(entry)
             self._tell(Event.MODIFIED, old, entry)
 

@@ -22,8 +22,10 @@ from bind_agent.runtime.faults import describe
 
 log = structlog.get_logger(__name__)
 
-STREAM_PATIENCE: Final = 30.0
+STREAM_PATIENCE: Final = 5.0
 """Seconds without an event after which a streaming list is given up in favour of a paged one."""
+NEW_SCHEMA_SECONDS: Final = 2.0
+"""After so long every new connection is served with a changed schema."""
 _TURN: Final = 200
 """Events in a row; about two milliseconds of work."""
 
@@ -116,6 +118,8 @@ class Reflector:
         self._bookmarks = False
         self._received = 0
         self._since = 0.0
+        self._limit: asyncio.Timeout | None = None
+        self._refresh: asyncio.TimerHandle | None = None
 
     @property
     def resource_version(self) -> str:
@@ -125,8 +129,29 @@ class Reflector:
     async def run(self) -> None:
         """Follow until cancelled. Failures are waited out, and told by `last_error`."""
         while True:
-            wait = await self._turn()
+            wait = 0.0
+            try:
+                async with asyncio.timeout(None) as self._limit:
+                    wait = await self._turn()
+            except TimeoutError:
+                log.info("listing again, because the schema has changed", **self._fields())
             await self._pause(wait)
+
+    def refresh(self) -> None:
+        """List once more in a moment: the schema of the kind has changed.
+
+        Fact (API server 1.36): a watch that was opened before a CRD changed lives on for about a second, decodes with
+        the old schema and so leaves new fields out; what it told in that second is never told again.
+        """
+        if self._refresh is None:
+            self._refresh = asyncio.get_running_loop().call_later(NEW_SCHEMA_SECONDS, self._start_anew)
+
+    def _start_anew(self) -> None:
+        self._refresh = None
+        self._course.version = ""
+        if self._limit is not None and not self._limit.expired():
+            # At the next turn of the loop: nothing of the present one is lost but the connection.
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     def nudge(self) -> None:
         """End the present wait, if there is one."""

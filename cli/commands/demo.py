@@ -48,7 +48,11 @@ def demo(*, keep: bool, directory: Path | None, form: str, assets: Path | None, 
 
     options = tour.Options(directory=directory.absolute() if directory is not None else None, keep=keep)
 
+    shown = False
+
     def show(summary: tour_telling.Summary) -> None:
+        nonlocal shown
+        shown = True
         if form == "json":
             echo(json.dumps(summary.as_data(), indent=2) + "\n")
         elif summary.ok:
@@ -60,7 +64,7 @@ def demo(*, keep: bool, directory: Path | None, form: str, assets: Path | None, 
         colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         narrator = tour_telling.Narrator(sys.stderr, steps=options.count, colour=colour)
         summary = asyncio.run(tour.run(options, control_plane, narrator, kept=show))
-    if not keep or not summary.ok:
+    if not shown:
         show(summary)
     if summary.interrupted:
         click.get_current_context().exit(ExitCode.INTERRUPTED)

@@ -8,13 +8,17 @@ controller per process merges the statements with the Set and summary algorithm 
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from bind_agent.api import meta
+import msgspec
+
+from bind_agent.api import conditions, meta
 from bind_agent.api.conditions import Condition, set_condition, set_summary
+from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.meta import Object
 from bind_agent.kube.errors import Conflict
 from bind_agent.runtime.controller import Controller
-from bind_agent.runtime.informer import Informer
+from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.status import write_status
+from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
 from konnector.sync.recent import RecentWrites
 
@@ -35,17 +39,32 @@ class BindingStatus:
         self._pretty_names: dict[str, str] = {}
         self._recent = RecentWrites()
         self.controller = Controller("binding-status", self._reconcile, workers=2)
+        bindings.add_handler(self._on_binding)
 
-    def state(self, binding_keys: Iterable[str], *conditions: Condition) -> None:
+    def _on_binding(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        """Follow the life of bindings.
+
+        What an earlier process wrote counts as stated: else nobody would take a condition back that has no cause
+        any more. A binding that was made again starts anew, with the statements still to be made.
+        """
+        if old is not None and new is None:
+            self.forget(old.key)
+        elif new is not None:
+            if event is Event.ADDED:
+                self.forget(new.key)
+                self._stated[new.key] = _written(new.object())
+            self.controller.enqueue(new.key)
+
+    def state(self, binding_keys: Iterable[str], *wanted: Condition) -> None:
         """State conditions of bindings; what is already stated costs nothing.
 
         Args:
             binding_keys: keys of the bindings that it is true for.
-            conditions: one per type; ``last_transition_time`` is set when written.
+            wanted: one per type; ``last_transition_time`` is set when written.
         """
         for key in binding_keys:
             stated = self._stated.setdefault(key, {})
-            fresh = {c.type: c for c in conditions if stated.get(c.type) != c}
+            fresh = {c.type: c for c in wanted if stated.get(c.type) != c}
             if fresh:
                 stated.update(fresh)
                 self.controller.enqueue(key)
@@ -72,6 +91,8 @@ class BindingStatus:
         if entry is None or binding is None:
             self.forget(key)
             return
+        if not self._stated.get(key):
+            return
         desired = self._desired(key, binding)
         try:
             answer = await write_status(self._app.client, self._app.bindings, binding, desired)
@@ -82,14 +103,24 @@ class BindingStatus:
 
     def _desired(self, key: str, binding: Object) -> Object:
         status = dict(binding.get("status") or {})
-        conditions = list(status.get("conditions") or [])
+        entries = conditions.of(binding)
         now = datetime.now(UTC)
         for condition in self._stated.get(key, {}).values():
-            conditions = set_condition(conditions, condition, now)
-        status["conditions"] = set_summary(conditions, now)
+            entries = set_condition(entries, condition, now)
+        status["conditions"] = set_summary(entries, now)
         if pretty_name := self._pretty_names.get(key):
             status["providerPrettyName"] = pretty_name
         return {**binding, "status": status}
+
+
+def _written(binding: Object) -> dict[str, Condition]:
+    found = conditions.of(binding)
+    stated = {}
+    for condition_type in {str(entry.get("type") or "") for entry in found} - {"", ConditionType.READY}:
+        condition = conditions.get(found, condition_type)
+        if condition is not None:
+            stated[condition_type] = msgspec.structs.replace(condition, last_transition_time="")
+    return stated
 
 
 def has_secret_ref(binding: Object, secret_key: str) -> bool:

@@ -7,7 +7,9 @@ kind share its watches and never fight over an object.
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -24,7 +26,10 @@ from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import InformerPool
 from konnector.appcluster import AppCluster
 from konnector.controllers.binding_status import BindingStatus
+from konnector.controllers.troubles import Followed, Trouble
+from konnector.sync import remedies
 from konnector.sync.claims import ClaimSync
+from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
 from konnector.sync.reports import Reports
 
@@ -32,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 _UNKNOWN_KIND_RETRY_SECONDS = 10.0
 _KEY = "all"
+
+Kind: TypeAlias = tuple[str, str, str]
+"""Group, version and plural of a claimed kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,8 @@ class Claims:
         self._mapping = mapping
         self._status = status
         self._asked: dict[str, Asked] = {}
-        self._running: dict[tuple[str, str, str], tuple[ClaimSync, asyncio.Task[None]]] = {}
+        self._running: dict[Kind, tuple[ClaimSync, asyncio.Task[None]]] = {}
+        self._unknown: frozenset[Kind] = frozenset()
         self._controller = Controller("claims", self._reconcile, workers=1)
 
     async def run(self) -> None:
@@ -118,7 +127,7 @@ class Claims:
         asked = Asked(
             binding_key, decide(offered, decided), meta.annotation(binding, keys.PAUSED) == keys.TRUE
         )
-        if asked.decisions:
+        if asked.decisions or self._status.stated(binding_key, ConditionType.CLAIMS_IN_FORCE) is not None:
             self._status.state([binding_key], verdict(asked.decisions))
         if self._asked.get(export_name) != asked:
             self._asked[export_name] = asked
@@ -129,12 +138,39 @@ class Claims:
         if self._asked.pop(export_name, None) is not None:
             self._controller.enqueue(_KEY)
 
+    def followed(self, export_name: str) -> Iterator[Followed]:
+        """The watches that the claims of one export depend on."""
+        for kind in self._kinds(export_name):
+            if kind in self._running:
+                yield from (Followed(*pair) for pair in self._running[kind][0].followed())
+
+    def hindrances(self, export_name: str) -> Iterator[Trouble]:
+        """What holds up the claimed objects of one export as a whole."""
+        for kind in self._kinds(export_name):
+            if kind in self._unknown:
+                group, version, plural = kind
+                message = remedies.not_served(Side.CONSUMER, Resource(group, version, plural))
+                yield Trouble(Reason.CRD_NOT_FOUND, message)
+            elif kind in self._running and (found := self._running[kind][0].reports.hindrance):
+                yield Trouble(*found)
+
+    def recheck(self) -> None:
+        """Look again at what is refused, because its cause may be gone."""
+        for sync, _ in self._running.values():
+            for key in sync.reports.refused:
+                sync.controller.enqueue(key)
+
+    def _kinds(self, export_name: str) -> list[Kind]:
+        asked = self._asked.get(export_name)
+        return [] if asked is None else [_kind(d.effective) for d in asked.decisions if d.effective]
+
     async def _reconcile(self, _: str) -> Result | None:
-        wanted: dict[tuple[str, str, str], list[PermissionClaim]] = defaultdict(list)
-        for asked in self._asked.values():
+        wanted: dict[Kind, list[PermissionClaim]] = defaultdict(list)
+        binding: dict[Kind, str] = {}
+        for name, asked in self._asked.items():
             for decision in asked.decisions:
-                claim = decision.effective or decision.offered
-                kind = (claim.group, claim.version, claim.resource)
+                kind = _kind(decision.effective or decision.offered)
+                binding.setdefault(kind, name)
                 if decision.effective is not None and not asked.paused:
                     wanted[kind].append(decision.effective)
                 elif kind in self._running:
@@ -143,10 +179,10 @@ class Claims:
             ended = self._running.pop(kind)[1]
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
-        unknown = False
+        unknown: set[Kind] = set()
         for kind, claims in wanted.items():
             if kind in self._running:
-                self._running[kind][0].update(claims)
+                self._running[kind][0].update(claims, binding=binding[kind])
                 continue
             group, version, plural = kind
             resource = await self._app.client.discovery.find(group, plural, version)
@@ -154,12 +190,13 @@ class Claims:
                 log.warning(
                     "a claimed kind is not served here", group=group, resource=plural, version=version
                 )
-                unknown = True
+                unknown.add(kind)
                 continue
-            self._start(kind, resource, claims)
+            self._start(kind, resource, claims, binding[kind])
+        self._unknown = frozenset(unknown)
         return Result(after=_UNKNOWN_KIND_RETRY_SECONDS) if unknown else None
 
-    def _start(self, kind: tuple[str, str, str], resource: Resource, claims: list[PermissionClaim]) -> None:
+    def _start(self, kind: Kind, resource: Resource, claims: list[PermissionClaim], binding: str) -> None:
         sync = ClaimSync(
             self._app,
             self._provider,
@@ -169,7 +206,7 @@ class Claims:
             provider_id=self._provider_id,
             reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
         )
-        sync.update(claims)
+        sync.update(claims, binding=binding)
         self._running[kind] = (
             sync,
             self._group.create_task(self._sync(sync), name=f"claims-{resource.plural}"),
@@ -181,6 +218,10 @@ class Claims:
         except* Exception:
             log.exception("the claim sync failed, starting it again", resource=str(sync.resource))
             self._controller.enqueue(_KEY, after=5.0)
+
+
+def _kind(claim: PermissionClaim) -> Kind:
+    return claim.group, claim.version, claim.resource
 
 
 def verdict(decisions: tuple[Decision, ...]) -> Condition:

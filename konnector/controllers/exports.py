@@ -5,7 +5,7 @@ subresource replaces the running sync by a new one on the same informers; change
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -27,6 +27,8 @@ from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.claims import Claims
+from konnector.controllers.troubles import Followed, Trouble
+from konnector.schema import compare as gate
 from konnector.sync.brake import Brake
 from konnector.sync.model import Policy
 from konnector.sync.namespaces import ServiceNamespaces
@@ -103,6 +105,7 @@ class Exports:
         self._namespace_uid = ""
         self._brakes: dict[str, Brake] = {}
         self._resumed: dict[str, str] = {}
+        self._generations: dict[str, tuple[int, int]] = {}
         self.claims = Claims(app, provider, pool, mapping, status, provider_id=provider_id)
         self.controller = Controller("exports", self._reconcile, workers=1)
 
@@ -131,6 +134,24 @@ class Exports:
             group.create_task(self.claims.run(), name="claims")
             group.create_task(self.controller.run(), name="exports")
 
+    def followed(self, name: str) -> Iterator[Followed]:
+        """The watches that the sync of one export depends on, those of its claims included."""
+        if name in self._running:
+            yield from (Followed(*pair) for pair in self._running[name][1].followed())
+        yield from self.claims.followed(name)
+
+    def hindrances(self, name: str) -> Iterator[Trouble]:
+        """What holds up the objects of one export as a whole, those of its claims included."""
+        if name in self._running and (found := self._running[name][1].reports.hindrance):
+            yield Trouble(*found)
+        yield from self.claims.hindrances(name)
+
+    def recheck(self) -> None:
+        """Look again at what is refused, because its cause may be gone."""
+        for _, sync, _ in self._running.values():
+            sync.recheck(sync.reports.refused)
+        self.claims.recheck()
+
     def _on_export(self, event: Event, old: Entry | None, new: Entry | None) -> None:
         entry = new or old
         if entry is not None:
@@ -158,8 +179,11 @@ class Exports:
         export = self._recent.read(export_key, export_entry) if export_entry else None
         binding = binding_entry.object() if binding_entry else None
         crd = crd_entry.object() if crd_entry else None
+        if crd is not None and (binding is None or not gate.is_owned_by(crd, binding)):
+            crd = None  # somebody else's: its objects are none of our business
         shape = shape_of(export, binding, crd) if export and binding and crd else None
         await self._ensure_running(name, shape)
+        self._follow_schema(name, export, crd)
         if binding is not None and binding_key is not None:
             self._follow_brake(name, binding_key, meta.annotation(binding, keys.RESUME))
         if shape is not None and export is not None and binding is not None and binding_key is not None:
@@ -210,6 +234,13 @@ class Exports:
             sync,
             self._group.create_task(self._sync(name, sync), name=f"sync-{name}"),
         )
+
+    def _follow_schema(self, name: str, export: Object | None, crd: Object | None) -> None:
+        """Have a running sync look again at everything when the schema changed on either side."""
+        generations = (meta.generation(crd or {}), meta.generation(export or {}))
+        if name in self._running and self._generations.get(name, generations) != generations:
+            self._running[name][1].refresh()
+        self._generations[name] = generations
 
     def _follow_brake(self, name: str, binding_key: str, resume: str) -> None:
         """Release the brake when a person says so, and say on the binding whether it holds."""

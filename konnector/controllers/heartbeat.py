@@ -4,6 +4,7 @@ One controller over the one ClusterBinding: it refreshes the heartbeat at half o
 takes a rotated kubeconfig over into the consumer's Secret, and says in conditions what it found.
 """
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Mapping
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 KONNECTOR_VERSION = f"v{__version__}"
 _MISSING_RETRY_SECONDS = 30.0
+_SECRET_SECONDS = 10.0
+"""The heartbeat does not wait longer for the provider's Secret."""
 
 
 class Heartbeat:
@@ -69,7 +72,7 @@ class Heartbeat:
         self._namespace = current().namespace
         self.controller = Controller("heartbeat", self._reconcile, workers=1)
         self.cluster_bindings = pool.acquire(CLUSTER_BINDINGS, namespace=self._namespace)
-        self._secret_informer: Informer | None = None
+        self._secret_informer: tuple[str, Informer, Callable[[], None]] | None = None
         self._removers = [
             self.cluster_bindings.add_handler(self._on_event),
             consumer_secrets.add_handler(self._on_event),
@@ -118,13 +121,16 @@ class Heartbeat:
     async def _follow_secret(self, binding: Object) -> Condition:
         """Bring the provider's current kubeconfig into the consumer's Secrets."""
         name = str(((binding.get("spec") or {}).get("kubeconfigSecretRef") or {}).get("name") or "")
-        if self._secret_informer is None:
-            self._secret_informer = self._pool.acquire(
-                SECRETS, namespace=self._namespace, field_selector=f"metadata.name={name}"
+        informer = self._secret(name)
+        try:
+            async with asyncio.timeout(_SECRET_SECONDS):
+                await informer.wait_synced()
+        except TimeoutError:
+            why = f": {informer.last_error}" if informer.last_error is not None else ""
+            return _secret_invalid(
+                Reason.PROVIDER_SECRET_NOT_FOUND, f"Secret {name} of the tenant cannot be read{why}"
             )
-            self._removers.append(self._secret_informer.add_handler(self._on_event))
-        await self._secret_informer.wait_synced()
-        entry = self._secret_informer.store.get(meta.join_key(self._namespace, name))
+        entry = informer.store.get(meta.join_key(self._namespace, name))
         if entry is None:
             return _secret_invalid(
                 Reason.PROVIDER_SECRET_NOT_FOUND, f"Secret {name} is missing in the tenant's namespace"
@@ -142,6 +148,20 @@ class Heartbeat:
         for secret_key in self._secret_keys():
             await self._store(secret_key, str(encoded))
         return conditions.true(ConditionType.SECRET_VALID)
+
+    def _secret(self, name: str) -> Informer:
+        """The informer of the one Secret that the ClusterBinding names now."""
+        if self._secret_informer is not None:
+            known, informer, remove = self._secret_informer
+            if known == name:
+                return informer
+            remove()
+            self._pool.release(informer)
+        informer = self._pool.acquire(
+            SECRETS, namespace=self._namespace, field_selector=f"metadata.name={name}"
+        )
+        self._secret_informer = name, informer, informer.add_handler(self._on_event)
+        return informer
 
     async def _store(self, secret_key: str, encoded: str) -> None:
         entry = self._consumer_secrets.store.get(secret_key)

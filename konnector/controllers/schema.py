@@ -3,6 +3,7 @@
 The decision is pure (``konnector.schema``); this shell reads, writes and states ``Connected`` and ``SchemaInSync``.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
@@ -21,12 +22,15 @@ from konnector.appcluster import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.schema import compare as gate
 from konnector.schema.crd import SchemaError, desired_crd
+from konnector.sync import remedies
 from konnector.sync.recent import RecentWrites
 
 log = structlog.get_logger(__name__)
 
 FIELD_MANAGER = "konnector"
 _FORBIDDEN_RETRY_SECONDS = 15.0
+_LOOK_SECONDS = 5.0
+"""A CRD that is not known after so long is asked for in vain."""
 
 
 class Schemas:
@@ -108,7 +112,13 @@ class Schemas:
             informer = self._app.pool.acquire(CRDS, field_selector=f"metadata.name={name}")
             self._crds[name] = informer
             self._removers.append(informer.add_handler(lambda *_: self._enqueue_name(name)))
-        await informer.wait_synced()
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await informer.wait_synced()
+        except TimeoutError:
+            if informer.last_error is None:
+                raise
+            raise informer.last_error from None
         return informer
 
     async def _reconcile(self, key: str) -> Result | None:
@@ -130,9 +140,6 @@ class Schemas:
             self._disconnected(key, error.reason, error.message)
             return None
         try:
-            informer = self._crds.get(name)
-            if informer is not None and isinstance(informer.last_error, Forbidden):
-                raise informer.last_error
             informer = await self._crd(name)
             existing = self._recent.read(name, informer.store.get(name))
             return await self._write(key, existing, desired)
@@ -140,7 +147,7 @@ class Schemas:
             self._disconnected(
                 key,
                 Reason.PERMISSION_DENIED,
-                f"{error.message}; apply what `kubectl bind konnector rbac {name}` prints",
+                f"the konnector lacks a right on the app cluster: {error.message}; {remedies.BASE_ROLES}",
             )
             return Result(after=_FORBIDDEN_RETRY_SECONDS)
 

@@ -96,6 +96,11 @@ def compare(
     return Update({**desired, "metadata": _metadata(existing, desired)})
 
 
+def is_owned_by(crd: Mapping[str, Any], binding: Mapping[str, Any]) -> bool:
+    """Whether a CRD names this very binding as an owner; only then its objects are synced for it."""
+    return any(_is_binding(ref) and ref.get("uid") == meta.uid(binding) for ref in meta.owner_references(crd))
+
+
 def _ownership(existing: Mapping[str, Any], desired: Object, *, old_owner_exists: bool) -> bool | Foreign:
     """True: names our binding as it is; False: names a binding of that name which is gone."""
     owner = meta.owner_references(desired)[0]

@@ -6,7 +6,7 @@ the refused creation, looked at once, and left alone.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -16,16 +16,17 @@ from bind_agent.api.claims import PermissionClaim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
+from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
-from konnector.sync import claim_model, model
+from konnector.sync import claim_model, model, remedies
 from konnector.sync.claim_model import ClaimPlacement, ClaimPolicy, ClaimSet, ClaimStep
 from konnector.sync.claim_plan import plan_claim
 from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.patience import recheck_after
 from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
 
@@ -34,7 +35,8 @@ log = structlog.get_logger(__name__)
 EVERYTHING = ""
 
 _ROUNDS = 4
-_CONFLICT_RECHECK_SECONDS = 30.0
+GRACE_SECONDS = 2.0
+"""A right that is missing for so long is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class ClaimSync:
 
     Attributes:
         resource: the kind.
+        reports: what is refused now.
     """
 
     def __init__(
@@ -111,10 +114,11 @@ class ClaimSync:
         self._clients = {Side.CONSUMER: app.client, Side.PROVIDER: provider}
         self._pool = pool
         self._mapping = mapping
-        self._reports = reports
+        self.reports = reports
         self._policy = ClaimPolicy(cluster_id=app.cluster_id, provider_id=provider_id)
         self._copies = f"{keys.COPY}={self._policy.copy_label}"
         self._claims = ClaimSet(resource)
+        self._binding = ""
         self._watched = Watched(frozenset(), frozenset())
         self._consumer: dict[str, Informer] = {}
         self._provider: dict[tuple[str, str], Informer] = {}
@@ -125,12 +129,25 @@ class ClaimSync:
         name = f"claims-{resource.group_resource}"
         self.controller = Controller(name, self._reconcile, workers=app.options.workers)
 
-    def update(self, claims: list[PermissionClaim]) -> None:
-        """Take changed claims over; with none, everything that is proven ours is retracted."""
+    def update(self, claims: list[PermissionClaim], *, binding: str = "") -> None:
+        """Take changed claims over; with none, everything that is proven ours is retracted.
+
+        Args:
+            claims: those in force, of all bindings.
+            binding: name of a binding that they come from, for messages.
+        """
+        self._binding = binding
         wanted = ClaimSet.of(self.resource, claims, {self._app.options.secret_namespace})
         if wanted != self._claims:
             self._claims = wanted
             self._changed.set()
+
+    def followed(self) -> Iterator[tuple[Side, Informer]]:
+        """The watches that this depends on."""
+        for informer in self._consumer.values():
+            yield Side.CONSUMER, informer
+        for informer in self._provider.values():
+            yield Side.PROVIDER, informer
 
     async def run(self) -> None:
         """Sync until cancelled; all informers are given back."""
@@ -298,10 +315,14 @@ class ClaimSync:
     ) -> Result | None:
         for step in steps:
             if isinstance(step, model.Refuse):
-                self._reports.refuse(key, self._subject(placement), step.reason, step.message)
-                return Result(after=_CONFLICT_RECHECK_SECONDS)
+                # Nothing is watched at the place of a copy but copies: only looking tells when it is free.
+                lasted = self.reports.lasted(key, self._now())
+                self.reports.refuse(key, self._subject(placement), step.reason, step.message)
+                return Result(after=recheck_after(lasted))
             try:
                 await self._execute(step, placement)
+            except (Forbidden, Unauthorized) as error:
+                return self._denied(key, step.side, placement, error)
             except (Conflict, Invalid, NotFound) as error:
                 for side in Side:
                     self._recent[side].forget(placement.key(side))
@@ -309,13 +330,31 @@ class ClaimSync:
                     await self._look(step.side, placement)
                 if isinstance(error, Invalid):
                     message = f"the other cluster does not take it: {error}"
-                    self._reports.refuse(key, self._subject(placement), model.Reason.REJECTED, message)
+                    self.reports.refuse(key, self._subject(placement), model.Reason.REJECTED, message)
                     return None
                 if isinstance(error, NotFound):
                     raise _ReplanError(step.side, None) from error
                 raise
-        self._reports.clear(key)
+        self.reports.clear(key)
         return None
+
+    def _denied(
+        self, key: str, side: Side, placement: ClaimPlacement, error: Forbidden | Unauthorized
+    ) -> Result:
+        """A right or the credential is missing: say so once it lasts; roles take a moment to reach a server."""
+        lasted = self.reports.lasted(key, self._now())
+        if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
+            raise error
+        if isinstance(error, Forbidden):
+            reason, message = model.Reason.DENIED, remedies.denied(side, error.message, self._binding)
+        else:
+            reason, message = model.Reason.CREDENTIAL, remedies.rejected(error.message)
+        self.reports.refuse(key, self._subject(placement), reason, message)
+        return Result(after=recheck_after(lasted))
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _look(self, side: Side, placement: ClaimPlacement) -> None:
         """Look at what the watch does not show.

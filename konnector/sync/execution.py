@@ -223,6 +223,16 @@ class Execution:
             )
 
 
+def side_of(step: Step) -> Side:
+    """The cluster that a step makes its request to."""
+    match step:
+        case model.ConfirmAbsence(side=side):
+            return side
+        case model.ApplyProvider() | model.DeleteProvider() | model.MigrateManagedFields():
+            return Side.PROVIDER
+    return Side.CONSUMER
+
+
 def as_list(patch: JsonPatch) -> list[Object]:
     """A JSON patch in the shape that the client sends."""
     return [dict(operation) for operation in patch]

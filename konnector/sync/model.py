@@ -40,6 +40,10 @@ class Reason(StrEnum):
     """The object cannot be carried over: name, depth or content."""
     PROTECTED = "ProtectedObject"
     """Objects of that name, type or namespace never cross, whatever a claim says."""
+    DENIED = "PermissionDenied"
+    """The konnector, or the tenant on the provider, lacks a right."""
+    CREDENTIAL = "CredentialRejected"
+    """The provider does not accept the tenant's credential any more."""
     FIGHT = "WriteFight"
     """Somebody else keeps changing what we write; writing is slowed down."""
 

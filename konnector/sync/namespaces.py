@@ -11,6 +11,8 @@ from typing import Literal
 import structlog
 
 from bind_agent.api import keys, meta, naming
+from bind_agent.api.conditions_catalogue import Reason
+from bind_agent.api.guards import is_protected_namespace
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.kube.client import Client
@@ -56,6 +58,7 @@ class ServiceNamespaces:
         self._wanted: set[str] = set()
         self._down: dict[str, str] = {}
         self._up: dict[str, str] = {}
+        self._refusals: dict[str, str] = {}
         self._listeners: list[Listener] = []
         self.controller = Controller("service-namespaces", self._reconcile, workers=8)
         self._remove_handlers = [records.add_handler(self._on_event), namespaces.add_handler(self._on_event)]
@@ -72,6 +75,10 @@ class ServiceNamespaces:
     def consumer_namespace(self, service_namespace: str) -> str | None:
         """The consumer's namespace for one of the provider's."""
         return self._down.get(service_namespace)
+
+    def refusal(self, consumer_namespace: str) -> str:
+        """Why one of the consumer's namespaces gets no service namespace, empty when nothing is wrong."""
+        return self._refusals.get(consumer_namespace, "")
 
     def mappings(self) -> dict[str, str]:
         """All mappings, consumer namespace to service namespace."""
@@ -116,14 +123,32 @@ class ServiceNamespaces:
                 await self._delete(record)
             case "foreign":
                 self._end(name)
-                log.warning("service namespace record belongs to another cluster, left alone", namespace=name)
+                self._refuse(
+                    name,
+                    f"{keys.KIND_SERVICE_NAMESPACE} {name} on the provider belongs to another app cluster: use a "
+                    "tenant of its own for each cluster (`bind-backend tenant add` with another --cluster-id), or "
+                    "have the provider delete that object when the other cluster is gone",
+                )
             case "use":
                 assert record is not None  # noqa: S101
                 self._use(name, record["status"]["namespace"])
             case "wait":
                 if record is None:
+                    self._refuse(name, "")
                     self._end(name)
         return None
+
+    def _refuse(self, name: str, message: str) -> None:
+        """Note why a namespace gets no counterpart, or (empty) that nothing speaks against one; listeners look."""
+        if self._refusals.get(name, "") == message:
+            return
+        if not message:
+            del self._refusals[name]
+            return
+        self._refusals[name] = message
+        log.warning("no service namespace", namespace=name, message=message)
+        for listener in list(self._listeners):
+            listener(name, None)
 
     async def _create(self, name: str, uid: str) -> None:
         record = {
@@ -172,22 +197,34 @@ class ServiceNamespaces:
         if present == service_namespace:
             return
         if present is not None:
-            log.error(
-                "the provider changed the service namespace of a live namespace; the first one stays in use",
-                namespace=name,
-                first=present,
-                now=service_namespace,
-            )
+            self._tell_changed(name, present)
             return
-        if self._down.get(service_namespace, name) != name or not naming.is_label(service_namespace):
-            log.error(
-                "unusable service namespace, refused", namespace=name, service_namespace=service_namespace
-            )
+        unusable = unusable_answer(
+            name,
+            service_namespace,
+            cluster_namespace=self._cluster_namespace,
+            taken_by=self._down.get(service_namespace, name),
+        )
+        self._refuse(name, unusable)
+        if unusable:
             return
         self._up[name] = service_namespace
         self._down[service_namespace] = name
         for listener in list(self._listeners):
             listener(name, service_namespace)
+
+    def _tell_changed(self, name: str, present: str) -> None:
+        """The mapping of a live namespace never changes: its objects would be taken for deleted (design 4.5)."""
+        message = (
+            f"the provider changed the service namespace of {name}; the first one, {present}, stays in use: ask the "
+            f"provider to set status.namespace of {keys.KIND_SERVICE_NAMESPACE} {name} back to it"
+        )
+        log.error("service namespace changed", namespace=name, message=message)
+        entry = self._namespaces.store.get(name)
+        if entry is not None:
+            self._app.recorder.event(
+                entry.object(), type="Warning", reason=Reason.NAMESPACE_CONFLICT, message=message
+            )
 
     def _end(self, name: str) -> None:
         service_namespace = self._up.pop(name, None)
@@ -195,6 +232,29 @@ class ServiceNamespaces:
             self._down.pop(service_namespace, None)
             for listener in list(self._listeners):
                 listener(name, None)
+
+
+def unusable_answer(name: str, answer: str, *, cluster_namespace: str, taken_by: str) -> str:
+    """Why an answer of the provider is not used, empty when it is fine (threats A25, A34).
+
+    Args:
+        name: the consumer's namespace.
+        answer: ``status.namespace`` of its record.
+        cluster_namespace: the tenant's namespace.
+        taken_by: the consumer namespace that has this service namespace already; ``name`` when it is free.
+    """
+    if not naming.is_label(answer):
+        wrong = "it is not the name of a namespace"
+    elif is_protected_namespace(answer) or answer == cluster_namespace:
+        wrong = f"{answer} must not be used"
+    elif taken_by != name:
+        wrong = f"{answer} is that of namespace {taken_by} already"
+    else:
+        return ""
+    return (
+        f"the service namespace that the provider gives {name} is refused: {wrong}; ask the provider to correct "
+        f"status.namespace of {keys.KIND_SERVICE_NAMESPACE} {name}"
+    )
 
 
 def judge(record: Object | None, namespace: Object | None, *, cluster_id: str, wanted: bool) -> Verdict:

@@ -14,21 +14,25 @@ from bind_agent.api import meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
+from bind_agent.kube.errors import Forbidden, Unauthorized
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
-from konnector.sync import model
+from konnector.sync import model, remedies
 from konnector.sync.brake import Brake
-from konnector.sync.execution import Execution, RefusedByServerError, ReplanError
+from konnector.sync.execution import Execution, RefusedByServerError, ReplanError, side_of
 from konnector.sync.model import Placement, Policy, Side, Step
 from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.patience import recheck_after
 from konnector.sync.placement import Unplaced, consumer_key, place
 from konnector.sync.plan import plan
 from konnector.sync.reports import Reports
 
 log = structlog.get_logger(__name__)
 
+GRACE_SECONDS = 2.0
+"""A right that is missing for so long is told."""
 _ROUNDS = 4
 """Plans in one reconcile: a step that changes what is known (an object gone at once) is followed by a new plan."""
 
@@ -51,7 +55,12 @@ class Tenant:
 
 
 class ObjectSync:
-    """The objects of one resource between the app cluster and one provider."""
+    """The objects of one resource between the app cluster and one provider.
+
+    Attributes:
+        resource: the bound resource at the synced version.
+        reports: what is refused now.
+    """
 
     def __init__(
         self,
@@ -85,7 +94,7 @@ class ObjectSync:
         self._mapping = mapping
         self._policy = policy
         self._cluster_wide = cluster_wide or not resource.namespaced
-        self._reports = reports
+        self.reports = reports
         self._consumer: Informer = app.pool.acquire(resource)
         self._provider: dict[str, Informer] = {}
         self._execution = Execution(
@@ -99,6 +108,17 @@ class ObjectSync:
         )
         name = f"objects-{resource.group_resource}"
         self.controller = Controller(name, self._reconcile, workers=app.options.workers)
+
+    def followed(self) -> Iterator[tuple[Side, Informer]]:
+        """The watches that this depends on."""
+        yield Side.CONSUMER, self._consumer
+        for informer in self._provider.values():
+            yield Side.PROVIDER, informer
+
+    def refresh(self) -> None:
+        """The schema has changed: what the watches told meanwhile may lack new fields."""
+        for _, informer in self.followed():
+            informer.refresh()
 
     def recheck(self, keys: Iterable[str]) -> None:
         """Look at objects again, for instance after the brake was released."""
@@ -198,7 +218,7 @@ class ObjectSync:
             consumer, provider = self._execution.read(key, placed)
             if consumer is None and provider is None:
                 self._execution.forget(key)
-                self._reports.clear(key)
+                self.reports.clear(key)
                 return None
             memory = self._execution.memory(key)
             steps = plan(consumer, provider, placed, self._policy, memory, now=self._now())
@@ -224,17 +244,31 @@ class ObjectSync:
                     except RefusedByServerError as error:
                         self._refuse(key, model.Reason.REJECTED, str(error))
                         return None
+                    except (Forbidden, Unauthorized) as error:
+                        return self._denied(key, side_of(step), error)
                     if ended is not None:
                         return ended
         if not refused:
-            self._reports.clear(key)
+            self.reports.clear(key)
         return result
+
+    def _denied(self, key: str, side: Side, error: Forbidden | Unauthorized) -> Result:
+        """A right or the credential is missing: say so once it lasts; roles take a moment to reach a server."""
+        lasted = self.reports.lasted(key, self._now())
+        if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
+            raise error
+        if isinstance(error, Forbidden):
+            message = remedies.denied(side, error.message, self.resource.group_resource)
+            self._refuse(key, model.Reason.DENIED, message)
+        else:
+            self._refuse(key, model.Reason.CREDENTIAL, remedies.rejected(error.message))
+        return Result(after=recheck_after(lasted))
 
     async def _wait_for_place(self, key: str, unplaced: Unplaced) -> Result | None:
         consumer, _ = self._execution.read(key, None)
         if consumer is None:
             self._execution.forget(key)
-            self._reports.clear(key)
+            self.reports.clear(key)
             return None
         for step in unplaced.steps_for(consumer):
             match step:
@@ -255,6 +289,8 @@ class ObjectSync:
         record: Object | None = None
         if self.resource.namespaced:
             namespace, _ = meta.split_key(key)
+            if refusal := self._mapping.refusal(namespace):
+                return Unplaced((model.Refuse(model.Reason.PROTECTED, refusal),))
             service_namespace = self._mapping.service_namespace(namespace)
             if service_namespace is not None:
                 record = {"metadata": {"name": namespace}, "status": {"namespace": service_namespace}}
@@ -268,7 +304,7 @@ class ObjectSync:
 
     def _refuse(self, key: str, reason: str, message: str) -> None:
         entry = self._consumer.store.get(key)
-        self._reports.refuse(
+        self.reports.refuse(
             key, entry.object() if entry is not None else self._stand_in(key), reason, message
         )
 

@@ -8,10 +8,13 @@ from bind_agent.api.meta import Object
 from bind_agent.obs import metrics
 from bind_agent.runtime.recorder import Recorder
 from konnector.sync.model import Reason
+from konnector.sync.patience import Patience
 
 log = structlog.get_logger(__name__)
 
 _CONFLICTS: Final = frozenset({Reason.CONFLICT, Reason.FOREIGN_MARK, Reason.FIGHT})
+_SHARED: Final = frozenset({Reason.DENIED, Reason.CREDENTIAL})
+"""Causes that hold up more than the one object."""
 
 
 class Reports:
@@ -27,11 +30,22 @@ class Reports:
         self._recorder = recorder
         self._binding = binding
         self._refused: dict[str, tuple[str, bool]] = {}
+        self._hindrances: dict[str, tuple[str, str]] = {}
+        self._patience = Patience()
 
     @property
     def refused(self) -> dict[str, str]:
         """Reason by object key."""
         return {key: reason for key, (reason, _) in self._refused.items()}
+
+    @property
+    def hindrance(self) -> tuple[str, str] | None:
+        """A cause that holds up objects and is not about one of them, as (reason, message); None without any."""
+        return next(iter(self._hindrances.values()), None)
+
+    def lasted(self, key: str, now: float) -> float:
+        """Seconds since an object is in difficulties, from the first time that this was asked until ``clear``."""
+        return self._patience.lasted(key, now)
 
     def refuse(self, key: str, subject: Object, reason: str, message: str) -> None:
         """Report that an object is not synced.
@@ -42,6 +56,10 @@ class Reports:
             reason: the reason word, the same in event, log and metric.
             message: what is wrong and what to do; no content of the object.
         """
+        if reason in _SHARED:
+            self._hindrances[key] = (reason, message)
+        else:
+            self._hindrances.pop(key, None)
         known = self._refused.get(key)
         if known is not None and known[0] == reason:
             return
@@ -54,6 +72,8 @@ class Reports:
 
     def clear(self, key: str) -> None:
         """The object is synced (again)."""
+        self._patience.over(key)
+        self._hindrances.pop(key, None)
         if self._refused.pop(key, None) is not None:
             self._count()
 

@@ -26,7 +26,9 @@ async def system(
     """Backend and konnector running, a tenant made."""
     options = [ClusterOptions(name, audit=True) for name in ("provider", "consumer")]
     async with Playground(*options, control_plane=control_plane) as playground:
-        running = await start_system(playground, tmp_path_factory.mktemp("system"))
+        running = await start_system(
+            playground, tmp_path_factory.mktemp("system"), konnector_flags=["--log-level=debug"]
+        )
         try:
             yield running
         finally:

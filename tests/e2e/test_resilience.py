@@ -171,6 +171,7 @@ async def test_the_credential_rotates_under_load(system: System, databases: Serv
         f"--kubeconfig={await system.stage.backend_kubeconfig(system.provider)}",
     )
     await creating
+    await system.renew_kubeconfig()  # what was handed out before is worth nothing any more
 
     async def rotated() -> bool:
         return await _consumer_token(system) != before

@@ -182,6 +182,19 @@ class System:
         await self.bound(service)
         return printed
 
+    async def renew_kubeconfig(self) -> None:
+        """Have the tenant's kubeconfig handed out (again), as the backend's account."""
+        await self.stage.run(
+            "-m",
+            "bind_agent.backend.app",
+            "tenant",
+            "add",
+            "tests",
+            "--cluster-id=tests1",
+            f"--kubeconfig={await self.stage.backend_kubeconfig(self.provider)}",
+            f"--out={self.remote_kubeconfig}",
+        )
+
     async def bound(self, service: Service) -> Object:
         """Wait until a binding is ready and its kind served on the consumer."""
 

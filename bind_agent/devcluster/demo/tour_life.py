@@ -76,7 +76,7 @@ async def change(scene: Scene) -> None:
     )
     scene.narrator.outcome(await _get(scene, names.PLURAL))
     after = await tour_sql.connection_limit(login)
-    opened, words = await tour_sql.settled_limit(login, wanted=NEW_LIMIT)
+    opened, words = await tour_sql.sessions_until_refused(login, wanted=NEW_LIMIT)
     if (after, opened) != (NEW_LIMIT, NEW_LIMIT):
         raise NotAsPromised(f"the limit should be {NEW_LIMIT}: pg_roles says {after}, {opened} sessions open")
     rows = await tour_sql.rows(login)

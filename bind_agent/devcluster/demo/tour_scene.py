@@ -46,7 +46,7 @@ class Scene:
         self.playground = playground
         self.narrator = narrator
         # Goes with the playground's data, also when this process is killed.
-        self.stage = Stage(playground, data / "accounts")
+        self.stage = Stage(playground, data / "programs")
         self.programs: dict[str, Server] = {}
         self.tenant_kubeconfig = playground.directory / f"{TENANT}.kubeconfig"
         self.object: dict[str, Any] = load_manifests(f"{EXAMPLE}/postgresql.yaml")[0]

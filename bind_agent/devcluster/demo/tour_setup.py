@@ -47,6 +47,7 @@ async def service(scene: Scene) -> None:
         OPERATOR,
         [sys.executable, "-m", "bind_agent.devcluster.demo", f"--kubeconfig={kubeconfig}"],
         ready=ready,
+        log=scene.stage.folder / f"{OPERATOR}.log",
     )
     await scene.start(server, account=f"{OPERATOR}/{OPERATOR}")
     scene.narrator.outcome("it has brought a PostgreSQL server along, which listens on this machine only")
@@ -102,7 +103,7 @@ async def bind(scene: Scene) -> None:
         f"--kubeconfig={scene.consumer.kubeconfig}",
         f"--remote-kubeconfig={scene.tenant_kubeconfig}",
         f"--file={scene.manifest('request.yaml')}",
-        *("--accept-claims=all", "--skip-konnector", "--wait"),
+        *("--accept-claims=all", "--skip-konnector", "--wait", "--timeout=60s"),
     )
     scene.narrator.outcome(out)
 

@@ -28,9 +28,10 @@ WRITTEN: Final = [(1, "lamp"), (2, "chair")]
 LIMIT: Final[LiteralString] = "SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user"
 LEFT_DATABASES: Final[LiteralString] = "SELECT datname FROM pg_database WHERE datname = %s"
 LEFT_ROLES: Final[LiteralString] = "SELECT rolname FROM pg_roles WHERE rolname = %s"
-_TOO_MANY: Final = "53300"
-#: What the server needs at most to notice that a session is over.
-_SETTLE: Final = 5.0
+_TOO_MANY: Final = "too many connections for role"
+#: Seconds that the server needs at most to notice that a session is over.
+_SETTLE: Final = 10.0
+_POLL: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +78,47 @@ def _value(data: Mapping[str, Any], key: str) -> str:
         raise DevClusterError(f"the key {key!r} of the Secret is not base64 of text") from None
 
 
+class TooManySessions(DevClusterError):  # noqa: N818 - named by meaning
+    """The server refuses one more session of the role; the text is the server's."""
+
+
+async def _connect(credentials: Credentials) -> "psycopg.AsyncConnection[Any]":
+    """Log in as the user.
+
+    Raises:
+        TooManySessions: the limit of the role is reached.
+        DevClusterError: the server refuses for another reason or does not answer.
+    """
+    try:
+        return await psycopg.AsyncConnection.connect(
+            credentials.uri, connect_timeout=CONNECT_TIMEOUT, autocommit=True
+        )
+    except psycopg.Error as error:
+        # A refused connection has no SQLSTATE. Only the server's own words are taken: libpq's may quote more.
+        _, refused, words = str(error).rpartition("FATAL:")
+    if _TOO_MANY in words:
+        raise TooManySessions(words.strip())
+    reason = words.strip() if refused else "the server does not answer"
+    raise DevClusterError(f"cannot log in with the credentials of the app cluster: {reason}")
+
+
 @asynccontextmanager
 async def session(credentials: Credentials) -> AsyncIterator["psycopg.AsyncConnection[Any]"]:
     """A connection of the user, closed afterwards.
 
     Raises:
-        ServerError: the server cannot be reached, refuses the user or refuses a statement.
+        DevClusterError: the server cannot be reached or refuses the user.
+        ServerError: it refuses a statement.
     """
-    try:
-        connection = await psycopg.AsyncConnection.connect(
-            credentials.uri, connect_timeout=CONNECT_TIMEOUT, autocommit=True
-        )
-    except psycopg.Error as error:
-        raise describe(error, doing="connect with the credentials of the app cluster") from None
+    deadline = time.monotonic() + _SETTLE
+    while True:
+        try:
+            connection = await _connect(credentials)
+            break
+        except TooManySessions:  # sessions of before, which the server has not ended yet
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_POLL)
     try:
         yield connection
     except psycopg.Error as error:
@@ -121,43 +150,37 @@ async def connection_limit(credentials: Credentials) -> int:
     return int(row[0])
 
 
-async def sessions_until_refused(credentials: Credentials, *, most: int) -> tuple[int, str]:
+async def sessions_until_refused(credentials: Credentials, *, wanted: int) -> tuple[int, str]:
     """Open sessions until the server refuses one, and close them all.
 
     Args:
         credentials: of the user.
-        most: sessions after which to give up.
+        wanted: how many there should be; fewer are tried again for a while, because the server may not have
+            ended the sessions of before.
 
     Returns:
-        How many there were, and the server's words; no words when it refused none.
+        How many there were, and the server's words; no words when there was one more than wanted.
 
     Raises:
-        ServerError: a session was refused for another reason than their number.
+        DevClusterError: the server cannot be reached or refuses the user.
     """
+    deadline = time.monotonic() + _SETTLE
+    while True:
+        found = await _count_sessions(credentials, most=wanted + 1)
+        if found[0] >= wanted or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(_POLL)
+
+
+async def _count_sessions(credentials: Credentials, *, most: int) -> tuple[int, str]:
     async with AsyncExitStack() as stack:
         for count in range(most):
             try:
-                connection = await psycopg.AsyncConnection.connect(
-                    credentials.uri, connect_timeout=CONNECT_TIMEOUT, autocommit=True
-                )
-            except psycopg.Error as error:
-                # A connection that is refused has no result, hence no SQLSTATE; the words are the server's.
-                words = str(error)
-                if error.sqlstate == _TOO_MANY or "too many connections for role" in words:
-                    return count, words.rpartition("FATAL:")[2].strip()
-                raise describe(error, doing="connect with the credentials of the app cluster") from None
+                connection = await _connect(credentials)
+            except TooManySessions as error:
+                return count, str(error)
             stack.push_async_callback(connection.close)
     return most, ""
-
-
-async def settled_limit(credentials: Credentials, *, wanted: int) -> tuple[int, str]:
-    """As `sessions_until_refused`, tried again while sessions of before have not ended on the server yet."""
-    deadline = time.monotonic() + _SETTLE
-    while True:
-        found = await sessions_until_refused(credentials, most=wanted + 1)
-        if found[0] == wanted or time.monotonic() > deadline:
-            return found
-        await asyncio.sleep(0.1)
 
 
 @dataclass(frozen=True, slots=True)

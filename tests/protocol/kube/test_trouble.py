@@ -25,7 +25,7 @@ async def _write(client: Client) -> None:
         (failure(401, "Unauthorized"), errors.Unauthorized),
         (failure(503, "ServiceUnavailable"), errors.Unavailable),
         (failure(504, "Timeout"), errors.ServerTimeout),
-        (Answer(end="reset"), errors.ConnectionFailed),
+        (Answer(pieces=[b'{"metadata"'], length=5000, end="reset"), errors.ConnectionFailed),
     ],
     ids=["rejected", "unavailable", "timeout", "reset"],
 )
