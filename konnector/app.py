@@ -1,13 +1,14 @@
 """The konnector process: connect, install, elect, serve (spec 6.2)."""
 
 import os
+from collections.abc import Callable
 
 import structlog
 
 from bind_agent._version import __version__
 from bind_agent.kube.addresses import is_loopback
 from bind_agent.kube.client import Client, user_agent
-from bind_agent.kube.config import load
+from bind_agent.kube.config import ClusterConfig, load
 from bind_agent.kube.errors import KubeError
 from bind_agent.obs import logging, metrics
 from bind_agent.runtime.health import HealthServer
@@ -30,71 +31,80 @@ async def serve(options: Options) -> None:
         BaseExceptionGroup: the app cluster refuses the credential, or the binding API may not be installed.
     """
     config = load(options.kubeconfig)
-    async with Client.open(
+    async with _open(config, options) as client:
+        health = HealthServer(options.health_host, options.health_port)
+        recorder = Recorder(client, "konnector", instance=options.identity)
+        konnector = _Konnector(options, config, client, recorder)
+        health.add_ready("started", lambda: konnector.ready)
+        if konnector.elector is not None:
+            health.add_check("leaderElection", konnector.elector.healthy)
+        manager = Manager()
+        manager.add(health.run, "health")
+        manager.add(recorder.run, "events")
+        manager.add(konnector.run, "konnector")
+        await manager.run()
+
+
+def _open(config: ClusterConfig, options: Options, fence: Callable[[], None] | None = None) -> Client:
+    return Client.open(
         config,
         user_agent=user_agent("konnector"),
         max_in_flight=options.max_in_flight,
         cluster="consumer",
-    ) as client:
-        health = HealthServer(options.health_host, options.health_port)
-        recorder = Recorder(client, "konnector", instance=options.identity)
-        loopback = options.allow_loopback
-        konnector = _Konnector(
-            options, client, recorder, is_loopback(config.host) if loopback is None else loopback
-        )
-        health.add_ready("started", lambda: konnector.ready)
-        elector = LeaderElector(
-            client, options.lease_namespace, options.lease_name, options.identity, on_hung=_exit_at_once
-        )
-        health.add_check("leaderElection", elector.healthy)
-        manager = Manager()
-        manager.add(health.run, "health")
-        manager.add(recorder.run, "events")
-        manager.add(
-            (lambda: konnector.prepare_and(elector)) if options.leader_elect else konnector.alone, "konnector"
-        )
-        await manager.run()
+        fence=fence,
+    )
 
 
 class _Konnector:
-    """What is done before the election, and by the one who won it."""
+    """What every replica does before the election, and what the one does that won it."""
 
-    def __init__(self, options: Options, client: Client, recorder: Recorder, allow_loopback: bool) -> None:
+    def __init__(self, options: Options, config: ClusterConfig, client: Client, recorder: Recorder) -> None:
         self._options = options
+        self._config = config
         self._client = client
         self._recorder = recorder
-        self._allow_loopback = allow_loopback
-        self._app: tuple[str, object] | None = None
         self._hub: Hub | None = None
-        self.prepared = False
+        self._prepared = False
+        self.elector = (
+            LeaderElector(
+                client, options.lease_namespace, options.lease_name, options.identity, on_hung=_exit_at_once
+            )
+            if options.leader_elect
+            else None
+        )
 
     @property
     def ready(self) -> bool:
         """A standby is ready as soon as it could take over, the leader once it knows what is bound."""
-        return self.prepared and (self._hub is None or self._hub.has_synced)
+        return self._prepared and (self._hub is None or self._hub.has_synced)
 
-    async def prepare_and(self, elector: LeaderElector) -> None:
+    async def run(self) -> None:
+        """Install, take part in the election, work while leading."""
         self._bindings = await ensure_binding_crd(self._client)
         self._identity = await cluster_identity(self._client)
-        self.prepared = True
-        await elector.run(self._lead)
-
-    async def alone(self) -> None:
-        self._bindings = await ensure_binding_crd(self._client)
-        self._identity = await cluster_identity(self._client)
-        self.prepared = True
-        await self._lead()
+        self._prepared = True
+        if self.elector is None:
+            await self._lead()
+        else:
+            await self.elector.run(self._lead)
 
     async def _lead(self) -> None:
-        async with InformerPool(self._client, cluster="consumer") as pool:
+        loopback = self._options.allow_loopback
+        fence = self.elector.check if self.elector is not None else None
+        # A client of its own: the Lease and events are written by whoever does not lead, too.
+        async with (
+            _open(self._config, self._options, fence) as client,
+            InformerPool(client, cluster="consumer") as pool,
+        ):
             app = AppCluster(
-                client=self._client,
+                client=client,
                 pool=pool,
                 bindings=self._bindings,
                 cluster_id=self._identity,
                 recorder=self._recorder,
                 options=self._options,
-                allow_loopback=self._allow_loopback,
+                allow_loopback=is_loopback(self._config.host) if loopback is None else loopback,
+                fence=fence,
             )
             self._hub = Hub(app)
             try:

@@ -1,5 +1,6 @@
 """What every part of the konnector knows of its own cluster."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bind_agent.api import meta
@@ -25,6 +26,7 @@ class AppCluster:
         recorder: events on objects of this cluster.
         options: what the process was told.
         allow_loopback: providers on this very machine are accepted.
+        fence: for clients that write: raises when this process does not lead any more.
     """
 
     client: Client
@@ -34,6 +36,7 @@ class AppCluster:
     recorder: Recorder
     options: Options
     allow_loopback: bool
+    fence: Callable[[], None] | None = None
 
     def accept(self, kubeconfig: bytes) -> ProviderKubeconfig:
         """Check a kubeconfig that comes from a provider (design section 5).

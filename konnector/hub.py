@@ -180,10 +180,9 @@ async def _supervise(session: ProviderSession) -> None:
         try:
             await session.run()
         except* Exception as failures:
-            log.error(
+            log.exception(
                 "provider session failed, starting it again",
                 errors=[f"{type(e).__name__}: {e}" for e in failures.exceptions],
-                exc_info=failures,
             )
         await asyncio.sleep(backoff.next())
 

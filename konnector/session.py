@@ -121,6 +121,7 @@ class ProviderSession:
             user_agent=user_agent("konnector"),
             max_in_flight=self._app.options.max_in_flight,
             cluster="provider",
+            fence=self._app.fence,
         )
         async with client, InformerPool(client, cluster="provider") as pool:
             self._client, self._pool = client, pool

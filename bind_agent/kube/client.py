@@ -4,6 +4,8 @@ Objects are plain decoded JSON (`dict`).  The path from a call to the socket is 
 path, one `orjson.dumps`, one request, one `orjson.loads`.
 """
 
+from collections.abc import Callable
+
 from bind_agent._version import __version__
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.discovery import Discovery
@@ -33,7 +35,13 @@ class Client(Reading, Writing):
 
     @classmethod
     def open(
-        cls, config: ClusterConfig, *, user_agent: str, max_in_flight: int = 64, cluster: str = "cluster"
+        cls,
+        config: ClusterConfig,
+        *,
+        user_agent: str,
+        max_in_flight: int = 64,
+        cluster: str = "cluster",
+        fence: Callable[[], None] | None = None,
     ) -> "Client":
         """A client; it connects with the first request.
 
@@ -42,6 +50,8 @@ class Client(Reading, Writing):
             user_agent: sent with every request (see `user_agent` of this module).
             max_in_flight: bound on requests that wait for an answer; watches do not count.
             cluster: label of its metrics: the role of the cluster, such as `consumer` or `provider`.
+            fence: called right before each write leaves; raises when this process may not write any more
+                (`LeaderElector.check`), and then nothing is sent.
 
         Returns:
             The client; close it, or use it as an asynchronous context manager.
@@ -49,7 +59,9 @@ class Client(Reading, Writing):
         Raises:
             ConfigError: the CA cannot be used.
         """
-        transport = Transport(config, user_agent=user_agent, max_in_flight=max_in_flight, cluster=cluster)
+        transport = Transport(
+            config, user_agent=user_agent, max_in_flight=max_in_flight, cluster=cluster, fence=fence
+        )
         return cls(config, transport)
 
     async def __aenter__(self) -> "Client":

@@ -8,6 +8,7 @@ import asyncio
 import io
 import time
 import weakref
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -83,7 +84,16 @@ class Transport:
         ConfigError: the CA cannot be used.
     """
 
-    def __init__(self, config: ClusterConfig, *, user_agent: str, max_in_flight: int, cluster: str) -> None:
+    def __init__(
+        self,
+        config: ClusterConfig,
+        *,
+        user_agent: str,
+        max_in_flight: int,
+        cluster: str,
+        fence: Callable[[], None] | None = None,
+    ) -> None:
+        self._fence = fence
         self.trouble: KubeError | None = None
         self._waiting: dict[object, float] = {}
         self._base = config.server.rstrip("/")
@@ -162,6 +172,9 @@ class Transport:
             authorization = source.authorization if source.fresh else await source.refresh()
             try:
                 async with self._slots:
+                    # As late as can be: waits for a slot or a retry may have taken longer than the right to write.
+                    if self._fence is not None and method != "GET":
+                        self._fence()
                     answer = await self._send(request, authorization)
             except Unauthorized as error:
                 if renewed or not await self._renew(authorization):

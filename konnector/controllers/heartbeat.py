@@ -179,7 +179,7 @@ class Heartbeat:
         try:
             await self._app.client.merge_patch(SECRETS, name, patch, namespace=namespace)
         except Forbidden as error:
-            log.error("may not store the rotated credential", secret=secret_key, error=str(error))
+            log.warning("may not store the rotated credential", secret=secret_key, error=str(error))
             raise
 
 

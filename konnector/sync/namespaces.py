@@ -257,7 +257,7 @@ def unusable_answer(name: str, answer: str, *, cluster_namespace: str, taken_by:
     )
 
 
-def judge(record: Object | None, namespace: Object | None, *, cluster_id: str, wanted: bool) -> Verdict:
+def judge(record: Object | None, namespace: Object | None, *, cluster_id: str, wanted: bool) -> Verdict:  # noqa: PLR0911 - a decision table
     """What to do about one consumer namespace.
 
     Args:

@@ -1,0 +1,146 @@
+"""What keeps a binding from being followed, as conditions: ``InformersSynced`` and ``ObjectsInSync``.
+
+A watch that cannot be had and a write that is refused for want of a right would else show in the log only. All of
+it is read from memory: what informers, reports and the client know already.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from bind_agent.api import conditions
+from bind_agent.api.conditions import Condition
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.resource import Resource
+from bind_agent.kube.errors import (
+    ApiError,
+    ConnectionFailed,
+    Forbidden,
+    KubeError,
+    NotFound,
+    ServerError,
+    Unauthorized,
+)
+from bind_agent.runtime.informer import Informer
+from konnector.sync import remedies
+from konnector.sync.model import Side
+
+_ORDER: Final = (
+    Reason.CREDENTIAL_REJECTED,
+    Reason.PROVIDER_UNREACHABLE,
+    Reason.PERMISSION_DENIED,
+    Reason.CRD_NOT_FOUND,
+    Reason.INFORMER_SYNC_TIMEOUT,
+)
+"""The one that explains the others comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A collection that a binding depends on.
+
+    Attributes:
+        side: where it is.
+        informer: follows it.
+    """
+
+    side: Side
+    informer: Informer
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong.
+
+    Attributes:
+        reason: word of the condition catalogue.
+        message: what is wrong and what to do.
+    """
+
+    reason: str
+    message: str
+
+
+def of_watch(followed: Followed, binding: str, server: str) -> Trouble | None:
+    """Why a collection is not followed, None when it is.
+
+    Args:
+        followed: the collection.
+        binding: name of the binding, `P.G`.
+        server: address of the provider.
+    """
+    informer, side = followed.informer, followed.side
+    if informer.last_error is not None:
+        return of_error(informer.last_error, informer.resource, side, binding, server)
+    if informer.has_synced:
+        return None
+    where = server if side is Side.PROVIDER else "the app cluster"
+    return Trouble(Reason.INFORMER_SYNC_TIMEOUT, f"no complete list of {informer.resource} from {where} yet")
+
+
+def of_error(error: KubeError, resource: Resource, side: Side, binding: str, server: str) -> Trouble:
+    """What a failed list or watch means.
+
+    Args:
+        error: the failure.
+        resource: what was asked for.
+        side: which server was asked.
+        binding: name of the binding, `P.G`.
+        server: address of the provider.
+    """
+    match error:
+        case Unauthorized() if side is Side.PROVIDER:
+            return Trouble(Reason.CREDENTIAL_REJECTED, remedies.rejected(error.message))
+        case Forbidden():
+            return Trouble(Reason.PERMISSION_DENIED, remedies.denied(side, error.message, binding))
+        case NotFound():
+            return Trouble(Reason.CRD_NOT_FOUND, remedies.not_served(side, resource))
+        case ConnectionFailed() | ServerError() if side is Side.PROVIDER:
+            return Trouble(Reason.PROVIDER_UNREACHABLE, remedies.unreachable(server, _said(error)))
+    where = server if side is Side.PROVIDER else "the app cluster"
+    return Trouble(Reason.INFORMER_SYNC_TIMEOUT, f"cannot follow {resource} of {where}: {_said(error)}")
+
+
+def of_client(error: KubeError | None, waiting: float, *, slow: float, server: str) -> Trouble | None:
+    """What the latest calls to the provider say about it, None when all is well.
+
+    Args:
+        error: why the latest call failed, if the server or the credential was at fault.
+        waiting: seconds that the oldest call waits for its answer.
+        slow: more than so many seconds are too many.
+        server: address of the provider.
+    """
+    if isinstance(error, Unauthorized):
+        return Trouble(Reason.CREDENTIAL_REJECTED, remedies.rejected(error.message))
+    if error is not None:
+        return Trouble(Reason.PROVIDER_UNREACHABLE, remedies.unreachable(server, _said(error)))
+    if waiting >= slow:
+        # Without the number: a condition that changes every second would be written every second.
+        return Trouble(
+            Reason.PROVIDER_UNREACHABLE, remedies.unreachable(server, f"no answer for more than {slow:.0f} s")
+        )
+    return None
+
+
+def informers_synced(troubles: Iterable[Trouble]) -> Condition:
+    """``InformersSynced`` for one binding: the most telling trouble, and how many more there are."""
+    found = sorted(set(troubles), key=lambda trouble: (_ORDER.index(trouble.reason), trouble.message))
+    return _condition(ConditionType.INFORMERS_SYNCED, found)
+
+
+def objects_in_sync(troubles: Iterable[Trouble]) -> Condition:
+    """``ObjectsInSync`` for one binding: whether writing objects is held up by a cause that all share."""
+    return _condition(
+        ConditionType.OBJECTS_IN_SYNC, sorted(set(troubles), key=lambda t: (t.reason, t.message))
+    )
+
+
+def _condition(condition_type: str, found: list[Trouble]) -> Condition:
+    if not found:
+        return conditions.true(condition_type)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return conditions.false(condition_type, found[0].reason, Severity.ERROR, found[0].message + more)
+
+
+def _said(error: KubeError) -> str:
+    return error.message if isinstance(error, ApiError) else str(error)

@@ -1,0 +1,64 @@
+"""What a person can do about a missing right, a missing kind or a rejected credential: one wording for all places.
+
+Pure. The same sentence stands in the condition, the event and the log.
+"""
+
+from typing import Final
+
+from bind_agent.api.resource import Resource
+from konnector.sync.model import Side
+
+BASE_ROLES: Final = "apply what `kubectl bind konnector manifests` prints"
+"""For rights that the konnector needs before anything is bound."""
+
+_WHERE: Final = {Side.CONSUMER: "on the app cluster", Side.PROVIDER: "on the provider"}
+
+
+def denied(side: Side, message: str, binding: str) -> str:
+    """A right is missing.
+
+    Args:
+        side: where.
+        message: the API server's, which names verb, kind and account.
+        binding: name of the binding, `P.G`.
+    """
+    if side is Side.CONSUMER:
+        step = f"apply what `kubectl bind konnector rbac {binding}` prints"
+    else:
+        step = (
+            f"ask the provider to look at the condition AccessGranted of the export {binding}, which names the "
+            "role that is missing there"
+        )
+    return f"the konnector lacks a right {_WHERE[side]}: {message}; {step}"
+
+
+def not_served(side: Side, resource: Resource) -> str:
+    """A kind is not there."""
+    step = (
+        "install it, or have the provider correct the claim"
+        if side is Side.CONSUMER
+        else "ask the provider to install it again"
+    )
+    return f"{resource} is not served {_WHERE[side]}; {step}"
+
+
+def rejected(message: str) -> str:
+    """The provider does not accept the credential.
+
+    Args:
+        message: the API server's.
+    """
+    return (
+        f"the provider rejects the credential: {message}; it was revoked or has expired: ask the provider for a new "
+        "kubeconfig and bind again with it (`kubectl bind apiservice --remote-kubeconfig`)"
+    )
+
+
+def unreachable(server: str, message: str) -> str:
+    """The provider does not answer.
+
+    Args:
+        server: its address.
+        message: what happened.
+    """
+    return f"{server} cannot be reached: {message}; check network and provider, the konnector goes on trying"
