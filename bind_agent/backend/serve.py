@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import structlog
 
@@ -38,6 +39,8 @@ from bind_agent.runtime.manager import Manager, run_main
 from bind_agent.runtime.recorder import Recorder
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _RETRY: Final = 2.0
 
@@ -89,7 +92,7 @@ class Backend:
         Raises:
             NotInstalled: something is missing that only an administrator can install.
         """
-        await self._prepare()
+        await _patiently(lambda: prepare(self._client, self._rights, install=self._options.install_crds))
         self.prepared = True
         if elector is None:
             await self.work(None)
@@ -98,7 +101,7 @@ class Backend:
 
     async def work(self, elector: LeaderElector | None) -> None:
         """Run the controllers until cancelled."""
-        wide = await self._rights.may("list", CLUSTERROLEBINDINGS)
+        wide = await _patiently(lambda: self._rights.may("list", CLUSTERROLEBINDINGS))
         try:
             async with InformerPool(self._client) as pool:
                 views = Views(pool, cluster_role_bindings=wide)
@@ -139,17 +142,21 @@ class Backend:
         finally:
             wiring.close()
 
-    async def _prepare(self) -> None:
-        while True:
-            try:
-                await prepare(self._client, self._rights, install=self._options.install_crds)
-            except KubeError as error:
-                if not error.retriable:
-                    raise
-                log.warning("the provider cannot be reached, trying again", error=str(error), after=_RETRY)
-                await asyncio.sleep(_RETRY)
-            else:
-                return
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do something that has to be done before anything else, however long the provider is away.
+
+    Raises:
+        KubeError: a failure that does not pass by itself.
+    """
+    while True:
+        try:
+            return await work()
+        except KubeError as error:
+            if not error.retriable:
+                raise
+            log.warning("the provider cannot be reached, trying again", error=str(error), after=_RETRY)
+        await asyncio.sleep(_RETRY)
 
 
 def endpoint_of(config: ClusterConfig, tenancy: Tenancy) -> Endpoint | AddressError:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +23,8 @@ from bind_agent.api.resource import (
 )
 from bind_agent.backend import access, names
 from bind_agent.backend.tenancy import rotation
+from bind_agent.backend.tenancy.address import AddressError
+from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.identity import identity, namespace_candidates
 from bind_agent.backend.tenancy.provision import TenancyError
 from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE
@@ -262,6 +265,29 @@ class TestCredentials:
             return rotation.read(await secret(backend, party)).issued is not None
 
         await eventually(back)
+
+    async def test_without_a_known_address_old_kubeconfigs_keep_theirs(self, backend: Lab) -> None:
+        party = await backend.join("address")
+        unknown = Credentials(backend.own, endpoint=AddressError("set --external-address"))
+        tenant = party.namespace
+        state = await unknown.rotate(tenant, keys.KUBECONFIG, overlap=timedelta(hours=1))
+        assert state.issued is not None
+        assert party.added.credential.issued is not None
+        assert state.issued.endpoint == party.added.credential.issued.endpoint
+        with pytest.raises(AddressError, match="--external-address"):
+            await unknown.keep(tenant, "another")
+
+    async def test_another_address_reaches_every_tenant(self, backend: Lab) -> None:
+        party = await backend.join("moved")
+        assert party.added.credential.issued is not None
+        moved = replace(party.added.credential.issued.endpoint, tls_server_name="api.example.org")
+        kept = await Credentials(backend.own, endpoint=moved, demanded=True).keep(
+            party.namespace, keys.KUBECONFIG
+        )
+        assert kept.written
+        assert rotation.read(await secret(backend, party)).issued == kept.state.issued
+        assert kept.state.issued is not None
+        assert kept.state.issued.endpoint == moved
 
     async def test_revoking_ends_everything_until_the_tenant_is_added_again(self, backend: Lab) -> None:
         party = await backend.join("out")
