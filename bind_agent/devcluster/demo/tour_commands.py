@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -176,8 +177,8 @@ class Runner:
             raise CommandFailed(words, f"does not end within {timeout:.0f} s", "") from None
         finally:
             if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
+                with suppress(ProcessLookupError):  # the group: a child would hold the pipes open
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if process.returncode:
             raise CommandFailed(words, f"ended with {process.returncode}", _last_lines(err or out))
