@@ -165,7 +165,8 @@ async def test_a_supervisor_told_to_end_ends_its_servers(tmp_path: Path) -> None
 
 
 async def test_an_answer_that_is_no_http_is_an_error_of_the_connection(tmp_path: Path) -> None:
-    async def chatter(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(b"hello\r\n\r\n")
         writer.close()
 
