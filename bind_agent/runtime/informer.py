@@ -179,7 +179,7 @@ class Informer:
         self._reflector.nudge()
 
     def refresh(self) -> None:
-        """List once more in a moment, because the schema of the kind has changed (see `Reflector.refresh`)."""
+        """List once more in a moment: the schema of the kind has changed (see `Reflector.refresh`)."""
         self._reflector.refresh()
 
     async def run(self) -> None:

@@ -128,20 +128,27 @@ class Reflector:
 
     async def run(self) -> None:
         """Follow until cancelled. Failures are waited out, and told by `last_error`."""
-        while True:
-            wait = 0.0
-            try:
-                async with asyncio.timeout(None) as self._limit:
-                    wait = await self._turn()
-            except TimeoutError:
-                log.info("listing again, because the schema has changed", **self._fields())
-            await self._pause(wait)
+        try:
+            while True:
+                wait = 0.0
+                try:
+                    async with asyncio.timeout(None) as self._limit:
+                        wait = await self._turn()
+                except TimeoutError:
+                    log.info("listing again, because the schema has changed", **self._fields())
+                await self._pause(wait)
+        finally:
+            self._limit = None
+            if self._refresh is not None:
+                self._refresh.cancel()
+                self._refresh = None
 
     def refresh(self) -> None:
         """List once more in a moment: the schema of the kind has changed.
 
-        Fact (API server 1.36): a watch that was opened before a CRD changed lives on for about a second, decodes with
-        the old schema and so leaves new fields out; what it told in that second is never told again.
+        Fact (API server 1.36): a watch that was opened before a CRD changed lives on for about a second,
+        decodes with the old schema and so leaves new fields out; what it told in that second is never told
+        again.
         """
         if self._refresh is None:
             self._refresh = asyncio.get_running_loop().call_later(NEW_SCHEMA_SECONDS, self._start_anew)
@@ -149,7 +156,7 @@ class Reflector:
     def _start_anew(self) -> None:
         self._refresh = None
         self._course.version = ""
-        if self._limit is not None and not self._limit.expired():
+        if self._limit is not None and self._limit.when() is None:
             # At the next turn of the loop: nothing of the present one is lost but the connection.
             self._limit.reschedule(asyncio.get_running_loop().time())
 

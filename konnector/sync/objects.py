@@ -17,6 +17,7 @@ from bind_agent.kube.client import Client
 from bind_agent.kube.errors import Forbidden, Unauthorized
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.reflector import NEW_SCHEMA_SECONDS
 from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
 from konnector.sync import model, remedies
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 GRACE_SECONDS = 2.0
 """A right that is missing for so long is told."""
+_NEW_SCHEMA_SECONDS = NEW_SCHEMA_SECONDS + 1.0
+"""By then the informers have listed again."""
 _ROUNDS = 4
 """Plans in one reconcile: a step that changes what is known (an object gone at once) is followed by a new plan."""
 
@@ -97,6 +100,7 @@ class ObjectSync:
         self.reports = reports
         self._consumer: Informer = app.pool.acquire(resource)
         self._provider: dict[str, Informer] = {}
+        self._group: asyncio.TaskGroup | None = None
         self._execution = Execution(
             app.client,
             tenant.client,
@@ -116,9 +120,16 @@ class ObjectSync:
             yield Side.PROVIDER, informer
 
     def refresh(self) -> None:
-        """The schema has changed: what the watches told meanwhile may lack new fields."""
+        """The schema has changed: what was told and planned meanwhile may lack new fields."""
         for _, informer in self.followed():
             informer.refresh()
+        if self._group is not None:
+            self._group.create_task(self._look_again(), name=f"new-schema-{self.resource.plural}")
+
+    async def _look_again(self) -> None:
+        # A delayed key would lose its delay to the next event, hence a wait of its own.
+        await asyncio.sleep(_NEW_SCHEMA_SECONDS)
+        self._enqueue_namespace("")
 
     def recheck(self, keys: Iterable[str]) -> None:
         """Look at objects again, for instance after the brake was released."""
@@ -139,6 +150,7 @@ class ObjectSync:
                     removers.append(self._mapping.subscribe(self._on_mapping))
                 group.create_task(self.controller.run(), name=self.controller.name)
         finally:
+            self._group = None
             for remove in removers:
                 remove()
             for informer in self._provider.values():
@@ -171,6 +183,7 @@ class ObjectSync:
                 self._tenant.pool.release(self._provider.pop(ended))
         elif not self._cluster_wide and service_namespace not in self._provider:
             # What waits for the namespace goes on when its informer has synced.
+            assert self._group is not None  # noqa: S101 - mappings are heard of while running
             self._group.create_task(self._follow(service_namespace), name=f"follow-{service_namespace}")
             return
         self._enqueue_namespace(consumer_namespace)
