@@ -8,6 +8,7 @@ read it.
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import ssl
 from collections.abc import Mapping
@@ -150,9 +151,18 @@ def _proxies(config: ClusterConfig, environment: Mapping[str, str]) -> dict[str,
     host = (parts.hostname or "").lower()
     name = f"{parts.scheme}_proxy"
     value = environment.get(name) or environment.get(name.upper())
-    if not value or _excluded(host, environment.get("no_proxy") or environment.get("NO_PROXY") or ""):
+    if not value or _is_here(host):  # as kubectl does: no proxy knows the way to this machine
+        return {}
+    if _excluded(host, environment.get("no_proxy") or environment.get("NO_PROXY") or ""):
         return {}
     return {parts.scheme: value}
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _excluded(host: str, no_proxy: str) -> bool:

@@ -123,6 +123,12 @@ def test_proxies_of_the_environment(
     assert access.proxies == expected
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "[::1]", "localhost"])
+def test_no_proxy_of_the_environment_is_asked_for_this_machine(kubeconfig: str, host: str) -> None:
+    config = connection(kubeconfig=kubeconfig, server=f"https://{host}:6443").config()
+    assert Access(config, environment={"HTTPS_PROXY": "http://p.example"}).proxies == {}
+
+
 def test_the_kubeconfigs_proxy_wins_and_providers_get_none(kubeconfig: str) -> None:
     config = connection(kubeconfig=kubeconfig, proxy_url="http://mine.example").config()
     assert (
