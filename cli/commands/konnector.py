@@ -2,9 +2,14 @@
 
 import click
 
+from bind_agent.api.resource import BINDINGS
 from cli.binding.install import check_image, default_image, manifests
-from cli.options import output
-from cli.output import render_object
+from cli.binding.objects import role_manifest
+from cli.binding.request import Wanted
+from cli.binding.survey import Standing, find_binding
+from cli.errors import CliError
+from cli.options import Connection, connection, output
+from cli.output import inert, render_object
 
 
 @click.group()
@@ -31,3 +36,30 @@ def show_manifests(image: str, form: str) -> None:
       kubectl bind konnector manifests | kubectl apply --server-side -f -
     """
     click.echo(render_object(manifests(check_image(image)), form), nl=False)
+
+
+@konnector.command(name="rbac")
+@click.argument("name", metavar="BINDING")
+@output("yaml", "json", default="yaml")
+@connection
+def show_role(*, connection: Connection, name: str, form: str) -> None:
+    r"""Print the role that the konnector needs for BINDING (PLURAL.GROUP).
+
+    It is made from the binding on the app cluster: the bound API and the claims that were
+    accepted. Nothing is written. To put back a role that was deleted or changed:
+
+    \b
+      kubectl bind konnector rbac postgresqls.example.com | kubectl apply --server-side -f -
+    """
+    with connection.app_cluster(connection.progress()) as cluster:
+        served = cluster.served(BINDINGS.group, BINDINGS.version, BINDINGS.plural)
+        binding = find_binding(cluster, served, name)
+    if binding is None:
+        raise CliError(
+            f"the app cluster has no binding {inert(name)}",
+            next_step="see which there are: kubectl get apiservicebindings --all-namespaces",
+        )
+    plural, _, group = name.partition(".")
+    wanted = Wanted(group, plural)
+    role = role_manifest(wanted, Standing(wanted, binding).claims)
+    click.echo(render_object(role, form), nl=False)
