@@ -5,8 +5,7 @@ started has ended when it returns, and does not outlive this process if it is ki
 """
 
 import asyncio
-import shutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,55 +13,15 @@ from typing import Final
 
 from bind_agent.devcluster.binaries import ControlPlane
 from bind_agent.devcluster.daemon import ENDING, describe, forget, owning, unless
-from bind_agent.devcluster.demo import tour_life, tour_setup
-from bind_agent.devcluster.demo.bundle import ServerFailed
-from bind_agent.devcluster.demo.databases import ServerError as DatabaseError
-from bind_agent.devcluster.demo.tour_commands import Command, CommandFailed, typed, use_no_proxy
+from bind_agent.devcluster.demo.tour_commands import Command, typed, use_no_proxy
+from bind_agent.devcluster.demo.tour_failures import EXPECTED, ended, explain, keep_logs
 from bind_agent.devcluster.demo.tour_hints import hints, search_path
 from bind_agent.devcluster.demo.tour_scene import Scene
-from bind_agent.devcluster.demo.tour_setup import BACKEND, KONNECTOR, OPERATOR
-from bind_agent.devcluster.demo.tour_telling import Failure, Narrator, Summary, columns
-from bind_agent.devcluster.errors import DevClusterError, ServerError
+from bind_agent.devcluster.demo.tour_steps import CLUSTERS, STEPS, STOP
+from bind_agent.devcluster.demo.tour_telling import Narrator, Summary, columns
 from bind_agent.devcluster.playground import Playground
-from bind_agent.devcluster.server import Server
 
 LOGS: Final = "logs"
-#: What a step may end with; anything else is a defect of this program.
-_FAILURES: Final = (DevClusterError, DatabaseError, ServerFailed, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the story.
-
-    Attributes:
-        name: short name for programs.
-        title: one line for people.
-        work: does it.
-        logs: programs whose logs tell why it failed.
-    """
-
-    name: str
-    title: str
-    work: Callable[[Scene], Awaitable[None]]
-    logs: tuple[str, ...] = ()
-
-
-CLUSTERS: Final = ("clusters", "Start a control plane cluster and an app cluster")
-STOP: Final = ("stop", "Stop everything")
-STEPS: Final = (
-    Step("backend", "Control plane: install the backend and run it", tour_setup.backend, (BACKEND,)),
-    Step("service", "Control plane: offer PostgreSQL databases", tour_setup.service, (OPERATOR, BACKEND)),
-    Step("grant", "Control plane: let the backend hand the service on", tour_setup.grant, (BACKEND,)),
-    Step("tenant", "Control plane: add a tenant for the app cluster", tour_setup.tenant, (BACKEND,)),
-    Step("konnector", "App cluster: install the konnector and run it", tour_setup.konnector, (KONNECTOR,)),
-    Step("bind", "App cluster: bind the API", tour_setup.bind, (BACKEND, KONNECTOR)),
-    Step("create", "App cluster: ask for a database", tour_life.create, (KONNECTOR, OPERATOR)),
-    Step("credentials", "App cluster: the credentials are there", tour_life.credentials, (KONNECTOR,)),
-    Step("sql", "Use the database with credentials from the app cluster", tour_life.sql, (OPERATOR,)),
-    Step("change", "App cluster: change the object", tour_life.change, (KONNECTOR, OPERATOR)),
-    Step("delete", "App cluster: delete it; nothing is left", tour_life.delete, (KONNECTOR, OPERATOR)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +108,7 @@ class _Tour:
                 name, logs = STOP[0], ()
                 with narrator.step(*STOP):
                     await self.stop()
-        except _FAILURES as error:
+        except EXPECTED as error:
             self._fail(name, error, logs)
 
     async def keep(self) -> None:
@@ -157,7 +116,7 @@ class _Tour:
         assert self._scene is not None  # noqa: S101 - the story is over
         self._narrator.line(hints(self._scene))
         self._narrator.line("\nrunning until Ctrl-C")
-        self._fail("keep", _ended(await self._scene.trouble()), ())
+        self._fail("keep", ended(await self._scene.trouble()), ())
 
     async def stop(self) -> None:
         """Stop everything. May be called again, also while it is under way."""
@@ -198,33 +157,8 @@ class _Tour:
         folder = None
         if self._options.directory is not None and self._scene is not None:
             folder = self._options.directory / LOGS
-            _keep_logs(self._scene, folder)
+            keep_logs(self._scene, folder)
         self._narrator.failed(explain(name, error, tails=tails, folder=folder))
-
-
-def explain(step: str, error: Exception, *, tails: Mapping[str, str], folder: Path | None) -> Failure:
-    """What a failure means for a person.
-
-    Args:
-        step: name of the one that failed.
-        error: why.
-        tails: last lines of the logs of its programs.
-        folder: where all logs were kept, None if nowhere.
-    """
-    reason = str(error)
-    if isinstance(error, ServerError):
-        reason = reason.partition("; its log is ")[0]
-        tails = {error.server: error.tail} if error.tail else tails
-    elif isinstance(error, CommandFailed) and error.said:
-        reason = f"{reason}:\n{error.said}"
-    return Failure(
-        step,
-        reason,
-        dict(tails),
-        f"read the logs of all programs in {folder}, and run it again"
-        if folder is not None
-        else "run it again with --dir DIR: the logs of all programs then stay in DIR/logs",
-    )
 
 
 async def _unless_trouble(work: Awaitable[None], scene: Scene) -> None:
@@ -238,23 +172,12 @@ async def _unless_trouble(work: Awaitable[None], scene: Scene) -> None:
         await asyncio.wait({task, trouble}, return_when=asyncio.FIRST_COMPLETED)
         # A step fails because of a program that ended more often than the other way round.
         if trouble.done():
-            raise _ended(trouble.result())
+            raise ended(trouble.result())
         await task
     finally:
         for each in (task, trouble):
             each.cancel()
         await asyncio.gather(task, trouble, return_exceptions=True)
-
-
-def _ended(server: Server) -> ServerError:
-    return ServerError(server.name, "ended by itself", log=server.log, tail=server.tail())
-
-
-def _keep_logs(scene: Scene, folder: Path) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    for name, log in scene.log_files.items():
-        if log.exists():
-            shutil.copy(log, folder / f"{name.replace('/', '-')}.log")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from bind_agent.devcluster.demo import tour, tour_hints
+from bind_agent.devcluster.demo import tour, tour_failures, tour_hints, tour_steps
 from bind_agent.devcluster.demo.databases import ServerError as DatabaseError
 from bind_agent.devcluster.demo.tour_commands import CommandFailed
 from bind_agent.devcluster.demo.tour_scene import NotAsPromised, Scene, object_path
@@ -20,14 +20,14 @@ _TAILS = {"konnector": "words"}
 
 
 def test_names_of_steps_are_unique_and_counted() -> None:
-    names = [tour.CLUSTERS[0], *(step.name for step in tour.STEPS), tour.STOP[0]]
+    names = [tour_steps.CLUSTERS[0], *(step.name for step in tour_steps.STEPS), tour_steps.STOP[0]]
     assert len(set(names)) == len(names) == tour.Options().count
     assert tour.Options(keep=True).count == len(names) - 1
 
 
 def test_a_server_that_fails_is_told_with_its_own_log() -> None:
     error = ServerError("provider/etcd", "ended with status 7", log=Path("/gone/log"), tail="its words")
-    failure = tour.explain("clusters", error, tails=_TAILS, folder=None)
+    failure = tour_failures.explain("clusters", error, tails=_TAILS, folder=None)
     assert (failure.step, failure.reason) == ("clusters", "provider/etcd ended with status 7")
     assert failure.tails == {"provider/etcd": "its words"}
     assert "--dir DIR" in failure.next_step
@@ -35,7 +35,7 @@ def test_a_server_that_fails_is_told_with_its_own_log() -> None:
 
 def test_a_server_without_words_leaves_those_of_the_step() -> None:
     error = ServerError("etcd", "ended by itself", log=Path("/gone/log"), tail="")
-    assert tour.explain("keep", error, tails=_TAILS, folder=None).tails == _TAILS
+    assert tour_failures.explain("keep", error, tails=_TAILS, folder=None).tails == _TAILS
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_server_without_words_leaves_those_of_the_step() -> None:
     ids=["command", "mute-command", "promise", "database"],
 )
 def test_other_failures_come_with_the_logs_of_their_step(error: Exception, reason: str) -> None:
-    failure = tour.explain("delete", error, tails=_TAILS, folder=Path("/kept/logs"))
+    failure = tour_failures.explain("delete", error, tails=_TAILS, folder=Path("/kept/logs"))
     assert failure.reason == reason
     assert failure.tails == _TAILS
     assert "/kept/logs" in failure.next_step
