@@ -5,7 +5,7 @@ subresource replaces the running sync by a new one on the same informers; change
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -170,17 +170,18 @@ class Exports:
             self._removers.append(informer.add_handler(lambda *_: self.controller.enqueue(name)))
         return informer
 
+    def _bindings_of(self, name: str) -> dict[str, Object]:
+        """The served bindings of that name by key: where bindings are namespaced there can be several."""
+        entries = (self._bindings.store.get(key) for key in self._served() if meta.split_key(key)[1] == name)
+        return {entry.key: entry.object() for entry in entries if entry is not None}
+
     async def _reconcile(self, name: str) -> None:
         export_key = meta.join_key(self._cluster_namespace, name)
         export_entry = self._exports.store.get(export_key)
-        binding_key = next((k for k in sorted(self._served()) if meta.split_key(k)[1] == name), None)
-        binding_entry = self._bindings.store.get(binding_key) if binding_key else None
-        crd_entry = (await self._crd(name)).store.get(name) if binding_entry else None
+        bindings = self._bindings_of(name)
+        crd_entry = (await self._crd(name)).store.get(name) if bindings else None
         export = self._recent.read(export_key, export_entry) if export_entry else None
-        binding = binding_entry.object() if binding_entry else None
-        crd = crd_entry.object() if crd_entry else None
-        if crd is not None and (binding is None or not gate.is_owned_by(crd, binding)):
-            crd = None  # somebody else's: its objects are none of our business
+        binding_key, binding, crd = choose_binding(bindings, crd_entry.object() if crd_entry else None)
         shape = shape_of(export, binding, crd) if export and binding and crd else None
         await self._ensure_running(name, shape)
         self._follow_schema(name, export, crd)
@@ -270,12 +271,35 @@ class Exports:
             self.controller.enqueue(name, after=5.0)
 
 
+def choose_binding(
+    bindings: Mapping[str, Object], crd: Object | None
+) -> tuple[str | None, Object | None, Object | None]:
+    """The binding that an API is synced for: the one that owns the CRD.
+
+    Another binding of the same name, in a namespace of its own, never takes over what that one has.
+
+    Args:
+        bindings: the served bindings of that name, by key.
+        crd: the CRD of that name on the app cluster, if there is one.
+
+    Returns:
+        Key and binding, both None without any, and the CRD; None when it is somebody else's, whose objects are none
+        of our business.
+    """
+    for key in sorted(bindings):
+        if crd is not None and gate.is_owned_by(crd, bindings[key]):
+            return key, bindings[key], crd
+    first = min(bindings, default=None)
+    return first, bindings[first] if first is not None else None, None
+
+
 def shape_of(export: Object, binding: Object, crd: Object) -> Shape | None:
     """What the sync of an export needs, None while its CRD is not established or no version is served.
 
     The first served version of the export is the one that is synced (spec 13).
     """
-    if meta.is_deleting(crd) or not conditions.is_true(conditions.of(crd), ConditionType.ESTABLISHED):
+    # A CRD that is being deleted waits for its objects, and these wait for us to take the finalizer off.
+    if not conditions.is_true(conditions.of(crd), ConditionType.ESTABLISHED):
         return None
     spec: dict[str, Any] = export.get("spec") or {}
     version = next((v for v in spec.get("versions") or [] if v.get("served")), None)
