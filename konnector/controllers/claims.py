@@ -7,7 +7,7 @@ kind share its watches and never fight over an object.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -69,6 +69,7 @@ class Claims:
         status: BindingStatus,
         *,
         provider_id: str,
+        bindings: Callable[[], Iterable[Object]],
     ) -> None:
         """Start with no claim.
 
@@ -79,8 +80,10 @@ class Claims:
             mapping: consumer namespaces to service namespaces.
             status: where conditions of bindings are stated.
             provider_id: identity of the provider as it was reached.
+            bindings: the bindings of the session as they are now.
         """
         self._provider_id = provider_id
+        self._bindings = bindings
         self._app = app
         self._provider = provider
         self._pool = pool
@@ -134,7 +137,10 @@ class Claims:
             self._controller.enqueue(_KEY)
 
     def remove(self, export_name: str) -> None:
-        """The export or its binding is not served any more: its syncs stop; what was copied stays as it is."""
+        """The export is not known any more: what was copied stays as it is while the binding is there.
+
+        Without a binding nothing asks for the copies any more: they go if another binding claims the kind.
+        """
         if self._asked.pop(export_name, None) is not None:
             self._controller.enqueue(_KEY)
 
@@ -168,13 +174,14 @@ class Claims:
         wanted: dict[Kind, list[PermissionClaim]] = defaultdict(list)
         binding: dict[Kind, str] = {}
         for name, asked in self._asked.items():
-            for decision in asked.decisions:
+            for decision in asked.decisions if not asked.paused else ():
                 kind = _kind(decision.effective or decision.offered)
                 binding.setdefault(kind, name)
-                if decision.effective is not None and not asked.paused:
+                if decision.effective is not None:
                     wanted[kind].append(decision.effective)
                 elif kind in self._running:
                     wanted[kind] += []  # goes on without claims: what it had copied is retracted
+        held = self._resting()
         for kind in [k for k in self._running if k not in wanted or self._running[k][1].done()]:
             ended = self._running.pop(kind)[1]
             ended.cancel()
@@ -182,7 +189,7 @@ class Claims:
         unknown: set[Kind] = set()
         for kind, claims in wanted.items():
             if kind in self._running:
-                self._running[kind][0].update(claims, binding=binding[kind])
+                self._running[kind][0].update(claims, held=held[kind], binding=binding[kind])
                 continue
             group, version, plural = kind
             resource = await self._app.client.discovery.find(group, plural, version)
@@ -192,11 +199,32 @@ class Claims:
                 )
                 unknown.add(kind)
                 continue
-            self._start(kind, resource, claims, binding[kind])
+            self._start(kind, resource, claims, held[kind], binding[kind])
         self._unknown = frozenset(unknown)
         return Result(after=_UNKNOWN_KIND_RETRY_SECONDS) if unknown else None
 
-    def _start(self, kind: Kind, resource: Resource, claims: list[PermissionClaim], binding: str) -> None:
+    def _resting(self) -> dict[Kind, list[PermissionClaim]]:
+        """Claims of bindings that are paused, or whose export is not known (yet): what they select is left alone."""
+        held: dict[Kind, list[PermissionClaim]] = defaultdict(list)
+        for binding in self._bindings():
+            asked = self._asked.get(meta.name(binding))
+            resting: Iterable[PermissionClaim] = ()
+            if asked is None:
+                resting = accepted_by(binding)
+            elif asked.paused:
+                resting = [d.effective for d in asked.decisions if d.effective is not None]
+            for claim in resting:
+                held[_kind(claim)].append(claim)
+        return held
+
+    def _start(
+        self,
+        kind: Kind,
+        resource: Resource,
+        claims: list[PermissionClaim],
+        held: list[PermissionClaim],
+        binding: str,
+    ) -> None:
         sync = ClaimSync(
             self._app,
             self._provider,
@@ -206,7 +234,7 @@ class Claims:
             provider_id=self._provider_id,
             reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
         )
-        sync.update(claims, binding=binding)
+        sync.update(claims, held=held, binding=binding)
         self._running[kind] = (
             sync,
             self._group.create_task(self._sync(sync), name=f"claims-{resource.plural}"),
@@ -222,6 +250,19 @@ class Claims:
 
 def _kind(claim: PermissionClaim) -> Kind:
     return claim.group, claim.version, claim.resource
+
+
+def accepted_by(binding: Object) -> list[PermissionClaim]:
+    """The claims that a binding has accepted; malformed entries are left out."""
+    found = []
+    for entry in (binding.get("spec") or {}).get("permissionClaims") or []:
+        try:
+            claim = msgspec.convert(entry, AcceptablePermissionClaim)
+        except msgspec.ValidationError:
+            continue
+        if claim.accepted:
+            found.append(claim)
+    return list[PermissionClaim](found)
 
 
 def verdict(decisions: tuple[Decision, ...]) -> Condition:

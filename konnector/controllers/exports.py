@@ -106,7 +106,9 @@ class Exports:
         self._brakes: dict[str, Brake] = {}
         self._resumed: dict[str, str] = {}
         self._generations: dict[str, tuple[int, int]] = {}
-        self.claims = Claims(app, provider, pool, mapping, status, provider_id=provider_id)
+        self.claims = Claims(
+            app, provider, pool, mapping, status, provider_id=provider_id, bindings=self._served_bindings
+        )
         self.controller = Controller("exports", self._reconcile, workers=1)
 
     def __enter__(self) -> "Exports":
@@ -172,8 +174,11 @@ class Exports:
 
     def _bindings_of(self, name: str) -> dict[str, Object]:
         """The served bindings of that name by key: where bindings are namespaced there can be several."""
-        entries = (self._bindings.store.get(key) for key in self._served() if meta.split_key(key)[1] == name)
-        return {entry.key: entry.object() for entry in entries if entry is not None}
+        return {meta.key(found): found for found in self._served_bindings() if meta.name(found) == name}
+
+    def _served_bindings(self) -> list[Object]:
+        entries = (self._bindings.store.get(key) for key in self._served())
+        return [entry.object() for entry in entries if entry is not None]
 
     async def _reconcile(self, name: str) -> None:
         export_key = meta.join_key(self._cluster_namespace, name)

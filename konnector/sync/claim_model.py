@@ -28,16 +28,23 @@ class ClaimSet:
         claims: normalised claims, several bindings' together.
         own_namespaces: namespaces on the consumer, besides the protected ones, that nothing crosses.
         rule: which labels the copies carry: descriptive ones, and those that claims select by.
+        held: claims that rest, because their binding is paused or its export is not known at the moment: what only
+            they select is neither brought up to date nor taken back.
     """
 
     resource: Resource
     claims: tuple[PermissionClaim, ...] = ()
     own_namespaces: frozenset[str] = frozenset()
     rule: MetadataRule = CLAIMED_OBJECTS
+    held: tuple[PermissionClaim, ...] = ()
 
     @classmethod
     def of(
-        cls, resource: Resource, claims: Iterable[PermissionClaim], own_namespaces: Iterable[str] = ()
+        cls,
+        resource: Resource,
+        claims: Iterable[PermissionClaim],
+        own_namespaces: Iterable[str] = (),
+        held: Iterable[PermissionClaim] = (),
     ) -> "ClaimSet":
         """Collect the claims of one kind.
 
@@ -46,15 +53,10 @@ class ClaimSet:
                 none, since their names are not separated between tenants.
             claims: the effective claims of all bindings (``bind_agent.api.consent``).
             own_namespaces: namespaces that the konnector lives in.
+            held: claims that rest.
         """
-        wanted = (resource.group, resource.plural, resource.version)
-        found = {
-            api_claims.content_hash(claim): api_claims.normalised(claim)
-            for claim in claims
-            if resource.namespaced and (claim.group, claim.resource, claim.version) == wanted
-        }
-        united = tuple(found[key] for key in sorted(found))
-        return cls(resource, united, frozenset(own_namespaces), _rule(united))
+        united = _of_kind(resource, claims)
+        return cls(resource, united, frozenset(own_namespaces), _rule(united), held=_of_kind(resource, held))
 
     def flows(self, owner: str, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
         """Whether an object of that owner is claimed.
@@ -65,10 +67,30 @@ class ClaimSet:
             name: its name.
             labels: labels of the source object.
         """
-        return any(
-            api_claims.allows_owner(claim, owner) and api_claims.selects(claim, namespace, name, labels)
-            for claim in self.claims
-        )
+        return _select(self.claims, owner, namespace, name, labels)
+
+    def rests(self, owner: str, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
+        """Whether an object is left as it is, because a claim that rests selects it; see ``flows``."""
+        return _select(self.held, owner, namespace, name, labels)
+
+
+def _select(
+    claims: Iterable[PermissionClaim], owner: str, namespace: str, name: str, labels: Mapping[str, str]
+) -> bool:
+    return any(
+        api_claims.allows_owner(claim, owner) and api_claims.selects(claim, namespace, name, labels)
+        for claim in claims
+    )
+
+
+def _of_kind(resource: Resource, claims: Iterable[PermissionClaim]) -> tuple[PermissionClaim, ...]:
+    wanted = (resource.group, resource.plural, resource.version)
+    found = {
+        api_claims.content_hash(claim): api_claims.normalised(claim)
+        for claim in claims
+        if resource.namespaced and (claim.group, claim.resource, claim.version) == wanted
+    }
+    return tuple(found[key] for key in sorted(found))
 
 
 def _rule(claims: Iterable[PermissionClaim]) -> MetadataRule:

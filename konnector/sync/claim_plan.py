@@ -188,7 +188,7 @@ def _annotation(pair: _Pair, source: Object, owner: str | None) -> MarkSource:
 
 def _source_gone(pair: _Pair) -> Steps:
     copy = pair.copy
-    if copy is None or pair.copy_role is not Role.COPY or meta.is_deleting(copy):
+    if copy is None or pair.copy_role is not Role.COPY or meta.is_deleting(copy) or _rests(pair, copy):
         return _NOTHING
     # A copy by Go without its source proves nothing: another provider's konnector may have made it.
     source_uid = ownership.read_marks(copy).source_uid
@@ -201,10 +201,18 @@ def _retract(pair: _Pair) -> Steps:
     source, copy = pair.source, pair.copy
     if copy is None or source is None or pair.copy_role is not Role.COPY or meta.is_deleting(copy):
         return _NOTHING
+    if _rests(pair, source):
+        return _NOTHING
     delete = _delete(pair, copy, "no claim in force selects its source")
     if pair.source_role is not Role.SOURCE or not _marks_sources(pair) or meta.is_deleting(source):
         return (delete,)
     return (delete, _annotation(pair, source, None))
+
+
+def _rests(pair: _Pair, obj: Mapping[str, Any]) -> bool:
+    """Whether the pair is left as it is: a copy carries the labels that its claim selects by, as its source does."""
+    owner, namespace = OWNER_OF[pair.side.other], pair.placement.consumer_namespace
+    return pair.claims.rests(owner, namespace, pair.placement.name, meta.labels(obj))
 
 
 def _delete(pair: _Pair, copy: Mapping[str, Any], why: str) -> DeleteCopy:

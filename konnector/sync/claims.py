@@ -129,15 +129,18 @@ class ClaimSync:
         name = f"claims-{resource.group_resource}"
         self.controller = Controller(name, self._reconcile, workers=app.options.workers)
 
-    def update(self, claims: list[PermissionClaim], *, binding: str = "") -> None:
-        """Take changed claims over; with none, everything that is proven ours is retracted.
+    def update(
+        self, claims: list[PermissionClaim], *, held: Iterable[PermissionClaim] = (), binding: str = ""
+    ) -> None:
+        """Take changed claims over; what is proven ours and no claim selects any more is retracted.
 
         Args:
             claims: those in force, of all bindings.
+            held: those that rest: what they select stays as it is.
             binding: name of a binding that they come from, for messages.
         """
         self._binding = binding
-        wanted = ClaimSet.of(self.resource, claims, {self._app.options.secret_namespace})
+        wanted = ClaimSet.of(self.resource, claims, {self._app.options.secret_namespace}, held)
         if wanted != self._claims:
             self._claims = wanted
             self._changed.set()
