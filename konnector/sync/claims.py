@@ -123,6 +123,7 @@ class ClaimSync:
         self._consumer: dict[str, Informer] = {}
         self._provider: dict[tuple[str, str], Informer] = {}
         self._removers: dict[int, Callable[[], None]] = {}
+        self._following: dict[str, asyncio.Task[None]] = {}
         self._recent = {Side.CONSUMER: RecentWrites(), Side.PROVIDER: RecentWrites()}
         self._changed = asyncio.Event()
         self._synced = False
@@ -175,38 +176,31 @@ class ClaimSync:
     # --- what is watched ----------------------------------------------------------------------------------
 
     async def _rewatch(self) -> None:
-        """Watch what the claims of now need; the old watches go only when the new ones are complete."""
-        # With no claims left the copies stay watched, so that they can be retracted.
+        """Watch what the claims of now need; the old watches go only when the new ones are complete.
+
+        Each service namespace goes its own way: one that cannot be listed holds up no other.
+        """
         wanted = watched(self._claims.claims, self._copies)
         if not wanted.consumer:
+            # With no claims left the copies stay watched, so that they can be retracted.
             wanted = Watched(frozenset({self._copies}), frozenset({self._copies}))
         self._synced = False
-        self._watched = Watched(
-            wanted.consumer | self._watched.consumer, wanted.provider | self._watched.provider
-        )
-        await self._acquire_all()
         self._watched = wanted
-        for selector in [s for s in self._consumer if s not in wanted.consumer]:
-            self._release(self._app.pool, self._consumer.pop(selector), keys_again=True)
-        for pair in [p for p in self._provider if p[1] not in wanted.provider]:
-            self._release(self._pool, self._provider.pop(pair), keys_again=True)
-        self._synced = True
-        for namespace in self._mapping.mappings():
-            self._enqueue_namespace(namespace)
-
-    async def _acquire_all(self) -> None:
-        for selector in self._watched.consumer:
+        for selector in wanted.consumer:
             if selector not in self._consumer:
                 informer = self._app.pool.acquire(self.resource, label_selector=selector)
                 self._consumer[selector] = informer
                 self._removers[id(informer)] = informer.add_handler(self._on_consumer)
-        for namespace in self._mapping.mappings().values():
-            self._acquire_namespace(namespace)
-        for informer in [*self._consumer.values(), *self._provider.values()]:
-            await informer.wait_synced()
+        for selector in wanted.consumer:
+            await self._consumer[selector].wait_synced()
+        self._synced = True
+        for selector in [s for s in self._consumer if s not in wanted.consumer]:
+            self._release(self._app.pool, self._consumer.pop(selector), keys_again=True)
+        for consumer_namespace, service_namespace in self._mapping.mappings().items():
+            self._start_following(consumer_namespace, service_namespace)
 
     def _acquire_namespace(self, service_namespace: str) -> list[Informer]:
-        fresh = []
+        """What is wanted of one service namespace, watched from now on."""
         for selector in self._watched.provider:
             if (service_namespace, selector) not in self._provider:
                 informer = self._pool.acquire(
@@ -214,8 +208,7 @@ class ClaimSync:
                 )
                 self._provider[service_namespace, selector] = informer
                 self._removers[id(informer)] = informer.add_handler(self._on_provider)
-                fresh.append(informer)
-        return fresh
+        return [self._provider[service_namespace, selector] for selector in self._watched.provider]
 
     def _release(self, pool: InformerPool, informer: Informer, *, keys_again: bool = False) -> None:
         self._removers.pop(id(informer))()
@@ -225,16 +218,32 @@ class ClaimSync:
         pool.release(informer)
 
     def _on_mapping(self, consumer_namespace: str, service_namespace: str | None) -> None:
-        if service_namespace is None:
-            for pair in [p for p in self._provider if self._mapping.consumer_namespace(p[0]) is None]:
-                self._release(self._pool, self._provider.pop(pair))
-        else:
-            self._group.create_task(self._follow(consumer_namespace, service_namespace))
+        if service_namespace is not None:
+            self._start_following(consumer_namespace, service_namespace)
+            return
+        for ended in {n for n, _ in self._provider if self._mapping.consumer_namespace(n) is None}:
+            self._following.pop(ended).cancel()
+            self._release_others(ended, frozenset())
+
+    def _start_following(self, consumer_namespace: str, service_namespace: str) -> None:
+        present = self._following.pop(service_namespace, None)
+        if present is not None:
+            present.cancel()
+        self._following[service_namespace] = self._group.create_task(
+            self._follow(consumer_namespace, service_namespace), name=f"follow-{service_namespace}"
+        )
 
     async def _follow(self, consumer_namespace: str, service_namespace: str) -> None:
+        """Watch one service namespace as the claims of now need it, and look at all that is there."""
         for informer in self._acquire_namespace(service_namespace):
             await informer.wait_synced()
+        self._release_others(service_namespace, self._watched.provider)
         self._enqueue_namespace(consumer_namespace)
+
+    def _release_others(self, service_namespace: str, wanted: frozenset[str]) -> None:
+        pairs = [p for p in self._provider if p[0] == service_namespace and p[1] not in wanted]
+        for pair in pairs:
+            self._release(self._pool, self._provider.pop(pair), keys_again=True)
 
     # --- events -------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ POLICY = ClaimPolicy("cluster-1", "provider-1")
 
 
 def claim(label: str) -> PermissionClaim:
-    selector = ClaimSelector(owner=keys.OWNER_PROVIDER, label_selectors=[{label: "1"}])
+    selector = ClaimSelector(owner=keys.OWNER_PROVIDER, label_selectors=({label: "1"},))
     return PermissionClaim(resource="configmaps", version="v1", selector=selector)
 
 
