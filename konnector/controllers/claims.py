@@ -141,8 +141,8 @@ class Claims:
 
         Without a binding nothing asks for the copies any more: they go if another binding claims the kind.
         """
-        if self._asked.pop(export_name, None) is not None:
-            self._controller.enqueue(_KEY)
+        self._asked.pop(export_name, None)
+        self._controller.enqueue(_KEY)  # also when it was not known: its binding may have gone meanwhile
 
     def followed(self, export_name: str) -> Iterator[Followed]:
         """The watches that the claims of one export depend on."""
