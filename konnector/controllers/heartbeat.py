@@ -20,7 +20,7 @@ from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTER_BINDINGS, SECRETS
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import Forbidden, KubeError
+from bind_agent.kube.errors import Conflict, Forbidden, KubeError
 from bind_agent.kube.intake import ProviderKubeconfig
 from bind_agent.kube.intake_fields import IntakeError
 from bind_agent.runtime.controller import Controller, Result
@@ -112,6 +112,8 @@ class Heartbeat:
         )
         try:
             await write_status(self._provider, CLUSTER_BINDINGS, binding, desired)
+        except Conflict:
+            raise  # the provider wrote at the same moment: done again at once, nothing to be told
         except KubeError as error:
             self._state(_heartbeat_failed(str(error)))
             raise
@@ -214,9 +216,10 @@ def beat(
 
 def _parse_time(value: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(value) if isinstance(value, str) else None
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
+    return found if found is not None and found.tzinfo is not None else None
 
 
 def _decode(encoded: object) -> bytes:

@@ -100,6 +100,13 @@ class Schemas:
         if entry is not None and entry.key in self._served():
             self.controller.enqueue(entry.key)
 
+    def _on_crd(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        if old is not None and new is None:
+            self._recent.forget(old.key)  # else our last write would pass for the CRD for ever
+        entry = new or old
+        if entry is not None:
+            self._enqueue_name(entry.key)
+
     def _enqueue_name(self, name: str) -> None:
         for key in self._served():
             if meta.split_key(key)[1] == name:
@@ -111,7 +118,7 @@ class Schemas:
         if informer is None:
             informer = self._app.pool.acquire(CRDS, field_selector=f"metadata.name={name}")
             self._crds[name] = informer
-            self._removers.append(informer.add_handler(lambda *_: self._enqueue_name(name)))
+            self._removers.append(informer.add_handler(self._on_crd))
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 await informer.wait_synced()

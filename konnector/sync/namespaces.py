@@ -18,6 +18,7 @@ from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists
 from bind_agent.runtime.controller import Controller, Result
+from bind_agent.runtime.faults import describe
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
@@ -147,8 +148,7 @@ class ServiceNamespaces:
             return
         self._refusals[name] = message
         log.warning("no service namespace", namespace=name, message=message)
-        for listener in list(self._listeners):
-            listener(name, None)
+        self._tell(name, None)
 
     async def _create(self, name: str, uid: str) -> None:
         record = {
@@ -210,8 +210,7 @@ class ServiceNamespaces:
             return
         self._up[name] = service_namespace
         self._down[service_namespace] = name
-        for listener in list(self._listeners):
-            listener(name, service_namespace)
+        self._tell(name, service_namespace)
 
     def _tell_changed(self, name: str, present: str) -> None:
         """The mapping of a live namespace never changes: its objects would be taken for deleted (design 4.5)."""
@@ -225,6 +224,14 @@ class ServiceNamespaces:
             self._app.recorder.event(
                 entry.object(), type="Warning", reason=Reason.NAMESPACE_CONFLICT, message=message
             )
+
+    def _tell(self, name: str, service_namespace: str | None) -> None:
+        """Tell all listeners; one that is just ending must not keep it from the others, nobody tells them again."""
+        for listener in list(self._listeners):
+            try:
+                listener(name, service_namespace)
+            except Exception as error:
+                log.warning("a sync did not hear of a mapping", namespace=name, error=describe(error))
 
     def _end(self, name: str) -> None:
         service_namespace = self._up.pop(name, None)
