@@ -1,8 +1,8 @@
 """A process that leads and writes: for tests that stop it (SIGSTOP) in the middle.
 
 Arguments: kubeconfig, namespace, identity, lease, renew and retry seconds. While it leads it writes its
-identity and a growing number into the ConfigMap `written`, asking the elector before each write, and tells
-what happens on its standard output.
+identity and a growing number into the ConfigMap `written`, with a client that is fenced by the elector, and
+tells what happens on its standard output.
 """
 
 import asyncio
@@ -33,13 +33,17 @@ async def main() -> None:
         )
 
         async def work() -> None:
+            fenced = Client.open(from_kubeconfig(Path(kubeconfig)), user_agent=identity, fence=elector.check)
+            async with fenced:
+                await write(fenced)
+
+        async def write(fenced: Client) -> None:
             say("leading")
             try:
                 for number in itertools.count():
                     await asyncio.sleep(0.01)
-                    elector.check()
                     patch = {"data": {"by": identity, "number": str(number)}}
-                    await client.merge_patch(CONFIGMAPS, "written", patch, namespace=namespace)
+                    await fenced.merge_patch(CONFIGMAPS, "written", patch, namespace=namespace)
             except (LostLease, KubeError) as error:
                 say(f"stopped by {type(error).__name__}")
                 await asyncio.get_running_loop().create_future()

@@ -103,8 +103,7 @@ async def test_killing_the_program_leaves_nothing(control_plane: ControlPlane, h
     supervisor, pids, directory = json.loads(await parent.stdout.readline())
     processes = [ProcessId.of(pid) for pid in (supervisor, *pids)]
     try:
-        parent.kill()
-        await parent.wait()
+        parent.kill()  # not waited for: that takes until the forked child lets go of the pipe
         await gone(processes)
         await eventually(lambda: not Path(directory).exists())
     finally:
