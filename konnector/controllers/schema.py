@@ -10,7 +10,6 @@ from types import TracebackType
 import structlog
 
 from bind_agent.api import conditions, meta
-from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CRDS
@@ -226,5 +225,10 @@ class Schemas:
         )
 
     def _disconnected(self, key: str, reason: str, message: str) -> None:
-        condition: Condition = conditions.false(ConditionType.CONNECTED, reason, Severity.ERROR, message)
-        self._status.state([key], condition)
+        """Nothing is synced for want of a CRD; where the schema is why, the provider is told so too (spec 6.6.4)."""
+        types = [ConditionType.CONNECTED]
+        if reason not in {Reason.EXPORT_NOT_FOUND, Reason.PERMISSION_DENIED}:
+            types.append(ConditionType.SCHEMA_IN_SYNC)
+        self._status.state(
+            [key], *(conditions.false(kind, reason, Severity.ERROR, message) for kind in types)
+        )
