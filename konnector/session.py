@@ -71,6 +71,8 @@ class ProviderSession:
         self._secret_keys: frozenset[str] = frozenset()
         self._said: dict[str, Condition] = {}
         self._patience = Patience()
+        self._failing: set[Informer] = set()
+        self._troubled = False
         self._client: Client | None = None
         self._pool: InformerPool | None = None
         self._schemas: Schemas | None = None
@@ -140,7 +142,7 @@ class ProviderSession:
         ):
             async with asyncio.TaskGroup() as group:
                 base = (exports, records, heartbeat.cluster_bindings)
-                group.create_task(self._monitor(client, base), name="monitor")
+                group.create_task(self._monitor(client, pool, base), name="monitor")
                 for informer in base:
                     await informer.wait_synced()
                 self._status.state(self._binding_keys, conditions.true(ConditionType.INFORMERS_SYNCED))
@@ -211,14 +213,23 @@ class ProviderSession:
         self._said[condition.type] = condition
         self._status.state(self._binding_keys, condition)
 
-    async def _monitor(self, client: Client, base: tuple[Informer, ...]) -> None:
+    async def _monitor(self, client: Client, pool: InformerPool, base: tuple[Informer, ...]) -> None:
         """Say what cannot be followed or written, and when it can again; looks at memory only."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_MONITOR_SECONDS)
+            self._encourage(client, pool)
             for key in self._binding_keys:
                 self._status.state([key], *self._said.values())
                 self._look(key, client, base, loop.time())
+
+    def _encourage(self, client: Client, pool: InformerPool) -> None:
+        """One that reaches the provider again is a sign for all that wait for their next attempt."""
+        failing = {informer for informer in pool.informers() if informer.last_error is not None}
+        if self._failing - failing or (self._troubled and client.trouble is None):
+            for informer in failing:
+                informer.nudge()
+        self._failing, self._troubled = failing, client.trouble is not None
 
     def _look(self, key: str, client: Client, base: tuple[Informer, ...], now: float) -> None:
         name, server = meta.split_key(key)[1], self._kubeconfig.server
@@ -230,15 +241,17 @@ class ProviderSession:
         calls = of_client(client.trouble, client.waiting, slow=SLOW, server=server)
         watches = (of_watch(one, name, server) for one in followed)
         troubles = [trouble for trouble in (calls, *watches) if trouble is not None]
-        self._judge(key, informers_synced(troubles), now)
-        self._judge(key, objects_in_sync(hindrances), now)
+        # A call that waits for its answer has lasted already.
+        tolerated = 0.0 if client.waiting >= SLOW else TOLERATED_SECONDS
+        self._judge(key, informers_synced(troubles), now, tolerated)
+        self._judge(key, objects_in_sync(hindrances), now, TOLERATED_SECONDS)
 
-    def _judge(self, key: str, found: Condition, now: float) -> None:
+    def _judge(self, key: str, found: Condition, now: float, tolerated: float) -> None:
         """State what was found; trouble has to last for a while."""
         subject = (key, found.type)
         if found.status == Status.TRUE:
             self._patience.over(subject)
             if found.type == ConditionType.INFORMERS_SYNCED or self._status.stated(key, found.type):
                 self._status.state([key], found)
-        elif self._patience.lasted(subject, now) >= TOLERATED_SECONDS:
+        elif self._patience.lasted(subject, now) >= tolerated:
             self._status.state([key], found)

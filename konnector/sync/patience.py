@@ -33,6 +33,6 @@ class Patience:
 def recheck_after(lasted: float) -> float:
     """Seconds until something that has lasted so long is looked at again, where no event tells of its end.
 
-    About as long as it has lasted: what was just mended is found soon, what stays as it is costs little.
+    Half as long as it has lasted: what was just mended is found soon, what stays as it is costs little.
     """
-    return min(max(lasted, FIRST_RECHECK_SECONDS), LONGEST_RECHECK_SECONDS)
+    return min(max(lasted / 2, FIRST_RECHECK_SECONDS), LONGEST_RECHECK_SECONDS)

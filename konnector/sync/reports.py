@@ -1,4 +1,4 @@
-"""Refusals of single objects: one event and one counter when it begins, nothing while it lasts."""
+"""Refusals of single objects: one event and one count when it begins, nothing while it lasts."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ class Reports:
         """
         self._recorder = recorder
         self._binding = binding
-        self._refused: dict[str, tuple[str, bool]] = {}
+        self._refused: dict[str, tuple[str, str]] = {}
         self._hindrances: dict[str, tuple[str, str]] = {}
         self._patience = Patience()
 
@@ -60,13 +60,14 @@ class Reports:
             self._hindrances[key] = (reason, message)
         else:
             self._hindrances.pop(key, None)
-        known = self._refused.get(key)
-        if known is not None and known[0] == reason:
+        known = self._refused.get(key, ("", ""))
+        if known == (reason, message):
             return
-        conflict = reason in _CONFLICTS
-        self._refused[key] = (reason, conflict)
-        (metrics.CONFLICTS if conflict else metrics.REFUSALS)(self._binding, reason).inc()
-        self._count()
+        self._refused[key] = (reason, message)
+        if known[0] != reason:
+            counter = metrics.CONFLICTS if reason in _CONFLICTS else metrics.REFUSALS
+            counter(self._binding, reason).inc()
+            self._count()
         log.warning("not synced", resource=self._binding, object=key, reason=reason, message=message)
         self._recorder.event(subject, type="Warning", reason=reason, message=message)
 
@@ -78,6 +79,6 @@ class Reports:
             self._count()
 
     def _count(self) -> None:
-        conflicts = sum(conflict for _, conflict in self._refused.values())
+        conflicts = sum(reason in _CONFLICTS for reason, _ in self._refused.values())
         metrics.OBJECTS(self._binding, "conflict").set(conflicts)
         metrics.OBJECTS(self._binding, "refused").set(len(self._refused) - conflicts)

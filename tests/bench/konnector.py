@@ -6,7 +6,7 @@ are objects per second from the first write of the user until the last object ha
 bare loop. Requests per object are counted in the API servers' audit logs, processor time and memory are the
 konnector process's own.
 
-    python tests/bench/konnector.py [--objects 1000] [--namespaces 10] [--in-flight 32] [--output json]
+    python -m tests.bench.konnector [--objects 1000] [--namespaces 10] [--in-flight 32] [--output json]
 
 The machine decides about the rates; compare ratios and counts only.
 """

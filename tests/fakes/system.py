@@ -142,7 +142,7 @@ class System:
             found = await self.up.get(CRDS, service.name)
             return any(
                 c["type"] == "Established" and c["status"] == "True"
-                for c in found.get("status", {}).get("conditions", [])
+                for c in (found.get("status") or {}).get("conditions") or []
             )
 
         await eventually(served, what=f"{service.name} established on the provider")
