@@ -52,7 +52,7 @@ demo: control-plane ## the main job on two real clusters
 	@$(BIN)/kubectl-bind dev demo $(DEMO_ARGS)
 
 bench: control-plane ## rates and ratios of the konnector against a bare loop (several minutes)
-	@$(BIN)/python -m tests.bench.konnector $(BENCH_ARGS)
+	@$(BIN)/python tests/bench/konnector.py $(BENCH_ARGS)
 
 clean: ## remove what the targets made in this folder; the cached control plane stays
 	rm -rf $(VENV) .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -6,7 +6,7 @@ are objects per second from the first write of the user until the last object ha
 bare loop. Requests per object are counted in the API servers' audit logs, processor time and memory are the
 konnector process's own.
 
-    python -m tests.bench.konnector [--objects 1000] [--namespaces 10] [--in-flight 32] [--output json]
+    python tests/bench/konnector.py [--objects 1000] [--namespaces 10] [--in-flight 32] [--output json]
 
 The machine decides about the rates; compare ratios and counts only.
 """
@@ -30,6 +30,9 @@ from bind_agent.api.resource import SECRETS, Resource
 from bind_agent.devcluster import ClusterOptions, Playground
 from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.store import Entry
+
+if not __package__:  # started as a file: the helpers of the tests are found from the top of the checkout
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.fakes.system import System, claim, crd, secret, start_system, stop_system, thing
 
 KIND = Resource("bench.example", "v1", "widgets", kind="Widget")
