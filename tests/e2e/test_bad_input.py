@@ -24,10 +24,10 @@ from bind_agent.api.resource import (
     CORE_EVENTS,
     CRDS,
     EXPORT_REQUESTS,
+    EXPORT_TEMPLATES,
     ROLEBINDINGS,
     SECRETS,
     SERVICE_NAMESPACES,
-    EXPORT_TEMPLATES,
     Resource,
 )
 from bind_agent.devcluster.errors import DevClusterError

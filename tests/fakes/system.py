@@ -340,11 +340,9 @@ def template(service: Service) -> Object:
 def backend_role(service: Service) -> Object:
     """The role that a platform team ships beside a template: what the backend may grant to tenants."""
     verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
-    rules = [{"apiGroups": [service.resource.group], "resources": [service.resource.plural], "verbs": verbs}]
-    for claim in service.claims:
-        rules.append(
-            {"apiGroups": [claim.get("group", "")], "resources": [claim["resource"]], "verbs": verbs}
-        )
+    kinds = [(service.resource.group, service.resource.plural)]
+    kinds += [(claim.get("group", ""), claim["resource"]) for claim in service.claims]
+    rules = [{"apiGroups": [group], "resources": [plural], "verbs": verbs} for group, plural in kinds]
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
