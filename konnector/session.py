@@ -34,7 +34,7 @@ from konnector.sync.patience import Patience
 log = structlog.get_logger(__name__)
 
 _MONITOR_SECONDS = 1.0
-TOLERATED_SECONDS = 5.0
+TOLERATED_SECONDS = 4.0
 """Trouble that passes by itself within so many seconds is not told."""
 
 

@@ -3,6 +3,7 @@
 A tenant and kinds of its own, so that what is broken here breaks nothing for others.
 """
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -368,13 +369,37 @@ async def test_a_provider_that_hangs_is_named(mine: System, widgets: Service, un
     await mine.synced(WIDGETS, f"{namespace}/patient")
 
 
-# --- credentials ----------------------------------------------------------------------------------------
+# --- rights and credentials -----------------------------------------------------------------------------
 
 
-async def test_a_revoked_credential_is_told_and_a_new_one_is_enough(
-    system: System, unique: Unique, tmp_path: Path
+@pytest_asyncio.fixture
+async def role(mine: System, widgets: Service) -> AsyncIterator[str]:
+    """Name of the binding's generated role, which is put back as the messages tell people to do."""
+    name = f"{ROLE_PREFIX}{widgets.name}"
+    async with mine.refusals(mine.consumer, GROUP):
+        yield name
+        await _put_back(mine, widgets)
+
+
+async def _put_back(system: System, service: Service) -> None:
+    printed = await system.stage.run(
+        "-m", "cli.main", "konnector", "rbac", service.name, f"--kubeconfig={system.consumer.kubeconfig}"
+    )
+    await system.stage.apply(system.consumer, list(yaml.safe_load_all(printed)))
+
+
+async def test_lost_rights_and_credentials_are_told_and_work_goes_on_when_they_are_back(
+    system: System, mine: System, widgets: Service, role: str, unique: Unique, tmp_path: Path
 ) -> None:
-    system.provoked.add(GROUP)
+    # Trouble has to last before it is told: the three wait side by side.
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_revoked(system, unique, tmp_path))
+        group.create_task(_denied_here(mine, widgets, role, unique))
+        group.create_task(_denied_there(mine, unique))
+
+
+async def _revoked(system: System, unique: Unique, tmp_path: Path) -> None:
+    """A revoked credential is told, and a new one is enough."""
     resource = Resource(GROUP, "v1", "revokeds", kind="Revoked")
     theirs = await _tenant(system, "dismissed", tmp_path)
     service = await theirs.publish(resource)
@@ -411,28 +436,8 @@ async def test_a_revoked_credential_is_told_and_a_new_one_is_enough(
     await eventually(complete, what="everything that waited for the credential")
 
 
-# --- rights ---------------------------------------------------------------------------------------------
-
-
-@pytest_asyncio.fixture
-async def role(mine: System, widgets: Service) -> AsyncIterator[str]:
-    """Name of the binding's generated role, which is put back as the messages tell people to do."""
-    name = f"{ROLE_PREFIX}{widgets.name}"
-    async with mine.refusals(mine.consumer, GROUP):
-        yield name
-        await _put_back(mine, widgets)
-
-
-async def _put_back(system: System, service: Service) -> None:
-    printed = await system.stage.run(
-        "-m", "cli.main", "konnector", "rbac", service.name, f"--kubeconfig={system.consumer.kubeconfig}"
-    )
-    await system.stage.apply(system.consumer, list(yaml.safe_load_all(printed)))
-
-
-async def test_a_write_that_is_not_allowed_on_the_app_cluster_is_told_with_the_command_that_helps(
-    mine: System, widgets: Service, role: str, unique: Unique
-) -> None:
+async def _denied_here(mine: System, widgets: Service, role: str, unique: Unique) -> None:
+    """A write that is not allowed on the app cluster is told with the command that helps."""
     namespace, _ = await _mapped(mine, unique)
     before = await mine.down.get(CLUSTERROLES, role)
     rules = [
@@ -450,6 +455,28 @@ async def test_a_write_that_is_not_allowed_on_the_app_cluster_is_told_with_the_c
     assert (await mine.down.get(CLUSTERROLES, role))["rules"] == before["rules"]
 
 
+async def _denied_there(mine: System, unique: Unique) -> None:
+    """A write that is not allowed on the provider is told with what to look at there."""
+    resource = Resource(GROUP, "v1", "cogs", kind="Cog")
+    service = await mine.publish(resource)
+    await mine.bind(service)
+    namespace = await mine.namespace(unique("denied"))
+    await mine.down.create(resource, thing(resource, f"{namespace}/anchor", size=1))
+    await mine.synced(resource, f"{namespace}/anchor")
+    there = await mine.service_namespace(namespace)
+    mine.provoked.add(there)
+    await mine.backend.pause()  # it would repair the binding at once
+    try:
+        await mine.up.delete(ROLEBINDINGS, keys.BINDER, namespace=there)
+        await mine.down.create(resource, thing(resource, f"{namespace}/denied", size=2))
+        await _told(mine, f"{namespace}/denied", "PermissionDenied", "on the provider", "AccessGranted")
+        await _says(mine, service.name, "ObjectsInSync", "PermissionDenied", "on the provider")
+    finally:
+        await mine.backend.resume()
+    await mine.synced(resource, f"{namespace}/denied")
+    await _says(mine, service.name, "ObjectsInSync", "")
+
+
 async def test_a_watch_that_is_not_allowed_on_the_app_cluster_is_told_with_the_command_that_helps(
     mine: System, widgets: Service, role: str, unique: Unique
 ) -> None:
@@ -465,23 +492,6 @@ async def test_a_watch_that_is_not_allowed_on_the_app_cluster_is_told_with_the_c
     await _says(mine, widgets.name, "InformersSynced", "")
     await mine.down.create(WIDGETS, thing(WIDGETS, f"{namespace}/after", size=2))
     await mine.synced(WIDGETS, f"{namespace}/after")
-
-
-async def test_a_write_that_is_not_allowed_on_the_provider_is_told(
-    mine: System, widgets: Service, unique: Unique
-) -> None:
-    namespace, there = await _mapped(mine, unique)
-    mine.provoked.add(there)
-    await mine.backend.pause()  # it would repair the binding at once
-    try:
-        await mine.up.delete(ROLEBINDINGS, keys.BINDER, namespace=there)
-        await mine.down.create(WIDGETS, thing(WIDGETS, f"{namespace}/denied", size=2))
-        await _told(mine, f"{namespace}/denied", "PermissionDenied", "on the provider", "AccessGranted")
-        await _says(mine, widgets.name, "ObjectsInSync", "PermissionDenied", "on the provider")
-    finally:
-        await mine.backend.resume()
-    await mine.synced(WIDGETS, f"{namespace}/denied")
-    await _says(mine, widgets.name, "ObjectsInSync", "")
 
 
 # --- what belongs to others -----------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from bind_agent.devcluster.server import Server
 from bind_agent.devcluster.stage import Stage
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
+from bind_agent.kube.errors import NotFound
 
 T = TypeVar("T")
 
@@ -207,7 +208,10 @@ class System:
         binding = await eventually(ready, what=f"binding {service.name} ready", timeout=60)
 
         async def served() -> bool:
-            await self.down.list(service.resource)
+            try:
+                await self.down.list(service.resource)
+            except NotFound:
+                return False
             return True
 
         await eventually(served, what=f"{service.name} served on the consumer")
