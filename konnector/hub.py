@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 _KEY = "all"
 _SETTLE_SECONDS = 0.02
+_STEADY_SECONDS = 120.0
+"""A session that ran so long begins with short pauses again when it fails."""
 _PATIENCE_SECONDS = 5.0
 
 
@@ -176,7 +178,9 @@ class Hub:
 async def _supervise(session: ProviderSession) -> None:
     """Run a session, again with back-off when it fails: a bug or a broken provider stays its own problem."""
     backoff = Backoff(Policy(first=1.0, cap=60.0))
+    loop = asyncio.get_running_loop()
     while True:
+        started = loop.time()
         try:
             await session.run()
         except* Exception as failures:
@@ -184,6 +188,8 @@ async def _supervise(session: ProviderSession) -> None:
                 "provider session failed, starting it again",
                 errors=[f"{type(e).__name__}: {e}" for e in failures.exceptions],
             )
+        if loop.time() - started > _STEADY_SECONDS:
+            backoff.reset()
         await asyncio.sleep(backoff.next())
 
 

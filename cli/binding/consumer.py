@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bind_agent.api import conditions, keys
-from bind_agent.api.claims import AcceptablePermissionClaim
-from bind_agent.api.meta import Object, name, resource_version, uid
+from bind_agent.api import conditions, keys, naming
+from bind_agent.api.claims import AcceptablePermissionClaim, selects
+from bind_agent.api.meta import Object, labels, name, namespace, resource_version, uid
 from bind_agent.api.resource import CLUSTERROLES, NAMESPACES, SECRETS, Resource
 from cli.binding import objects
 from cli.binding.claims import same_entries, wire
@@ -18,6 +18,8 @@ from cli.errors import CliError, RequestRefusedError
 from cli.output import Progress
 
 _TRIES: Final = 4
+_IDENTITY_NAMESPACE: Final = "kube-system"
+"""Its UID is the identity of the cluster; the konnector marks its copies with it."""
 
 
 class ConsumerSide:
@@ -85,13 +87,38 @@ class ConsumerSide:
 
         return secret_name, _retried(write)
 
-    def apply_role(self, standing: Standing, claims: Sequence[AcceptablePermissionClaim]) -> list[str]:
-        """The rights of this one binding, added to the konnector's; nothing is sent when they are there."""
-        role = objects.role_manifest(standing.wanted, claims)
-        if objects.same_role(standing.role, role):
-            return []
-        self.cluster.apply(CLUSTERROLES, role)
-        return [f"ClusterRole {name(role)}"]
+    def apply_role(
+        self, present: Object | None, wanted: Wanted, claims: Sequence[AcceptablePermissionClaim]
+    ) -> tuple[Object, list[str]]:
+        """The rights of this one binding, added to the konnector's; nothing is sent when they are there.
+
+        Args:
+            present: the ClusterRole as last seen.
+            wanted: the API.
+            claims: claims with their answers; several of one kind add up.
+
+        Returns:
+            The role as it is now, and what was written in words.
+        """
+        role = objects.role_manifest(wanted, claims)
+        if present is not None and objects.same_role(present, role):
+            return present, []
+        return self.cluster.apply(CLUSTERROLES, role), [f"ClusterRole {name(role)}"]
+
+    def has_copies(self, kubeconfig: Kubeconfig, claims: Sequence[AcceptablePermissionClaim]) -> bool:
+        """Whether copies that these claims brought from this provider are on the app cluster.
+
+        Only names and labels are looked at. A person who may not list them is told so by the refusal.
+        """
+        cluster_id = uid(self.cluster.get(NAMESPACES, _IDENTITY_NAMESPACE) or {})
+        label = f"{keys.COPY}={naming.digest(cluster_id, kubeconfig.checked.identity)}"
+        return any(
+            selects(claim, namespace(copy), name(copy), labels(copy))
+            for claim in claims
+            for copy in self.cluster.list(
+                Resource(claim.group, claim.version, claim.resource), label_selector=label
+            )
+        )
 
     def write_binding(
         self,

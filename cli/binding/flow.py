@@ -6,7 +6,7 @@ run handed in and says what stays; running the command again takes up whatever s
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,11 +20,15 @@ from cli.binding.consumer import ConsumerSide
 from cli.binding.credential import Kubeconfig
 from cli.binding.provider import ProviderSide
 from cli.binding.request import ExportRequest, Wanted
-from cli.binding.survey import Survey
+from cli.binding.survey import Standing, Survey
 from cli.errors import CliError, WaitTimeoutError
 from cli.output import Progress, inert
 
 _POLL: Final = 1.0
+_PATIENCE_SECONDS: Final = 30.0
+"""Copies that another binding claims as well stay; then the rights do so too."""
+_RETRACTION_SECONDS: Final = 3.0
+"""What a konnector at work takes at most to take copies back; those on the provider cannot be seen from here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +159,41 @@ class Flow:
         outcome = Outcome(served, plan.request.wanted, written=written)
         for standing in survey.standings:
             entries = decided[standing.wanted.name]
-            written += self._consumer.apply_role(standing, entries)
+            # What was accepted before stays allowed until the konnector has taken back what it copied.
+            before = [claim for claim in standing.claims if claim.accepted]
+            role, changed = self._consumer.apply_role(standing.role, standing.wanted, [*entries, *before])
+            written += changed
             binding, changed = self._consumer.write_binding(served, standing, entries, secret=secret)
             written += changed
+            written += self._narrow(plan, standing, role, before, entries)
             outcome.bindings.append(binding)
         if plan.wait_ready:
             self._wait_ready(outcome, timeout=plan.timeout)
         return outcome
+
+    def _narrow(
+        self,
+        plan: Plan,
+        standing: Standing,
+        role: Object,
+        before: Sequence[AcceptablePermissionClaim],
+        entries: Sequence[AcceptablePermissionClaim],
+    ) -> list[str]:
+        """Take back the rights of claims that are accepted no more, once their copies are gone."""
+        kept = {(claim.group, claim.resource) for claim in entries if claim.accepted}
+        dropped = [claim for claim in before if (claim.group, claim.resource) not in kept]
+        if dropped:
+            started = time.monotonic()
+            self._sleep(_RETRACTION_SECONDS)
+            while self._consumer.has_copies(plan.kubeconfig, dropped):
+                if time.monotonic() - started > min(plan.timeout, _PATIENCE_SECONDS):
+                    return [
+                        f"ClusterRole {role['metadata']['name']} (still with the rights to take back copies; "
+                        "run the command again once the konnector works)"
+                    ]
+                self._progress.waiting("waiting for the konnector to take back its copies", since=started)
+                self._sleep(_POLL)
+        return self._consumer.apply_role(role, standing.wanted, entries)[1]
 
     def _wait_ready(self, outcome: Outcome, *, timeout: float) -> None:
         started = time.monotonic()

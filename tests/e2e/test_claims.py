@@ -6,9 +6,9 @@ import pytest
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import CONFIGMAPS, SECRETS, Resource
+from bind_agent.api.resource import CLUSTERROLES, CONFIGMAPS, SECRETS, Resource
 from bind_agent.kube.client import Client
-from tests.fakes.system import Service, System, config_map, eventually, holds, secret, thing
+from tests.fakes.system import Service, System, claim, config_map, eventually, holds, secret, thing
 
 pytestmark = pytest.mark.e2e
 
@@ -132,6 +132,25 @@ async def test_a_consumers_config_map_goes_up_while_it_has_the_label(
     )
     await system.gone(system.up, CONFIGMAPS, f"{there}/job")
     assert (await system.down.get(CONFIGMAPS, "job", namespace=here))["data"] == {"steps": "4"}
+
+
+async def test_what_a_rejected_claim_had_copied_is_taken_back(system: System, unique: Unique) -> None:
+    service = await system.publish(
+        Resource("e2e.example", "v1", "rejectings", kind="Rejecting"),
+        claims=[claim("configmaps", keys.OWNER_PROVIDER, labelSelectors=[{"only": "rejectings"}])],
+    )
+    await system.bind(service)
+    here, there = await _mapped(system, service, unique)
+    labels = {"only": "rejectings"}
+    made = await system.up.create(CONFIGMAPS, config_map(f"{there}/mine", {"a": "1"}, labels=labels))
+    await _arrives(system.down, CONFIGMAPS, f"{here}/mine", made["data"])
+    role = f"klutch-bind-binding-{service.name}"
+    assert "configmaps" in str((await system.down.get(CLUSTERROLES, role))["rules"])
+    await system.bind(service, accept="none")
+    await system.gone(system.down, CONFIGMAPS, f"{here}/mine")
+    assert (await system.up.get(CONFIGMAPS, "mine", namespace=there))["data"] == made["data"]
+    # The rights went after the copies did.
+    assert "configmaps" not in str((await system.down.get(CLUSTERROLES, role))["rules"])
 
 
 async def test_guarded_kinds_of_secrets_never_cross(
