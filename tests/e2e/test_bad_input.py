@@ -31,6 +31,7 @@ from bind_agent.api.resource import (
     SERVICE_NAMESPACES,
     Resource,
 )
+from bind_agent.devcluster import Cluster
 from bind_agent.devcluster.errors import DevClusterError
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
@@ -53,6 +54,7 @@ Unique = Callable[[str], str]
 
 GROUP = "bad.example"
 WIDGETS = Resource(GROUP, "v1", "widgets", kind="Widget")
+KONNECTOR = f"{keys.CONSUMER_NAMESPACE}:{keys.KONNECTOR}"
 TENANT = ("-m", "bind_agent.backend.app", "tenant")
 
 
@@ -436,6 +438,23 @@ async def _revoked(system: System, unique: Unique, tmp_path: Path) -> None:
     await eventually(complete, what="everything that waited for the credential")
 
 
+async def _loses(cluster: Cluster, user: str, verb: str, resource: Resource, namespace: str = "") -> None:
+    """Wait until an account has lost a right: roles are put together and reach the server a moment later."""
+    asked = {"group": resource.group, "resource": resource.plural, "verb": verb, "namespace": namespace}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": f"system:serviceaccount:{user}", "resourceAttributes": asked},
+    }
+
+    async def lost() -> bool:
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        _, answer = await cluster.request("POST", path, review)
+        return not answer["status"]["allowed"]
+
+    await eventually(lost, what=f"end of {verb} {resource.plural} for {user}")
+
+
 async def _denied_here(mine: System, widgets: Service, role: str, unique: Unique) -> None:
     """A write that is not allowed on the app cluster is told with the command that helps."""
     namespace, _ = await _mapped(mine, unique)
@@ -444,6 +463,7 @@ async def _denied_here(mine: System, widgets: Service, role: str, unique: Unique
         {**rule, "verbs": [v for v in rule["verbs"] if v != "patch"] or ["get"]} for rule in before["rules"]
     ]
     await mine.down.merge_patch(CLUSTERROLES, role, {"rules": rules})
+    await _loses(mine.consumer, KONNECTOR, "patch", WIDGETS)
     await mine.down.create(WIDGETS, thing(WIDGETS, f"{namespace}/denied", size=2))
     command = f"kubectl bind konnector rbac {widgets.name}"
     await _told(mine, f"{namespace}/denied", "PermissionDenied", command)
@@ -468,6 +488,7 @@ async def _denied_there(mine: System, unique: Unique) -> None:
     await mine.backend.pause()  # it would repair the binding at once
     try:
         await mine.up.delete(ROLEBINDINGS, keys.BINDER, namespace=there)
+        await _loses(mine.provider, f"{mine.tenant}:{keys.BINDER}", "patch", resource, there)
         await mine.down.create(resource, thing(resource, f"{namespace}/denied", size=2))
         await _told(mine, f"{namespace}/denied", "PermissionDenied", "on the provider", "AccessGranted")
         await _says(mine, service.name, "ObjectsInSync", "PermissionDenied", "on the provider")
@@ -484,6 +505,7 @@ async def test_a_watch_that_is_not_allowed_on_the_app_cluster_is_told_with_the_c
     await mine.konnector.stop()
     try:
         await mine.down.delete(CLUSTERROLES, role)
+        await _loses(mine.consumer, KONNECTOR, "list", WIDGETS)
     finally:
         await mine.konnector.start()
     command = f"kubectl bind konnector rbac {widgets.name}"
