@@ -395,12 +395,13 @@ async def test_lost_rights_and_credentials_are_told_and_work_goes_on_when_they_a
 ) -> None:
     # Trouble has to last before it is told: the three wait side by side.
     async with asyncio.TaskGroup() as group:
-        group.create_task(_revoked(system, unique, tmp_path))
+        served = asyncio.Event()
+        group.create_task(_revoked(system, unique, tmp_path, served))
         group.create_task(_denied_here(mine, widgets, role, unique))
-        group.create_task(_denied_there(mine, unique))
+        group.create_task(_denied_there(mine, unique, served))
 
 
-async def _revoked(system: System, unique: Unique, tmp_path: Path) -> None:
+async def _revoked(system: System, unique: Unique, tmp_path: Path, served: asyncio.Event) -> None:
     """A revoked credential is told, and a new one is enough."""
     resource = Resource(GROUP, "v1", "revokeds", kind="Revoked")
     theirs = await _tenant(system, "dismissed", tmp_path)
@@ -409,6 +410,7 @@ async def _revoked(system: System, unique: Unique, tmp_path: Path) -> None:
     namespace = await theirs.namespace(unique("revoked"))
     await theirs.down.create(resource, thing(resource, f"{namespace}/before", size=1))
     await theirs.synced(resource, f"{namespace}/before")
+    served.set()
     account = await theirs.stage.backend_kubeconfig(theirs.provider)
     await theirs.stage.run(*TENANT, "revoke", "dismissed", f"--kubeconfig={account}")
 
@@ -475,7 +477,7 @@ async def _denied_here(mine: System, widgets: Service, role: str, unique: Unique
     assert (await mine.down.get(CLUSTERROLES, role))["rules"] == before["rules"]
 
 
-async def _denied_there(mine: System, unique: Unique) -> None:
+async def _denied_there(mine: System, unique: Unique, others_served: asyncio.Event) -> None:
     """A write that is not allowed on the provider is told with what to look at there."""
     resource = Resource(GROUP, "v1", "cogs", kind="Cog")
     service = await mine.publish(resource)
@@ -485,6 +487,7 @@ async def _denied_there(mine: System, unique: Unique) -> None:
     await mine.synced(resource, f"{namespace}/anchor")
     there = await mine.service_namespace(namespace)
     mine.provoked.add(there)
+    await others_served.wait()
     await mine.backend.pause()  # it would repair the binding at once
     try:
         await mine.up.delete(ROLEBINDINGS, keys.BINDER, namespace=there)
