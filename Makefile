@@ -39,12 +39,12 @@ lint: venv ## format, lint, types and import contracts
 
 unit: venv ## tests of pure code, and of protocols against small fakes
 	$(call step,unit tests)
-	@$(PYTEST) tests/unit tests/property tests/protocol
+	@$(PYTEST) tests/unit tests/property tests/protocol --numprocesses auto
 
 test: lint control-plane ## everything but the long benchmarks
 	$(call step,tests)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest tests
+	@$(BIN)/coverage run -m pytest tests --numprocesses 2 --dist loadgroup
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tests/coverage_gate.py
 

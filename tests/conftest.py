@@ -1,6 +1,6 @@
 """Fixtures for all tests. Nothing starts until a test asks for a cluster.
 
-The clusters are real (`bind_agent.devcluster`) and shared by the whole run, so a test takes names of its own
+The clusters are real (`bind_agent.devcluster`) and shared by all tests of a process, so a test takes names of its own
 from `unique` for namespaces, groups of CRDs and everything cluster-wide. A test that breaks servers starts
 its own playground or repairs them before it ends. Where no control plane can be had, the fixtures fail: a run
 without clusters proves nothing.
@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -17,6 +18,25 @@ import pytest_asyncio
 from bind_agent.devcluster import Cluster, ClusterOptions, ControlPlane, Playground, find_control_plane
 
 _numbers = itertools.count(1)
+
+_TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests belong in one process when several work (`-n 2 --dist loadgroup`), the longest group first.
+
+    Tests of a folder below ``integration`` share clusters and follow one another; all end-to-end tests share one
+    running system, which they take apart together.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_TESTS))))
+    items.sort(key=lambda item: item.path.relative_to(_TESTS).parts[0] != "e2e")
+
+
+def _group(path: Path) -> str:
+    kind = path.parts[0]
+    return kind if kind == "e2e" else "/".join(path.parts[:2]) if kind == "integration" else str(path)
 
 
 @pytest.fixture(scope="session")
