@@ -1,0 +1,113 @@
+"""The konnector's command line: each flag reaches the options, and what cannot be meant is refused."""
+
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from konnector.options import Options, command, default_identity, default_lease_namespace, parse_address
+
+pytestmark = pytest.mark.unit
+
+
+def _run(*arguments: str) -> tuple[Any, list[Options]]:
+    seen: list[Options] = []
+    return CliRunner().invoke(command(seen.append), list(arguments)), seen
+
+
+def _options(*arguments: str) -> Options:
+    result, seen = _run(*arguments)
+    assert result.exit_code == 0, result.output
+    return seen[0]
+
+
+@pytest.fixture(autouse=True)
+def no_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POD_NAME", raising=False)
+    monkeypatch.delenv("POD_NAMESPACE", raising=False)
+
+
+def test_defaults_are_those_of_the_wire() -> None:
+    found = _options()
+    assert (found.lease_name, found.lease_namespace) == ("klutch-bind", "kube-system")
+    assert (found.health_host, found.health_port) == ("0.0.0.0", 8080)
+    assert found.kubeconfig is None
+    assert found.heartbeat_interval == 300
+    assert found.leader_elect
+    assert not found.adopt
+    assert found.allow_loopback is None
+    assert found.log_format == "json"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        (["--kubeconfig=/x/y"], "kubeconfig", "/x/y"),
+        (["--lease-name=mine"], "lease_name", "mine"),
+        (["--lease-namespace=here"], "lease_namespace", "here"),
+        (["--no-leader-elect"], "leader_elect", False),
+        (["--secret-namespace=there"], "secret_namespace", "there"),
+        (["--health-address=127.0.0.1:0"], "health_port", 0),
+        (["--health-address=127.0.0.1:0"], "health_host", "127.0.0.1"),
+        (["--workers=3"], "workers", 3),
+        (["--max-in-flight=9"], "max_in_flight", 9),
+        (["--refuse-private-providers"], "allow_private_addresses", False),
+        (["--allow-loopback-providers"], "allow_loopback", True),
+        (["--refuse-loopback-providers"], "allow_loopback", False),
+        (["--adopt"], "adopt", True),
+        (["--heartbeat-interval=20"], "heartbeat_interval", 20),
+        (["--log-level=error"], "log_level", "error"),
+        (["--logging-format=text"], "log_format", "console"),
+        (["-v", "4"], "log_level", "debug"),
+        (["-v", "4", "--log-level=error"], "log_level", "error"),
+        (["-v", "3"], "log_level", "info"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_each_flag_reaches_its_option(arguments: list[str], field: str, value: object) -> None:
+    assert getattr(_options(*arguments), field) == value
+
+
+def test_a_pod_knows_its_name_and_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POD_NAME", "konnector-0")
+    monkeypatch.setenv("POD_NAMESPACE", "klutch-bind")
+    found = _options()
+    assert (found.identity, found.lease_namespace) == ("konnector-0", "klutch-bind")
+    assert default_lease_namespace() == "klutch-bind"
+
+
+def test_without_a_pod_the_identity_is_a_number_of_its_own() -> None:
+    assert default_identity().isdecimal()
+    assert default_identity() != default_identity()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("127.0.0.1:80", ("127.0.0.1", 80)), (":80", ("0.0.0.0", 80)), ("[::1]:80", ("::1", 80))],
+)
+def test_addresses(text: str, expected: tuple[str, int]) -> None:
+    assert parse_address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "80", "host", "host:", "host:http", "host:-1", "host:65536", "host:1²"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"host:port, for instance 127\.0\.0\.1:8080"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--workers=0"],
+        ["--max-in-flight=0"],
+        ["--heartbeat-interval=0"],
+        ["--log-level=loud"],
+        ["--nonsense"],
+    ],
+    ids=lambda value: value[0],
+)
+def test_values_out_of_range_start_nothing(arguments: list[str]) -> None:
+    result, seen = _run(*arguments)
+    assert result.exit_code == 2
+    assert seen == []
