@@ -112,7 +112,8 @@ class Execution:
             if isinstance(error, NotFound) and isinstance(
                 step, model.ReleaseFinalizer | model.EnsureFinalizer
             ):
-                return None  # the object is gone, which its event will say
+                # The object is gone, which its event will say: no copy is made of it any more.
+                return Result()
             if isinstance(error, AlreadyExists):
                 return None  # its event will come
             raise
