@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bind_agent.api import keys
-from konnector.controllers.exports import choose_binding, shape_of
+from konnector.controllers.shape import choose_binding, shape_of
 
 pytestmark = pytest.mark.unit
 
