@@ -71,7 +71,7 @@ class BindingStatus:
 
     def state_provider(self, binding_key: str, pretty_name: str) -> None:
         """State the display name of a binding's provider."""
-        if self._pretty_names.get(binding_key) != pretty_name:
+        if self._pretty_names.get(binding_key, "") != pretty_name:
             self._pretty_names[binding_key] = pretty_name
             self.controller.enqueue(binding_key)
 
