@@ -5,18 +5,16 @@ subresource replaces the running sync by a new one on the same informers; change
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 import structlog
 
 from bind_agent.api import conditions, keys, meta
 from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import CRDS, EXPORTS, NAMESPACES, Resource
+from bind_agent.api.resource import EXPORTS, NAMESPACES
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import Conflict
 from bind_agent.obs import metrics
@@ -27,8 +25,10 @@ from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.claims import Claims
+from konnector.controllers.crds import CrdWatches
+from konnector.controllers.export_status import export_status
+from konnector.controllers.shape import Shape, choose_binding, shape_of
 from konnector.controllers.troubles import Followed, Trouble
-from konnector.schema import compare as gate
 from konnector.sync.brake import Brake
 from konnector.sync.model import Policy
 from konnector.sync.namespaces import ServiceNamespaces
@@ -37,25 +37,6 @@ from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a running sync depends on; another shape needs another sync.
-
-    Attributes:
-        resource: the resource at the synced version, with the CRD's scope.
-        cluster_wide: one provider watch over all namespaces.
-        status_subresource: whether that version has one.
-        take_over: the binding's conflict policy is Adopt.
-        paused: the binding is paused.
-    """
-
-    resource: Resource
-    cluster_wide: bool
-    status_subresource: bool
-    take_over: bool
-    paused: bool
 
 
 class Exports:
@@ -99,7 +80,7 @@ class Exports:
         self._served = served
         self._status = status
         self._recent = RecentWrites()
-        self._crds: dict[str, Informer] = {}
+        self._crds = CrdWatches(app.pool, lambda name, _: self.controller.enqueue(name))
         self._removers: list[Callable[[], None]] = []
         self._running: dict[str, tuple[Shape, ObjectSync, asyncio.Task[None]]] = {}
         self._namespace_uid = ""
@@ -125,9 +106,7 @@ class Exports:
         """Stop following."""
         for remove in self._removers:
             remove()
-        for informer in self._crds.values():
-            self._app.pool.release(informer)
-        self._crds.clear()
+        self._crds.close()
 
     async def run(self) -> None:
         """Serve until cancelled; the syncs end with it."""
@@ -164,14 +143,6 @@ class Exports:
         if entry is not None and entry.key in self._served():
             self.controller.enqueue(meta.split_key(entry.key)[1])
 
-    async def _crd(self, name: str) -> Informer:
-        informer = self._crds.get(name)
-        if informer is None:
-            informer = self._app.pool.acquire(CRDS, field_selector=f"metadata.name={name}")
-            self._crds[name] = informer
-            self._removers.append(informer.add_handler(lambda *_: self.controller.enqueue(name)))
-        return informer
-
     def _bindings_of(self, name: str) -> dict[str, Object]:
         """The served bindings of that name by key: where bindings are namespaced there can be several."""
         return {meta.key(found): found for found in self._served_bindings() if meta.name(found) == name}
@@ -184,7 +155,8 @@ class Exports:
         export_key = meta.join_key(self._cluster_namespace, name)
         export_entry = self._exports.store.get(export_key)
         bindings = self._bindings_of(name)
-        crd_entry = (await self._crd(name)).store.get(name) if bindings else None
+        self._crds.keep(meta.split_key(key)[1] for key in self._served())
+        crd_entry = self._crds.watch(name).store.get(name) if bindings else None
         export = self._recent.read(export_key, export_entry) if export_entry else None
         binding_key, binding, crd = choose_binding(bindings, crd_entry.object() if crd_entry else None)
         shape = shape_of(export, binding, crd) if export and binding and crd else None
@@ -274,103 +246,3 @@ class Exports:
         except* Exception:
             log.exception("the sync failed, starting it again", resource=name)
             self.controller.enqueue(name, after=5.0)
-
-
-def choose_binding(
-    bindings: Mapping[str, Object], crd: Object | None
-) -> tuple[str | None, Object | None, Object | None]:
-    """The binding that an API is synced for: the one that owns the CRD.
-
-    Another binding of the same name, in a namespace of its own, never takes over what that one has.
-
-    Args:
-        bindings: the served bindings of that name, by key.
-        crd: the CRD of that name on the app cluster, if there is one.
-
-    Returns:
-        Key and binding, both None without any, and the CRD; None when it is somebody else's, whose objects are none
-        of our business.
-    """
-    for key in sorted(bindings):
-        if crd is not None and gate.is_owned_by(crd, bindings[key]):
-            return key, bindings[key], crd
-    first = min(bindings, default=None)
-    return first, bindings[first] if first is not None else None, None
-
-
-def shape_of(export: Object, binding: Object, crd: Object) -> Shape | None:
-    """What the sync of an export needs, None while its CRD is not established or no version is served.
-
-    The first served version of the export is the one that is synced (spec 13).
-    """
-    # A CRD that is being deleted waits for its objects, and these wait for us to take the finalizer off.
-    if not conditions.is_true(conditions.of(crd), ConditionType.ESTABLISHED):
-        return None
-    spec: dict[str, Any] = export.get("spec") or {}
-    version = next((v for v in spec.get("versions") or [] if v.get("served")), None)
-    if version is None:
-        return None
-    namespaced = (crd.get("spec") or {}).get("scope") == "Namespaced"
-    names = spec.get("names") or {}
-    return Shape(
-        resource=Resource(
-            spec.get("group", ""), version["name"], names.get("plural", ""), namespaced, names.get("kind", "")
-        ),
-        cluster_wide=not namespaced or spec.get("informerScope") == "Cluster",
-        status_subresource="status" in (version.get("subresources") or {}),
-        take_over=meta.annotation(binding, keys.CONFLICT_POLICY) == keys.CONFLICT_ADOPT,
-        paused=meta.annotation(binding, keys.PAUSED) == keys.TRUE,
-    )
-
-
-def export_status(export: Object, binding: Object | None, crd: Object | None, *, now: datetime) -> Object:
-    """The export with the konnector's half of its status (spec 6.6.4 step 6).
-
-    Args:
-        export: the export as observed.
-        binding: the binding of that name, if there is one.
-        crd: the consumer's CRD, if there is one.
-        now: current time, UTC.
-    """
-    status: dict[str, Any] = dict(export.get("status") or {})
-    entries = conditions.of(export)
-    if binding is None:
-        stated = [
-            conditions.false(
-                ConditionType.CONNECTED,
-                Reason.BINDING_NOT_FOUND,
-                Severity.INFO,
-                "no binding of that name uses this tenant's kubeconfig",
-            ),
-            conditions.false(ConditionType.CONSUMER_IN_SYNC, Reason.NOT_AVAILABLE, Severity.INFO, ""),
-        ]
-    else:
-        in_sync = conditions.get(conditions.of(binding), ConditionType.SCHEMA_IN_SYNC)
-        stated = [
-            conditions.true(ConditionType.CONNECTED),
-            conditions.false(ConditionType.CONSUMER_IN_SYNC, Reason.UNKNOWN, Severity.INFO, "")
-            if in_sync is None
-            else conditions.Condition(
-                type=ConditionType.CONSUMER_IN_SYNC,
-                status=in_sync.status,
-                severity=in_sync.severity,
-                reason=in_sync.reason,
-                message=in_sync.message,
-            ),
-        ]
-    for condition in stated:
-        entries = conditions.set_condition(entries, condition, now)
-    if crd is not None:
-        crd_status = crd.get("status") or {}
-        for found in conditions.of(crd):
-            if found.get("type") != ConditionType.READY:
-                copied = dict(found)
-                copied.pop("observedGeneration", None)
-                if found.get("status") != "True":
-                    copied["severity"] = Severity.ERROR
-                entries = [e for e in entries if e.get("type") != found.get("type")]
-                entries = conditions.set_condition(entries, copied, now)
-        status["acceptedNames"] = crd_status.get("acceptedNames") or {}
-        status["storedVersions"] = crd_status.get("storedVersions") or []
-    status["conditions"] = conditions.set_summary(entries, now)
-    return {**export, "status": status}

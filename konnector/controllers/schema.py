@@ -19,6 +19,7 @@ from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
 from konnector.controllers.binding_status import BindingStatus
+from konnector.controllers.crds import CrdWatches
 from konnector.schema import compare as gate
 from konnector.schema.crd import SchemaError, desired_crd
 from konnector.sync import remedies
@@ -65,7 +66,7 @@ class Schemas:
         self._status = status
         self._pretty_name = pretty_name
         self._recent = RecentWrites()
-        self._crds: dict[str, Informer] = {}
+        self._crds = CrdWatches(app.pool, self._on_crd)
         self._removers: list[Callable[[], None]] = []
         self.controller = Controller("schema", self._reconcile, workers=4)
 
@@ -83,9 +84,7 @@ class Schemas:
         """Stop following."""
         for remove in self._removers:
             remove()
-        for informer in self._crds.values():
-            self._app.pool.release(informer)
-        self._crds.clear()
+        self._crds.close()
 
     def _on_export(self, event: Event, old: Entry | None, new: Entry | None) -> None:
         entry = new or old
@@ -99,12 +98,10 @@ class Schemas:
         if entry is not None and entry.key in self._served():
             self.controller.enqueue(entry.key)
 
-    def _on_crd(self, event: Event, old: Entry | None, new: Entry | None) -> None:
-        if old is not None and new is None:
-            self._recent.forget(old.key)  # else our last write would pass for the CRD for ever
-        entry = new or old
-        if entry is not None:
-            self._enqueue_name(entry.key)
+    def _on_crd(self, name: str, deleted: bool) -> None:
+        if deleted:
+            self._recent.forget(name)  # else our last write would pass for the CRD for ever
+        self._enqueue_name(name)
 
     def _enqueue_name(self, name: str) -> None:
         for key in self._served():
@@ -112,12 +109,9 @@ class Schemas:
                 self.controller.enqueue(key)
 
     async def _crd(self, name: str) -> Informer:
-        """The informer of that one CRD; the konnector watches no others."""
-        informer = self._crds.get(name)
-        if informer is None:
-            informer = self._app.pool.acquire(CRDS, field_selector=f"metadata.name={name}")
-            self._crds[name] = informer
-            self._removers.append(informer.add_handler(self._on_crd))
+        """The informer of that one CRD, once it knows whether it exists."""
+        self._crds.keep(meta.split_key(key)[1] for key in self._served())
+        informer = self._crds.watch(name)
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 await informer.wait_synced()
@@ -204,7 +198,7 @@ class Schemas:
             reason = Reason.CRD_CREATE_FAILED if creating else Reason.CRD_UPDATE_FAILED
             self._disconnected(key, reason, error.message)
             raise
-        informer = self._crds[name]
+        informer = self._crds.watch(name)
         self._recent.remember(name, answer, informer.store.get(name), informer.resource_version)
         self._in_sync(key)
 

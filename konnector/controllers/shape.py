@@ -1,0 +1,77 @@
+"""What is synced for which binding, and in which shape: pure decisions of the exports controller (spec 6.6.4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bind_agent.api import conditions, keys, meta
+from bind_agent.api.conditions_catalogue import ConditionType
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import Resource
+from konnector.schema import compare as gate
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a running sync depends on; another shape needs another sync.
+
+    Attributes:
+        resource: the resource at the synced version, with the CRD's scope.
+        cluster_wide: one provider watch over all namespaces.
+        status_subresource: whether that version has one.
+        take_over: the binding's conflict policy is Adopt.
+        paused: the binding is paused.
+    """
+
+    resource: Resource
+    cluster_wide: bool
+    status_subresource: bool
+    take_over: bool
+    paused: bool
+
+
+def choose_binding(
+    bindings: Mapping[str, Object], crd: Object | None
+) -> tuple[str | None, Object | None, Object | None]:
+    """The binding that an API is synced for: the one that owns the CRD.
+
+    Another binding of the same name, in a namespace of its own, never takes over what that one has.
+
+    Args:
+        bindings: the served bindings of that name, by key.
+        crd: the CRD of that name on the app cluster, if there is one.
+
+    Returns:
+        Key and binding, both None without any, and the CRD; None when it is somebody else's, whose objects are none
+        of our business.
+    """
+    for key in sorted(bindings):
+        if crd is not None and gate.is_owned_by(crd, bindings[key]):
+            return key, bindings[key], crd
+    first = min(bindings, default=None)
+    return first, bindings[first] if first is not None else None, None
+
+
+def shape_of(export: Object, binding: Object, crd: Object) -> Shape | None:
+    """What the sync of an export needs, None while its CRD is not established or no version is served.
+
+    The first served version of the export is the one that is synced (spec 13).
+    """
+    # A CRD that is being deleted waits for its objects, and these wait for us to take the finalizer off.
+    if not conditions.is_true(conditions.of(crd), ConditionType.ESTABLISHED):
+        return None
+    spec: dict[str, Any] = export.get("spec") or {}
+    version = next((v for v in spec.get("versions") or [] if v.get("served")), None)
+    if version is None:
+        return None
+    namespaced = (crd.get("spec") or {}).get("scope") == "Namespaced"
+    names = spec.get("names") or {}
+    return Shape(
+        resource=Resource(
+            spec.get("group", ""), version["name"], names.get("plural", ""), namespaced, names.get("kind", "")
+        ),
+        cluster_wide=not namespaced or spec.get("informerScope") == "Cluster",
+        status_subresource="status" in (version.get("subresources") or {}),
+        take_over=meta.annotation(binding, keys.CONFLICT_POLICY) == keys.CONFLICT_ADOPT,
+        paused=meta.annotation(binding, keys.PAUSED) == keys.TRUE,
+    )
