@@ -1,0 +1,193 @@
+"""A provider session: what it passes on, what it says, and how it takes a rotated credential over."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from bind_agent.api import conditions
+from bind_agent.api.conditions import Condition
+from bind_agent.api.resource import EXPORTS, SECRETS
+from bind_agent.kube.errors import ConnectionFailed, Unauthorized
+from bind_agent.kube.intake import ProviderKubeconfig, accept_kubeconfig
+from konnector.controllers.troubles import Trouble
+from konnector.session import TOLERATED_SECONDS, ProviderSession
+from tests.fakes.parts import StillInformer, StillPool, app_cluster
+
+pytestmark = pytest.mark.unit
+
+KEY = "klutch-bind/things.g"
+
+
+def _kubeconfig(token: str = "one") -> ProviderKubeconfig:
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": "https://203.0.113.7"}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "cns"}}],
+        "current-context": "x",
+    }
+    return accept_kubeconfig(yaml.safe_dump(document).encode())
+
+
+class Status:
+    """What is stated, by binding and type."""
+
+    def __init__(self) -> None:
+        self.said: dict[tuple[str, str], Condition] = {}
+
+    def state(self, keys: Any, *wanted: Condition) -> None:
+        self.said.update({(key, condition.type): condition for key in keys for condition in wanted})
+
+    def stated(self, key: str, kind: str) -> Condition | None:
+        return self.said.get((key, kind))
+
+    def reason(self, kind: str, key: str = KEY) -> str:
+        return self.said[key, kind].reason or self.said[key, kind].status
+
+
+class Case:
+    """A session that looks as if it ran."""
+
+    def __init__(self) -> None:
+        self.status = Status()
+        self.session = ProviderSession(
+            app_cluster(),
+            _kubeconfig(),
+            bindings=cast("Any", StillInformer()),
+            secrets=cast("Any", StillInformer(SECRETS)),
+            namespaces=cast("Any", StillInformer()),
+            status=cast("Any", self.status),
+        )
+        self.session.update(_kubeconfig(), frozenset({KEY}), frozenset())
+        self.base = StillInformer(EXPORTS)
+        self.pool = StillPool()
+        self.client = SimpleNamespace(trouble=None, waiting=0.0, credentials=[])
+        self.client.update_credential = self.client.credentials.append
+        self.hindrances: list[Trouble] = []
+        self.rechecks = 0
+        self.enqueued: list[str] = []
+        controller = SimpleNamespace(enqueue=self.enqueued.append)
+        parts = SimpleNamespace(
+            followed=lambda _: iter(()),
+            hindrances=lambda _: iter(self.hindrances),
+            recheck=self._recheck,
+            controller=controller,
+        )
+        running = cast("Any", self.session)
+        running._exports, running._client, running._pool = parts, self.client, self.pool
+        running._schemas = SimpleNamespace(controller=controller)
+
+    def _recheck(self) -> None:
+        self.rechecks += 1
+
+    def look(self, now: float) -> None:
+        self.session._look(KEY, cast("Any", self.client), cast("Any", (self.base,)), now)
+
+
+def test_trouble_that_passes_soon_is_not_told() -> None:
+    case = Case()
+    case.look(0.0)
+    assert case.status.reason("InformersSynced") == "True"
+    case.base.last_error = ConnectionFailed("refused")
+    case.look(1.0)
+    case.look(TOLERATED_SECONDS)
+    assert case.status.reason("InformersSynced") == "True"
+    case.look(1.0 + TOLERATED_SECONDS)
+    assert case.status.reason("InformersSynced") == "ProviderUnreachable"
+    case.base.last_error = None
+    case.look(9.0)
+    assert case.status.reason("InformersSynced") == "True"
+    case.base.last_error = ConnectionFailed("refused")
+    case.look(10.0)
+    assert case.status.reason("InformersSynced") == "True"
+
+
+def test_a_call_that_waits_has_lasted_already() -> None:
+    case = Case()
+    case.client.waiting = 9.0
+    case.look(0.0)
+    assert case.status.reason("InformersSynced") == "True"
+    case.client.waiting = 11.0
+    case.look(0.0)
+    assert case.status.reason("InformersSynced") == "ProviderUnreachable"
+
+
+def test_a_rejected_credential_shows_though_watches_live_on() -> None:
+    case = Case()
+    case.client.trouble = Unauthorized("no", code=401)
+    case.look(0.0)
+    case.look(TOLERATED_SECONDS)
+    assert case.status.reason("InformersSynced") == "CredentialRejected"
+
+
+def test_objects_in_sync_is_said_only_when_it_matters() -> None:
+    case = Case()
+    case.look(0.0)
+    assert case.status.stated(KEY, "ObjectsInSync") is None
+    case.hindrances = [Trouble("PermissionDenied", "no right")]
+    case.look(1.0)
+    case.look(1.0 + TOLERATED_SECONDS)
+    assert case.status.reason("ObjectsInSync") == "PermissionDenied"
+    case.hindrances = []
+    case.look(8.0)
+    assert case.status.reason("ObjectsInSync") == "True"
+
+
+def test_a_rotated_credential_has_everything_tried_again() -> None:
+    case = Case()
+    waiting = case.pool.acquire(EXPORTS)
+    case.session.update(_kubeconfig(), frozenset({KEY}), frozenset())
+    assert (case.client.credentials, waiting.nudged, case.rechecks) == ([], 0, 0)
+    case.session.update(_kubeconfig("two"), frozenset({KEY}), frozenset({"klutch-bind/x"}))
+    assert [config.credential.token for config in case.client.credentials] == ["two"]
+    assert (waiting.nudged, case.rechecks) == (1, 1)
+
+
+def test_before_it_runs_a_session_only_remembers() -> None:
+    case = Case()
+    cast("Any", case.session)._client = cast("Any", case.session)._exports = None
+    cast("Any", case.session)._schemas = cast("Any", case.session)._pool = None
+    case.session.update(_kubeconfig("two"), frozenset({"klutch-bind/b"}), frozenset())
+    assert case.session.bindings == {"klutch-bind/b"}
+    case.session._try_again()
+    case.session._enqueue_all()
+    assert case.enqueued == []
+
+
+def test_bindings_that_come_and_go_are_looked_at() -> None:
+    case = Case()
+    case.enqueued.clear()
+    case.session.update(_kubeconfig(), frozenset({"klutch-bind/other.g"}), frozenset())
+    assert sorted(case.enqueued) == ["klutch-bind/other.g", KEY, "other.g", "things.g"]
+    case.enqueued.clear()
+    case.session._enqueue_all()
+    assert sorted(case.enqueued) == ["klutch-bind/other.g", "other.g"]
+
+
+def test_what_holds_for_the_session_is_kept_for_bindings_that_come_later() -> None:
+    case = Case()
+    case.session._state(conditions.true("Heartbeating"))
+    assert case.status.reason("Heartbeating") == "True"
+    assert case.session._said == {"Heartbeating": conditions.true("Heartbeating")}
+
+
+def test_one_that_reaches_the_provider_wakes_the_others() -> None:
+    case = Case()
+    first, second = case.pool.acquire(EXPORTS), case.pool.acquire(SECRETS)
+    encourage = case.session._encourage
+    first.last_error = second.last_error = ConnectionFailed("refused")
+    case.client.trouble = ConnectionFailed("refused")
+    encourage(cast("Any", case.client), cast("Any", case.pool))
+    encourage(cast("Any", case.client), cast("Any", case.pool))
+    assert (first.nudged, second.nudged) == (0, 0)
+    first.last_error = None
+    encourage(cast("Any", case.client), cast("Any", case.pool))
+    assert (first.nudged, second.nudged) == (0, 1)
+    case.client.trouble = None
+    encourage(cast("Any", case.client), cast("Any", case.pool))
+    assert second.nudged == 2
+    encourage(cast("Any", case.client), cast("Any", case.pool))
+    assert second.nudged == 2
