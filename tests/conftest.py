@@ -9,7 +9,7 @@ without clusters proves nothing.
 import itertools
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,8 @@ _numbers = itertools.count(1)
 _TESTS = Path(__file__).parent
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Say which tests belong in one process when several work (`-n 2 --dist loadgroup`), the longest group first.
 
     Tests of a folder below ``integration`` share clusters and follow one another; all end-to-end tests share one
@@ -31,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_TESTS))))
+    yield
     items.sort(key=lambda item: item.path.relative_to(_TESTS).parts[0] != "e2e")
 
 

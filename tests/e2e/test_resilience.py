@@ -8,7 +8,7 @@ import pytest
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import CLUSTER_BINDINGS, SECRETS
+from bind_agent.api.resource import BINDINGS, CLUSTER_BINDINGS, SECRETS
 from bind_agent.devcluster.server import Server
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import KubeError
@@ -184,10 +184,10 @@ async def test_the_credential_rotates_under_load(system: System, databases: Serv
 
 
 async def _consumer_token(system: System) -> bytes:
-    secrets = await system.down.list(SECRETS, namespace=keys.CONSUMER_NAMESPACE)
-    found = [s for s in secrets.items if keys.KUBECONFIG in (s.get("data") or {})]
-    assert len(found) == 1
-    return base64.b64decode(found[0]["data"][keys.KUBECONFIG])
+    binding = await system.down.get(BINDINGS, "databases.e2e.example", namespace=keys.CONSUMER_NAMESPACE)
+    name = binding["spec"]["kubeconfigSecretRef"]["name"]
+    secret = await system.down.get(SECRETS, name, namespace=keys.CONSUMER_NAMESPACE)
+    return base64.b64decode(secret["data"][keys.KUBECONFIG])
 
 
 async def test_the_heartbeat_is_written(system: System, databases: Service) -> None:

@@ -126,7 +126,7 @@ async def test_told_to_end_while_starting(directory: Path) -> None:
 
 async def test_interrupted_while_it_waits_for_the_background(directory: Path) -> None:
     process = await start("up", "--detach", "--clusters", "a", "--dir", directory)
-    await eventually((directory / "data" / "etcd" / "etcd.log").exists)
+    await eventually((directory / "data" / "etcd" / "etcd.log").exists, every=0.01)
     process.send_signal(signal.SIGINT)
     _, errors = await process.communicate()
     assert process.returncode == 130, errors
