@@ -74,6 +74,10 @@ class Execution:
         """Drop the memory of an object that exists on neither side."""
         self._memory.pop(key, None)
 
+    def keep(self, key: str) -> None:
+        """Nothing asks for the deletion of the copy (any more): a deletion that the brake held is forgotten."""
+        self._brake.withdraw(key)
+
     def read(self, key: str, placed: Placement | None) -> tuple[Object | None, Object | None]:
         """Both copies as they are known now: (consumer's, provider's)."""
         consumer = self.recent[Side.CONSUMER].read(key, self._consumer.store.get(key))

@@ -235,6 +235,8 @@ class ObjectSync:
                 return None
             memory = self._execution.memory(key)
             steps = plan(consumer, provider, placed, self._policy, memory, now=self._now())
+            if not any(isinstance(step, model.DeleteProvider) for step in steps):
+                self._execution.keep(key)
             try:
                 return await self._carry_out(key, steps, placed)
             except ReplanError:

@@ -207,6 +207,15 @@ async def test_the_brake_holds_what_nobody_was_seen_to_ask_for() -> None:
 # --- absence ----------------------------------------------------------------------------------------
 
 
+async def test_a_held_deletion_that_nothing_asks_for_any_more_is_not_approved_later() -> None:
+    brake = Brake(count=0, share=0.0)
+    case = Case(brake=brake)
+    assert not brake.ask(KEY, total=1, now=0.0)
+    assert brake.waiting == {KEY}
+    case.execution.keep(KEY)
+    assert not brake.waiting
+
+
 async def test_an_absence_on_the_consumer_is_confirmed_by_its_server() -> None:
     gone = Case(CannedClient(get_or_none=None))
     assert await gone.run(CONFIRM_HERE) is None
