@@ -19,7 +19,7 @@ from cli.cluster import Cluster
 from cli.errors import CliError, UsageError, WaitTimeoutError
 from cli.output import Progress, inert
 
-REPOSITORY: Final = "ghcr.io/bind-agent/konnector"
+REPOSITORY: Final = "bind-agent/konnector"
 """Repository of the konnector's image; the same name stands in ``manifests/konnector``."""
 
 _POLL: Final = 1.0
