@@ -158,6 +158,8 @@ class Execution:
                     )
             case model.Adopt(object=desired):
                 self._note_consumer(key, await self._app.create(resource, desired, namespace=here))
+                # The event shows an own write and so brings no plan: the copy is marked by the next one.
+                raise ReplanError
         return None
 
     async def _delete(self, key: str, placed: Placement, uid: str) -> Result | None:
