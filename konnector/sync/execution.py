@@ -7,7 +7,15 @@ from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
+from bind_agent.kube.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    Invalid,
+    NotFound,
+    PayloadTooLarge,
+    ServerError,
+)
 from bind_agent.runtime.informer import Informer
 from bind_agent.runtime.reconcile import Result
 from konnector.sync import managed_fields, model, patches
@@ -121,6 +129,11 @@ class Execution:
             if isinstance(error, AlreadyExists):
                 return None  # its event will come
             raise
+        except (BadRequest, PayloadTooLarge, ServerError) as error:
+            # What is stored in one cluster can be too large for the other: with our marks, or by its limits.
+            if isinstance(error, ServerError) and "too large" not in error.message:
+                raise
+            raise RefusedByServerError(f"the other cluster does not take it: {error}") from error
 
     async def _execute(self, key: str, step: Step, placed: Placement) -> Result | None:
         namespace, name = meta.split_key(key)

@@ -5,6 +5,7 @@ A tenant and kinds of its own, so that what is broken here breaks nothing for ot
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ from bind_agent.devcluster import Cluster
 from bind_agent.devcluster.errors import DevClusterError
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
+from bind_agent.kube.errors import KubeError
 from tests.fakes.system import (
     Service,
     System,
@@ -695,6 +697,25 @@ async def test_a_hostile_status_arrives_as_data_and_nowhere_else(
     small = {"status": {"phase": "fine", "blob": None, "conditions": None}}
     await mine.up.merge_patch(WIDGETS, "anchor", small, namespace=there, subresource="status")
     await _has(mine.down, WIDGETS, f"{here}/anchor", "status", {"phase": "fine"})
+
+
+async def test_an_object_that_is_too_large_for_its_marks_is_told(
+    mine: System, widgets: Service, unique: Unique
+) -> None:
+    here, _ = await _mapped(mine, unique)
+    made: Object | None = None
+    for size in range(1_572_600, 1_560_000, -100):  # etcd takes a megabyte and a half
+        with contextlib.suppress(KubeError):
+            made = await mine.down.create(WIDGETS, thing(WIDGETS, f"{here}/large", blob="x" * size))
+            break
+    assert made is not None
+    await _told(mine, f"{here}/large", "ObjectRefused", "too large")
+    found = await mine.down.get(WIDGETS, "large", namespace=here)
+    assert meta.resource_version(found) == meta.resource_version(made)
+    assert await mine.copy(WIDGETS, f"{here}/large") is None
+    await mine.down.merge_patch(WIDGETS, "large", {"spec": {"blob": "small"}}, namespace=here)
+    copy = await mine.synced(WIDGETS, f"{here}/large")
+    assert copy["spec"] == {"blob": "small"}
 
 
 async def test_names_at_their_limits_are_carried(mine: System, widgets: Service, unique: Unique) -> None:

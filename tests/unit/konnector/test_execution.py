@@ -7,7 +7,18 @@ import pytest
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
-from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KubeError, NotFound
+from bind_agent.kube.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KubeError,
+    NotFound,
+    PayloadTooLarge,
+    ServerError,
+    Unavailable,
+)
 from bind_agent.runtime.reconcile import Result
 from konnector.sync import model
 from konnector.sync.brake import Brake
@@ -279,6 +290,25 @@ async def test_invalid_content_is_refused_and_a_lost_race_is_planned_again() -> 
         lost = Case(CannedClient(**answers))
         with pytest.raises(ReplanError):
             await lost.run(step)
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (BadRequest("strict decoding error", code=400), True),
+        (PayloadTooLarge("limit is 3145728", code=413), True),
+        (ServerError("etcdserver: request is too large", code=500), True),
+        (ServerError("failed calling webhook", code=500), False),
+        (Unavailable("starting", code=503), False),
+    ],
+    ids=["bad-request", "payload", "etcd", "webhook", "starting"],
+)
+async def test_content_that_is_never_taken_is_told_from_a_server_that_fails(
+    error: KubeError, refused: bool
+) -> None:
+    case = Case(provider=CannedClient(apply=error))
+    with pytest.raises(RefusedByServerError if refused else type(error)):
+        await case.run(APPLY)
 
 
 @pytest.mark.parametrize("step", [ENSURE, RELEASE], ids=["ensure", "release"])
