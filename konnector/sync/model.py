@@ -40,6 +40,8 @@ class Reason(StrEnum):
     """The object cannot be carried over: name, depth or content."""
     PROTECTED = "ProtectedObject"
     """Objects of that name, type or namespace never cross, whatever a claim says."""
+    UNPLACED = "NamespacePending"
+    """The provider has not answered with a namespace for that of the object yet."""
     DENIED = "PermissionDenied"
     """The konnector, or the tenant on the provider, lacks a right."""
     CREDENTIAL = "CredentialRejected"

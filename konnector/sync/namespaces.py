@@ -16,12 +16,13 @@ from bind_agent.api.guards import is_protected_namespace
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import AlreadyExists
+from bind_agent.kube.errors import AlreadyExists, Forbidden
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.faults import describe
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
 from konnector.appcluster import AppCluster
+from konnector.sync import remedies
 
 log = structlog.get_logger(__name__)
 
@@ -166,6 +167,10 @@ class ServiceNamespaces:
             await self._provider.create(SERVICE_NAMESPACES, record)
         except AlreadyExists:
             return  # the watch will show it
+        except Forbidden as error:
+            self._refuse(name, remedies.may_not_ask(error.message, self._cluster_namespace))
+            raise
+        self._refuse(name, "")
 
     async def _adopt(self, record: Object, uid: str) -> None:
         """Mark a record that a Go konnector made, so that it is known for which namespace it stands."""

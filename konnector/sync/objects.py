@@ -36,6 +36,8 @@ GRACE_SECONDS = 2.0
 """A right that is missing for so long is told."""
 _NEW_SCHEMA_SECONDS = NEW_SCHEMA_SECONDS + 1.0
 """By then the informers have listed again."""
+_ANSWER_SECONDS = 10.0
+"""A provider that has not named a namespace after so long is told."""
 _ROUNDS = 4
 """Plans in one reconcile: a step that changes what is known (an object gone at once) is followed by a new plan."""
 
@@ -285,6 +287,7 @@ class ObjectSync:
             self._execution.forget(key)
             self.reports.clear(key)
             return None
+        result: Result | None = None
         for step in unplaced.steps_for(consumer):
             match step:
                 case model.EnsureServiceNamespace(namespace=namespace):
@@ -296,8 +299,17 @@ class ObjectSync:
                     await self._app.client.merge_patch(
                         self.resource, name, release, namespace=namespace or None
                     )
-                case _:
-                    pass  # the mapping's event enqueues the key; asking again and again would add nothing
+                case model.Recheck():
+                    result = self._waiting(key)
+        return result
+
+    def _waiting(self, key: str) -> Result | None:
+        """The mapping's event enqueues the key; who waits for it longer than usual is told."""
+        left = _ANSWER_SECONDS - self.reports.lasted(key, self._now())
+        if left > 0:
+            return Result(after=left + 0.1)
+        namespace, _ = meta.split_key(key)
+        self._refuse(key, model.Reason.UNPLACED, remedies.unplaced(namespace, self._tenant.namespace))
         return None
 
     def _place(self, key: str) -> Placement | Unplaced:

@@ -42,6 +42,32 @@ def not_served(side: Side, resource: Resource) -> str:
     return f"{resource} is not served {_WHERE[side]}; {step}"
 
 
+def unplaced(namespace: str, tenant: str) -> str:
+    """The provider has not said where objects of a namespace belong.
+
+    Args:
+        namespace: the consumer's.
+        tenant: the tenant's namespace on the provider.
+    """
+    return (
+        f"the provider has given namespace {namespace} no counterpart yet; if it stays so, ask the provider whether "
+        f"its backend runs and what it says about APIServiceNamespace {tenant}/{namespace}"
+    )
+
+
+def may_not_ask(message: str, tenant: str) -> str:
+    """The tenant may not ask for namespaces.
+
+    Args:
+        message: the API server's.
+        tenant: the tenant's namespace on the provider.
+    """
+    return (
+        f"no namespace can be asked for on the provider: {message}; ask the provider to look at the condition "
+        f"AccessGranted of the ClusterBinding in {tenant}"
+    )
+
+
 def rejected(message: str) -> str:
     """The provider does not accept the credential.
 

@@ -144,8 +144,23 @@ async def test_a_namespace_that_is_refused_a_counterpart_is_told_on_its_objects(
     assert case.events.events == [("one", "ProtectedObject", "the record belongs to another cluster")]
     assert mapping.asked == []
     mapping.why = ""
-    assert await case.run() is None
+    assert (await case.run()).after > 0
     assert mapping.asked == ["shop"]
+
+
+async def test_a_provider_that_names_no_namespace_for_long_is_told() -> None:
+    mapping = Mapping(target=None)
+    case = Case(CannedClient(), mapping=mapping)
+    case.consumer.put(SOURCE)
+    assert (await case.run()).after == pytest.approx(10.1)
+    case.now += 4.0
+    assert (await case.run()).after == pytest.approx(6.1)
+    assert case.events.events == []
+    case.now += 6.0
+    assert await case.run() is None
+    ((name, reason, message),) = case.events.events
+    assert (name, reason) == ("one", "NamespacePending")
+    assert "APIServiceNamespace cns/shop" in message
 
 
 async def test_a_changed_schema_is_looked_at_on_both_sides() -> None:

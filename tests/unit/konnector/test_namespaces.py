@@ -7,7 +7,7 @@ import pytest
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
-from bind_agent.kube.errors import AlreadyExists
+from bind_agent.kube.errors import AlreadyExists, Forbidden
 from konnector.sync.namespaces import ServiceNamespaces, judge, unusable_answer
 from tests.fakes.parts import CLUSTER_ID, CannedClient, StillInformer, app_cluster
 
@@ -153,6 +153,19 @@ async def test_a_wanted_namespace_is_asked_for_with_its_uid() -> None:
     ((_, args, _),) = case.provider.calls
     assert args[1]["metadata"]["annotations"] == {keys.CONSUMER_CLUSTER: CLUSTER_ID, keys.SOURCE_UID: "n1"}
     assert args[1]["metadata"]["namespace"] == CNS
+
+
+async def test_a_record_that_may_not_be_made_is_told_until_it_may() -> None:
+    denied = Forbidden("cannot create", code=403, reason="Forbidden")
+    case = Case(CannedClient(create=[denied, {}]))
+    case.namespaces.put(_namespace())
+    case.mapping.want("shop")
+    with pytest.raises(Forbidden):
+        await case.run()
+    assert "ask the provider" in case.mapping.refusal("shop")
+    assert case.heard == [("shop", None)]
+    await case.run()
+    assert case.mapping.refusal("shop") == ""
 
 
 async def test_an_answer_is_used_and_told_also_to_those_who_come_later() -> None:
