@@ -507,16 +507,17 @@ async def test_a_watch_that_is_not_allowed_on_the_app_cluster_is_told_with_the_c
     mine: System, widgets: Service, role: str, unique: Unique
 ) -> None:
     namespace, _ = await _mapped(mine, unique)
-    await mine.konnector.stop()
-    try:
-        await mine.down.delete(CLUSTERROLES, role)
-        await _loses(mine.consumer, KONNECTOR, "list", WIDGETS)
-    finally:
-        await mine.konnector.start()
-    command = f"kubectl bind konnector rbac {widgets.name}"
-    await _says(mine, widgets.name, "InformersSynced", "PermissionDenied", command, "is forbidden")
-    await _put_back(mine, widgets)
-    await _says(mine, widgets.name, "InformersSynced", "")
+    async with mine.refusals(mine.consumer, GROUP, "secrets"):
+        await mine.konnector.stop()
+        try:
+            await mine.down.delete(CLUSTERROLES, role)
+            await _loses(mine.consumer, KONNECTOR, "list", WIDGETS)
+        finally:
+            await mine.konnector.start()
+        command = f"kubectl bind konnector rbac {widgets.name}"
+        await _says(mine, widgets.name, "InformersSynced", "PermissionDenied", command, "is forbidden")
+        await _put_back(mine, widgets)
+        await _says(mine, widgets.name, "InformersSynced", "")
     await mine.down.create(WIDGETS, thing(WIDGETS, f"{namespace}/after", size=2))
     await mine.synced(WIDGETS, f"{namespace}/after")
 
