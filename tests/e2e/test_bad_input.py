@@ -522,6 +522,13 @@ async def test_a_watch_that_is_not_allowed_on_the_app_cluster_is_told_with_the_c
     await mine.synced(WIDGETS, f"{namespace}/after")
 
 
+async def test_a_role_is_printed_for_bindings_only(mine: System) -> None:
+    kubeconfig = f"--kubeconfig={mine.consumer.kubeconfig}"
+    said = await _refused(mine, "konnector", "rbac", "nothing.example", kubeconfig)
+    assert "the app cluster has no binding nothing.example" in said
+    assert "next: see which there are" in said
+
+
 # --- what belongs to others -----------------------------------------------------------------------------
 
 
