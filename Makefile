@@ -44,7 +44,7 @@ unit: venv ## tests of pure code, and of protocols against small fakes
 test: lint control-plane ## everything but the long benchmarks
 	$(call step,tests)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest tests --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/coverage run -m pytest tests
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tests/coverage_gate.py
 

@@ -30,9 +30,7 @@ COMPLETE = (
 def main() -> int:
     """Report, and say by the exit status whether all bars are reached."""
     report = Path(".coverage.json")
-    subprocess.run(
-        [sys.executable, "-m", "coverage", "json", "--quiet", f"--output-file={report}"], check=True
-    )
+    subprocess.run([sys.executable, "-m", "coverage", "json", "--quiet", "-o", str(report)], check=True)
     data = json.loads(report.read_text())
     report.unlink()
     total = data["totals"]["percent_covered"]
