@@ -9,8 +9,7 @@ without clusters proves nothing.
 import itertools
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
@@ -18,26 +17,6 @@ import pytest_asyncio
 from bind_agent.devcluster import Cluster, ClusterOptions, ControlPlane, Playground, find_control_plane
 
 _numbers = itertools.count(1)
-
-_TESTS = Path(__file__).parent
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Say which tests belong in one process when several work (`-n 2 --dist loadgroup`), the longest group first.
-
-    Tests of a folder below ``integration`` share clusters and follow one another; all end-to-end tests share one
-    running system, which they take apart together.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_TESTS))))
-    yield
-    items.sort(key=lambda item: item.path.relative_to(_TESTS).parts[0] != "e2e")
-
-
-def _group(path: Path) -> str:
-    kind = path.parts[0]
-    return kind if kind == "e2e" else "/".join(path.parts[:2]) if kind == "integration" else str(path)
 
 
 @pytest.fixture(scope="session")
