@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 step = @printf '\n== %s\n' '$(1)'
 
-.PHONY: help venv lint test unit integration e2e demo bench coverage control-plane clean
+.PHONY: help venv lint unit test demo bench control-plane clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16

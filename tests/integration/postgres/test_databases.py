@@ -151,7 +151,8 @@ async def test_deletion_leaves_nothing_even_with_an_open_session(bench: Any, uni
         *(await bench.client.list(SECRETS, namespace=namespace)).items,
         *(await bench.client.list(CONFIGMAPS, namespace=namespace)).items,
     ]
-    assert [one["metadata"]["name"] for one in left] == ["kube-root-ca.crt"]
+    # The cluster puts this one into each namespace, in its own time.
+    assert {one["metadata"]["name"] for one in left} <= {"kube-root-ca.crt"}
 
 
 async def test_a_foreign_role_and_database_of_the_name_are_never_touched(
