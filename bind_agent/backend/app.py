@@ -9,7 +9,7 @@ from bind_agent._version import __version__
 from bind_agent.backend import serve
 from bind_agent.backend.commands.rbac import rbac
 from bind_agent.backend.commands.tenant import tenant
-from bind_agent.backend.options import serve_command
+from bind_agent.backend.options.serve import serve_command
 
 _DEFAULT = "serve"
 

@@ -21,7 +21,8 @@ from bind_agent.backend.controllers.wiring import Wiring
 from bind_agent.backend.crds import CrdReader
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.install import NotInstalled, prepare
-from bind_agent.backend.options import Serve, Tenancy
+from bind_agent.backend.options.serve import Serve
+from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import address
 from bind_agent.backend.tenancy.address import AddressError, Endpoint

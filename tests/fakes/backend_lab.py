@@ -25,7 +25,7 @@ from bind_agent.api.resource import (
     Resource,
 )
 from bind_agent.backend import access
-from bind_agent.backend.options import Serve
+from bind_agent.backend.options.serve import Serve
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import Backend, endpoint_of
 from bind_agent.backend.tenancy.credentials import Credentials

@@ -10,7 +10,8 @@ from bind_agent.backend.access import Kind, claimed_kind
 from bind_agent.backend.claims import parse_kind
 from bind_agent.backend.commands.session import Session, run
 from bind_agent.backend.exports import refuse_kind
-from bind_agent.backend.options import Connection, Tenancy, connection_options
+from bind_agent.backend.options.connection import Connection, connection_options
+from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.templates import Choice, choose, selected_kind
 
 

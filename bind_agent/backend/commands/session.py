@@ -8,7 +8,8 @@ from typing import TypeVar
 import click
 
 from bind_agent.backend.grants import NameTaken
-from bind_agent.backend.options import Connection, Tenancy
+from bind_agent.backend.options.connection import Connection
+from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import endpoint_of
 from bind_agent.backend.tenancy.address import AddressError, Endpoint

@@ -15,7 +15,9 @@ from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.text import printable
 from bind_agent.backend import names
 from bind_agent.backend.commands.session import Session, run
-from bind_agent.backend.options import Connection, Duration, Tenancy, connection_options, tenancy_options
+from bind_agent.backend.options.connection import Connection, connection_options
+from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
+from bind_agent.backend.options.types import Duration
 from bind_agent.backend.tenancy import handout
 from bind_agent.backend.tenancy.address import AddressError, is_local
 from bind_agent.backend.tenancy.identity import Identity, IdentityError, identity

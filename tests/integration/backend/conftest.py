@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from bind_agent.api.resource import Resource
-from bind_agent.backend.options import Serve
+from bind_agent.backend.options.serve import Serve
 from bind_agent.devcluster import ClusterOptions, Playground
 from bind_agent.devcluster.stage import Stage
 from tests.fakes.backend_lab import Lab, lab

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from bind_agent.backend import options
 from bind_agent.backend.app import cli
 from bind_agent.backend.claims import parse_kind
 from bind_agent.backend.install import contains
-from bind_agent.backend.options import Serve
+from bind_agent.backend.options import serve as options
+from bind_agent.backend.options.serve import Serve
 
 pytestmark = pytest.mark.unit
 
@@ -119,7 +119,7 @@ class TestServe:
         )
 
     def test_an_empty_host_is_every_address(self) -> None:
-        assert options.parse_address(":1") == ("0.0.0.0", 1)
+        assert options.parse_address(":1", "--health-address") == ("0.0.0.0", 1)
 
     def test_help_and_version(self) -> None:
         assert "tenant" in invoke("--help").output

@@ -1,0 +1,63 @@
+"""Flags of every command that talks to the provider."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from bind_agent.backend.options.types import F, option
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Flags of every command that talks to the provider.
+
+    Attributes:
+        kubeconfig: path; None: standard loading rules, then in-cluster.
+        log_level: `debug`, `info`, `warning` or `error`.
+        log_format: `json`, `console` or `auto`.
+    """
+
+    kubeconfig: str | None = None
+    log_level: str = "info"
+    log_format: str = "auto"
+
+
+def connection_options(command: F) -> F:
+    """Add the flags of `Connection` and pass them as `connection`."""
+
+    @option(
+        "--kubeconfig",
+        help="Kubeconfig of the provider; default: $KUBECONFIG, ~/.kube/config, then in-cluster.",
+    )
+    @option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="info",
+        show_default=True,
+        help="The least severe messages shown.",
+    )
+    @option(
+        "--logging-format",
+        "log_format",
+        type=click.Choice(["auto", "json", "text"]),
+        default="auto",
+        show_default=True,
+        help="Format of the log.",
+    )
+    @click.option("-v", "verbosity", default="2", hidden=True, metavar="N")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, kubeconfig: str | None, log_level: str, log_format: str, verbosity: str, **rest: Any
+    ) -> Any:
+        # pflag takes `-v=4`, click hands the sign through.
+        level = verbosity.removeprefix("=")
+        if not level.isdecimal():
+            raise click.BadParameter(f"{level!r} is no number", param_hint="-v")
+        if int(level) >= 4 and log_level == "info":
+            log_level = "debug"
+        form = "console" if log_format == "text" else log_format
+        return command(*args, connection=Connection(kubeconfig, log_level, form), **rest)
+
+    return wrapped  # type: ignore[return-value]

@@ -1,0 +1,215 @@
+"""Flags of `serve` (spec 4.1)."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+
+from bind_agent.api import goduration, guards
+from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, ISOLATIONS, NAMESPACED
+from bind_agent.backend import claims, names
+from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
+from bind_agent.backend.options.connection import Connection, connection_options
+from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
+from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
+
+DEFAULT_LEASE_NAMESPACE: Final = "kube-system"
+
+WEB_FLAGS: Final = (
+    "--oidc-issuer-client-id",
+    "--oidc-issuer-client-secret",
+    "--oidc-issuer-url",
+    "--oidc-callback-url",
+    "--oidc-authorize-url",
+    "--cookie-signing-key",
+    "--cookie-encryption-key",
+    "--listen-address",
+    "--listen-ip",
+    "--listen-port",
+    "--tls-cert-file",
+    "--tls-key-file",
+    "--testing-auto-select",
+)
+"""Flags of the web half. Known, so that a Go deployment's arguments get an answer that helps."""
+
+GO_LOG_FLAGS: Final = (
+    "--vmodule",
+    "--log-flush-frequency",
+    "--log-text-split-stream",
+    "--log-text-info-buffer-size",
+)
+"""Logging flags of Go programs without a meaning here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Flags of `serve`.
+
+    Attributes:
+        connection: see there.
+        tenancy: see there.
+        consumer_scope: `Namespaced` or `Cluster`.
+        isolation: of cluster-scoped resources.
+        claimable: group resources that templates may claim.
+        install_crds: write CRDs where allowed.
+        leader_elect: False runs without a Lease, for a single process under a supervisor of its own.
+        lease_name: of the leader Lease.
+        lease_namespace: where it is.
+        identity: this process among its replicas; made up when empty.
+        health_host: address of the health and metrics server.
+        health_port: its port; 0 picks a free one.
+        workers: keys of one kind worked on at once.
+        fail_after: age at which a request that cannot be met fails.
+        prune_after: age at which an ended request is removed.
+    """
+
+    connection: Connection = field(default_factory=Connection)
+    tenancy: Tenancy = field(default_factory=Tenancy)
+    consumer_scope: str = NAMESPACED
+    isolation: str = ISOLATION_PREFIXED
+    claimable: frozenset[str] = guards.CLAIMABLE
+    install_crds: bool = True
+    leader_elect: bool = True
+    lease_name: str = names.LEASE
+    lease_namespace: str = DEFAULT_LEASE_NAMESPACE
+    identity: str = ""
+    health_host: str = "0.0.0.0"  # noqa: S104 - probes come from the node
+    health_port: int = 8081
+    workers: int = 8
+    fail_after: timedelta = FAIL_AFTER
+    prune_after: timedelta = PRUNE_AFTER
+
+
+def claimable(extra: tuple[str, ...]) -> frozenset[str]:
+    """Kinds that templates may claim: the default ones and those of `--allow-claim`.
+
+    Raises:
+        click.BadParameter: one of them is no kind, or one that can never be claimed.
+    """
+    try:
+        return guards.CLAIMABLE | {str(claims.parse_kind(one)) for one in extra}
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--allow-claim") from None
+
+
+def serve_command(run: Callable[[Serve], None]) -> click.Command:
+    """The command `serve`.
+
+    Args:
+        run: called with the checked flags.
+    """
+
+    @click.command(name="serve")
+    @connection_options
+    @tenancy_options
+    @option(
+        "--consumer-scope",
+        type=Word((NAMESPACED, CLUSTER)),
+        default=NAMESPACED,
+        show_default=True,
+        help="Whether konnectors watch exported kinds per namespace or in all of them.",
+    )
+    @option(
+        "--cluster-scoped-isolation",
+        "isolation",
+        type=Word(ISOLATIONS),
+        default=ISOLATION_PREFIXED,
+        show_default=True,
+        help="How cluster-scoped objects of tenants are told apart.",
+    )
+    @option(
+        "--allow-claim",
+        multiple=True,
+        metavar="PLURAL[.GROUP]",
+        help="A kind that templates may claim besides Secrets and ConfigMaps.",
+    )
+    @option(
+        "--install-crds/--no-install-crds",
+        default=True,
+        show_default=True,
+        help="Install and update our CRDs where allowed.",
+    )
+    @option(
+        "--leader-elect/--no-leader-elect", default=True, show_default=True, help="Take part in the election."
+    )
+    @option("--lease-name", default=names.LEASE, show_default=True, help="Name of the leader Lease.")
+    @option(
+        "--lease-namespace",
+        default=lambda: os.environ.get("POD_NAMESPACE") or DEFAULT_LEASE_NAMESPACE,
+        show_default="$POD_NAMESPACE or kube-system",
+        help="Namespace of the leader Lease.",
+    )
+    @option(
+        "--health-address",
+        default="0.0.0.0:8081",
+        show_default=True,
+        help="Address of /healthz, /readyz and /metrics.",
+    )
+    @option(
+        "--workers",
+        type=click.IntRange(1, 256),
+        default=8,
+        show_default=True,
+        help="Objects of a kind worked on at once.",
+    )
+    @option(
+        "--fail-requests-after",
+        "fail_after",
+        type=Duration(timedelta(seconds=1), timedelta(days=1)),
+        default=goduration.format(FAIL_AFTER),
+        show_default=True,
+        help="Age at which a request that cannot be met fails.",
+    )
+    @option(
+        "--prune-requests-after",
+        "prune_after",
+        type=Duration(timedelta(seconds=1), timedelta(days=30)),
+        default=goduration.format(PRUNE_AFTER),
+        show_default=True,
+        help="Age at which an ended request is removed.",
+    )
+    @option("--no-web", is_flag=True, help="Do not serve the login pages (this release has none).")
+    @hidden(WEB_FLAGS, "web")
+    @hidden(GO_LOG_FLAGS, "ignored")
+    def serve(
+        *,
+        connection: Connection,
+        tenancy: Tenancy,
+        allow_claim: tuple[str, ...],
+        health_address: str,
+        no_web: bool,
+        web: list[str],
+        ignored: list[str],
+        **values: Any,
+    ) -> None:
+        """Run the controllers: exports, service namespaces, rights and credentials of tenants."""
+        if web and not no_web:
+            raise click.UsageError(
+                f"this release has no web half, so {', '.join(web)} cannot be honoured: drop these"
+                " flags or add"
+                " --no-web, and add tenants with `bind-backend tenant add NAME --cluster-id ID`"
+            )
+        if not no_web:
+            click.echo(
+                "This release has no web half: add tenants with `bind-backend tenant add NAME"
+                " --cluster-id ID`."
+                " --no-web says that you know.",
+                err=True,
+            )
+        host, port = parse_address(health_address, "--health-address")
+        run(
+            Serve(
+                connection=connection,
+                tenancy=tenancy,
+                claimable=claimable(allow_claim),
+                identity=os.environ.get("POD_NAME", ""),
+                health_host=host,
+                health_port=port,
+                **values,
+            )
+        )
+
+    return serve
