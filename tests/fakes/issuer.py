@@ -203,9 +203,9 @@ class Issuer:
         await self._control("rotate", {})
 
     async def _control(self, what: str, value: Mapping[str, Any]) -> None:
-        async with aiohttp.ClientSession() as session:
-            async with session.post(f"{self.url}/control/{what}", json=value) as answer:
-                answer.raise_for_status()
+        address = f"{self.url}/control/{what}"
+        async with aiohttp.ClientSession() as session, session.post(address, json=value) as answer:
+            answer.raise_for_status()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
 async def authorization(issuer: Issuer, client_id: str, **more: str) -> URL:
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"{issuer.url}/.well-known/openid-configuration") as answer:
-            metadata = await answer.json()
+    document = f"{issuer.url}/.well-known/openid-configuration"
+    async with aiohttp.ClientSession() as session, session.get(document) as answer:
+        metadata = await answer.json()
     return URL(metadata["authorization_endpoint"]).update_query(
         response_type="code",
         client_id=client_id,
