@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -14,19 +14,12 @@ from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.http.limits import Limiter
 from bind_agent.backend.http.spent import Spent
+from bind_agent.backend.http.view import View
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import WebOptions
 from bind_agent.backend.person import Person
 from bind_agent.backend.tenancy.provision import Tenants
 from bind_agent.backend.views import Views
-
-
-class Pages(Protocol):
-    """Renders pages; everything given is escaped."""
-
-    def render(self, name: str, /, **context: Any) -> str:
-        """The HTML of a template."""
-        ...
 
 
 class Login(Protocol):
@@ -59,7 +52,6 @@ class Web:
         oidc: proves who somebody is.
         keyring: seals what browsers keep.
         spent: what may be used once.
-        pages: renders.
         audit: who did what.
         limiter: requests of one client.
         policy: how this backend exports, which decides what the catalogue shows.
@@ -75,7 +67,6 @@ class Web:
     oidc: Login
     keyring: Keyring
     spent: Spent
-    pages: Pages
     audit: Audit
     limiter: Limiter
     policy: Policy = field(default_factory=Policy)
@@ -89,3 +80,4 @@ class Web:
 
 
 WEB: Final = web.AppKey("web", Web)
+VIEW: Final = web.AppKey[View]("view")

@@ -24,6 +24,11 @@ _PURPOSE: Final = "csrf"
 _OWN: Final = frozenset({"same-origin", "none"})
 
 
+def bind_purpose(sid: str) -> str:
+    """The purpose of the proof `t` of `/bind`: this browser's pages, for the CLI session that waits."""
+    return f"bind/{sid}"
+
+
 def token(app: "context.Web", session: Session, purpose: str) -> str:
     """The token for a form or link; always the same for one session and purpose."""
     return app.keyring.proof(_PURPOSE, session.id, purpose)

@@ -41,6 +41,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         *,
         retry_after: int = 0,
         login: bool = False,
+        retry: bool = False,
+        link: str = "",
     ) -> None:
         """Describe it.
 
@@ -51,6 +53,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
             advice: what to do next, a sentence.
             retry_after: seconds after which trying again makes sense; 0 for none.
             login: whether logging in is the cure.
+            retry: whether loading the same address again is.
+            link: address of our own that begins again.
         """
         super().__init__(message)
         self.status = status
@@ -59,6 +63,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         self.advice = advice
         self.retry_after = retry_after
         self.login = login
+        self.retry = retry
+        self.link = link
 
     @property
     def title(self) -> str:

@@ -131,6 +131,11 @@ def current(request: web.Request) -> Session | None:
     return session
 
 
+def forget(request: web.Request) -> None:
+    """The session of this request has just ended: what is rendered from here on is for nobody."""
+    request[_FOUND] = None
+
+
 def require(request: web.Request) -> Session:
     """The session of a request.
 
