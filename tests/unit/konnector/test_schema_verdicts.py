@@ -36,7 +36,7 @@ async def _verdicts(
     """Status, reason and severity of what one look states, by type."""
     owner = {"apiVersion": keys.API_VERSION, "kind": keys.KIND_BINDING, "name": NAME, "uid": "b"}
     wanted = {"metadata": {"name": NAME, "ownerReferences": [owner]}, "spec": {"group": "example.com"}}
-    monkeypatch.setattr(schema, "desired_crd", lambda *_: wanted)
+    monkeypatch.setattr(schema, "desired_crd", lambda *_, **__: wanted)
     stated: dict[str, tuple[str, str, str]] = {}
 
     def state(_: list[str], *conditions: Condition) -> None:

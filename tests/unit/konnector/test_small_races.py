@@ -135,7 +135,7 @@ async def test_a_crd_that_was_deleted_as_we_wrote_it_is_made_again(monkeypatch: 
         "metadata": {"name": name, "ownerReferences": [owner]},
         "spec": {"group": "example.com"},
     }
-    monkeypatch.setattr(schema, "desired_crd", lambda *_: wanted)
+    monkeypatch.setattr(schema, "desired_crd", lambda *_, **__: wanted)
     crds = Informer()
     made: list[str] = []
 
