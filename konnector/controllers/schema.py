@@ -17,7 +17,7 @@ from bind_agent.kube.errors import ApiError, Conflict, Forbidden, Invalid
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
-from konnector.appcluster import AppCluster
+from konnector.clusters import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.crds import CrdWatches
 from konnector.schema import compare as gate
@@ -136,7 +136,7 @@ class Schemas:
             )
             return None
         try:
-            desired = desired_crd(export.object(), binding)
+            desired = desired_crd(export.object(), binding, control_plane=self._app.control_plane)
         except SchemaError as error:
             self._disconnected(key, error.reason, error.message)
             return None
@@ -148,7 +148,7 @@ class Schemas:
             self._disconnected(
                 key,
                 Reason.PERMISSION_DENIED,
-                f"the konnector lacks a right on the app cluster: {error.message}; {remedies.BASE_ROLES}",
+                remedies.lacking(error.message, self._app.roles),
             )
             return Result(after=_FORBIDDEN_RETRY_SECONDS)
 

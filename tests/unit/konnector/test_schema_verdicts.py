@@ -46,7 +46,7 @@ async def _verdicts(
         raise Invalid("spec.versions: too wrong", code=422)
 
     pool = SimpleNamespace(acquire=lambda *_, **__: crds, release=lambda _: None)
-    app: Any = SimpleNamespace(pool=pool, client=SimpleNamespace(create=create))
+    app: Any = SimpleNamespace(pool=pool, client=SimpleNamespace(create=create), control_plane="")
     status: Any = SimpleNamespace(state=state, state_provider=lambda *_: None)
     binding = {"metadata": {"name": NAME, "namespace": "klutch-bind", "uid": "b"}}
     schemas = schema.Schemas(
