@@ -18,6 +18,7 @@ from cli.binding import claims as claim_rules
 from cli.binding import consent, install
 from cli.binding.consumer import ConsumerSide
 from cli.binding.credential import Kubeconfig
+from cli.binding.objects import conflict_policy_of
 from cli.binding.provider import ProviderSide
 from cli.binding.request import ExportRequest, Wanted
 from cli.binding.survey import Standing, Survey
@@ -44,6 +45,7 @@ class Plan:
         wait_ready: wait until the bindings are Ready.
         timeout: seconds for each wait.
         prefer_secret: Secret in ``klutch-bind`` that the person named as the source of the kubeconfig.
+        conflict_policy: ``--conflict-policy``; empty leaves what a binding says (nothing means Fail).
     """
 
     request: ExportRequest
@@ -54,6 +56,11 @@ class Plan:
     wait_ready: bool
     timeout: float
     prefer_secret: str = ""
+    conflict_policy: str = ""
+
+    def policy_for(self, binding: Object | None) -> str:
+        """The conflict policy that a binding has after this run."""
+        return self.conflict_policy or conflict_policy_of(binding)
 
 
 @dataclass(slots=True)
@@ -161,9 +168,16 @@ class Flow:
             entries = decided[standing.wanted.name]
             # What was accepted before stays allowed until the konnector has taken back what it copied.
             before = [claim for claim in standing.claims if claim.accepted]
-            role, changed = self._consumer.apply_role(standing.role, standing.wanted, [*entries, *before])
+            role, changed = self._consumer.apply_role(
+                standing.role,
+                standing.wanted,
+                [*entries, *before],
+                conflict_policy=plan.policy_for(standing.binding),
+            )
             written += changed
-            binding, changed = self._consumer.write_binding(served, standing, entries, secret=secret)
+            binding, changed = self._consumer.write_binding(
+                served, standing, entries, secret=secret, conflict_policy=plan.conflict_policy
+            )
             written += changed
             written += self._narrow(plan, standing, role, before, entries)
             outcome.bindings.append(binding)
@@ -193,7 +207,8 @@ class Flow:
                     ]
                 self._progress.waiting("waiting for the konnector to take back its copies", since=started)
                 self._sleep(_POLL)
-        return self._consumer.apply_role(role, standing.wanted, entries)[1]
+        policy = plan.policy_for(standing.binding)
+        return self._consumer.apply_role(role, standing.wanted, entries, conflict_policy=policy)[1]
 
     def _wait_ready(self, outcome: Outcome, *, timeout: float) -> None:
         started = time.monotonic()

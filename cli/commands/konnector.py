@@ -4,7 +4,7 @@ import click
 
 from bind_agent.api.resource import BINDINGS
 from cli.binding.install import check_image, default_image, manifests
-from cli.binding.objects import role_manifest
+from cli.binding.objects import conflict_policy_of, role_manifest
 from cli.binding.request import Wanted
 from cli.binding.survey import Standing, find_binding
 from cli.errors import CliError
@@ -61,5 +61,6 @@ def show_role(*, connection: Connection, name: str, form: str) -> None:
         )
     plural, _, group = name.partition(".")
     wanted = Wanted(group, plural)
-    role = role_manifest(wanted, Standing(wanted, binding).claims)
+    claims, policy = Standing(wanted, binding).claims, conflict_policy_of(binding)
+    role = role_manifest(wanted, claims, conflict_policy=policy)
     click.echo(render_object(role, form), nl=False)
