@@ -28,13 +28,13 @@ def konnector() -> None:
 )
 @output("yaml", "json", default="yaml")
 def show_manifests(image: str, form: str) -> None:
-    r"""Print what `kubectl bind apiservice` would install.
+    """Print what `kubectl bind apiservice` would install.
 
     No cluster is touched. To install it yourself, for instance with other rights than those who bind:
 
     \b
       kubectl bind konnector manifests | kubectl apply --server-side -f -
-    """
+    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     click.echo(render_object(manifests(check_image(image)), form), nl=False)
 
 
@@ -43,14 +43,14 @@ def show_manifests(image: str, form: str) -> None:
 @output("yaml", "json", default="yaml")
 @connection
 def show_role(*, connection: Connection, name: str, form: str) -> None:
-    r"""Print the role that the konnector needs for BINDING (PLURAL.GROUP).
+    """Print the role that the konnector needs for BINDING (PLURAL.GROUP).
 
     It is made from the binding on the app cluster: the bound API and the claims that were
     accepted. Nothing is written. To put back a role that was deleted or changed:
 
     \b
       kubectl bind konnector rbac postgresqls.example.com | kubectl apply --server-side -f -
-    """
+    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     with connection.app_cluster(connection.progress()) as cluster:
         served = cluster.served(BINDINGS.group, BINDINGS.version, BINDINGS.plural)
         binding = find_binding(cluster, served, name)

@@ -141,7 +141,7 @@ def test_the_kubeconfigs_proxy_wins_and_providers_get_none(kubeconfig: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["nonsense"], 2, "No such command"),
+        (["nonsense"], 2, "unknown argument"),
         (["apiservice", "--nonsense"], 2, "No such option"),
         (["apiservice", "-o", "xml"], 2, "not one of"),
         (["apiservice"], 2, "the provider is not named"),
