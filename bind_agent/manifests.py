@@ -79,3 +79,11 @@ def binding_crd() -> dict[str, Any]:
     """The CRD of bindings, which a konnector installs at its start as well."""
     (crd,) = load_manifests(f"crds/{BINDINGS.crd_name}.yaml")
     return crd
+
+
+def dump(objects: list[dict[str, Any]]) -> str:
+    """Objects as a stream of YAML documents, as `kubectl apply -f` reads it.
+
+    Characters that could steer a terminal leave as escapes; parsers read the same text.
+    """
+    return "---\n".join(yaml.safe_dump(one, sort_keys=False, default_flow_style=False) for one in objects)

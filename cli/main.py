@@ -6,6 +6,7 @@ import click
 
 from bind_agent._version import __version__
 from cli.commands.apiservice import apiservice
+from cli.commands.bundle import bundle
 from cli.commands.demo import demo
 from cli.commands.dev import dev
 from cli.commands.konnector import konnector
@@ -45,7 +46,7 @@ def bind() -> None:
 
 
 dev.add_command(demo)
-for command in (url, apiservice, konnector, dev, version):
+for command in (url, apiservice, bundle, konnector, dev, version):
     bind.add_command(command)
 
 

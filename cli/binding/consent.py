@@ -10,7 +10,7 @@ from typing import TextIO
 
 from bind_agent.api.acceptance import Acceptance, AcceptanceError
 from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth
-from cli.binding.claims import Answer, Decision, Question, describe, refusals, sort_out
+from cli.binding.claims import Answer, Decision, Question, describe, entries, refusals, sort_out
 from cli.errors import CliError, ExitCode, UsageError
 from cli.output import Progress, inert
 
@@ -165,3 +165,34 @@ def check_required(decisions: Sequence[Decision], *, api: str) -> None:
             next_step="run the command again and accept them, or ask the provider for an API without them",
             code=ExitCode.REFUSED,
         )
+
+
+def settle(
+    offered: Sequence[PermissionClaim],
+    earlier: Sequence[AcceptablePermissionClaim],
+    *,
+    api: str,
+    provider: str,
+    policy: Policy | None,
+    asker: Asker,
+    progress: Progress,
+) -> list[AcceptablePermissionClaim]:
+    """The entries of one binding, after everything was asked that has to be.
+
+    Args:
+        offered: the provider's claims now.
+        earlier: entries of the existing binding.
+        api: the API that is being bound, ``P.G``.
+        provider: what the provider is called.
+        policy: ``--accept-claims``; None asks the person.
+        asker: asks her.
+        progress: tells what was decided without asking.
+
+    Raises:
+        CliError: a claim nobody may grant, a required one that was rejected, or no answer.
+    """
+    check_offered(offered, api=api, progress=progress)
+    decisions, questions = open_questions(policy, offered, earlier)
+    decisions += decide(questions, api=api, provider=provider, policy=policy, asker=asker, progress=progress)
+    check_required(decisions, api=api)
+    return entries(offered, decisions)

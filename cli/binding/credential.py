@@ -9,9 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from bind_agent.api import consumer_side, keys
+from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.naming import is_label
 from bind_agent.api.resource import SECRETS
@@ -54,7 +52,7 @@ class Kubeconfig:
 
     def document(self) -> bytes:
         """The clean document: what is stored on the app cluster."""
-        return _document(self.checked)
+        return self.checked.document()
 
     def encoded(self) -> str:
         """The clean document as the value of a Secret's key."""
@@ -152,16 +150,3 @@ def _content(secret: Object) -> bytes | None:
         return base64.b64decode(value, validate=True)
     except ValueError:
         return None
-
-
-def _document(checked: ProviderKubeconfig) -> bytes:
-    document = consumer_side.kubeconfig(
-        server=checked.server,
-        ca_pem=checked.ca_pem,
-        tls_server_name=checked.tls_server_name,
-        namespace=checked.namespace,
-        token=checked.token,
-        certificate=checked.certificate,
-        key=checked.key,
-    )
-    return str(yaml.safe_dump(document)).encode()

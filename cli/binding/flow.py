@@ -14,7 +14,6 @@ from bind_agent.api import conditions, keys
 from bind_agent.api.claims import AcceptablePermissionClaim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
-from cli.binding import claims as claim_rules
 from cli.binding import consent, install
 from cli.binding.consumer import ConsumerSide
 from cli.binding.credential import Kubeconfig
@@ -134,19 +133,15 @@ class Flow:
         pretty = self._provider.pretty_name()
         result = {}
         for standing in survey.standings:
-            offered = self._provider.offered(standing.wanted, answered)
-            consent.check_offered(offered, api=standing.wanted.name, progress=self._progress)
-            decisions, questions = consent.open_questions(plan.policy, offered, standing.claims)
-            decisions += consent.decide(
-                questions,
+            result[standing.wanted.name] = consent.settle(
+                self._provider.offered(standing.wanted, answered),
+                standing.claims,
                 api=standing.wanted.name,
                 provider=pretty,
                 policy=plan.policy,
                 asker=self._asker,
                 progress=self._progress,
             )
-            consent.check_required(decisions, api=standing.wanted.name)
-            result[standing.wanted.name] = claim_rules.entries(offered, decisions)
         return result
 
     def _write(

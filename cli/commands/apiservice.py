@@ -1,111 +1,38 @@
 """``kubectl bind apiservice``: bind an API of a provider into the app cluster."""
 
 import sys
-from dataclasses import dataclass
 
 import click
 
-from bind_agent.api import keys
 from cli.binding import dryrun
 from cli.binding.consumer import ConsumerSide
-from cli.binding.credential import Kubeconfig, accept, fetch_kubeconfig, read_kubeconfig
 from cli.binding.flow import Flow
 from cli.binding.request import ExportRequest, parse_request
 from cli.binding.source import read_file, read_url
-from cli.cluster import Cluster
 from cli.commands.choices import Choices, asker, choices, provider_side, result
+from cli.commands.remote import Remote, remote
 from cli.errors import UsageError
 from cli.options import FORMS, Connection, connection, output
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """Where the provider's kubeconfig comes from, and which namespace on the provider is meant.
-
-    Attributes:
-        path: kubeconfig file; wins over the Secret.
-        secret_namespace: namespace of a Secret on the app cluster that holds it.
-        secret_name: name of that Secret.
-        namespace: namespace on the provider instead of the kubeconfig's.
-        allow_private: private and loopback addresses are fine.
-    """
-
-    path: str
-    secret_namespace: str
-    secret_name: str
-    namespace: str
-    allow_private: bool
-
-    def check(self) -> None:
-        """Refuse what cannot be meant.
-
-        Raises:
-            UsageError: no source, or half a Secret.
-        """
-        if bool(self.secret_namespace) != bool(self.secret_name):
-            raise UsageError(
-                "--remote-kubeconfig-namespace and --remote-kubeconfig-name belong together",
-                next_step="give both, or --remote-kubeconfig with a file",
-            )
-        if not self.path and not self.secret_name:
-            raise UsageError(
-                "the provider is not named",
-                next_step="give --remote-kubeconfig PATH, or --remote-kubeconfig-namespace and "
-                "--remote-kubeconfig-name",
-            )
-
-    def read(self, consumer: Cluster) -> Kubeconfig:
-        """The checked kubeconfig."""
-        data = (
-            read_kubeconfig(self.path)
-            if self.path
-            else fetch_kubeconfig(consumer, self.secret_namespace, self.secret_name)
-        )
-        return accept(data, namespace=self.namespace, allow_private=self.allow_private)
-
-    @property
-    def preferred_secret(self) -> str:
-        """The Secret that was named, where konnectors read Secrets."""
-        if not self.path and self.secret_namespace == keys.CONSUMER_NAMESPACE:
-            return self.secret_name
-        return ""
 
 
 @click.command()
 @click.argument("url", required=False, metavar="[URL]")
 @click.option("-f", "--file", "file", metavar="FILE", help="File with the request; - is standard input.")
-@click.option("--remote-kubeconfig", metavar="PATH", default="", help="Kubeconfig of the provider.")
-@click.option(
-    "--remote-kubeconfig-namespace",
-    metavar="NS",
-    default="",
-    help="Namespace of a Secret in the app cluster that holds the provider's kubeconfig.",
-)
-@click.option("--remote-kubeconfig-name", metavar="NAME", default="", help="Name of that Secret.")
-@click.option(
-    "-n",
-    "--namespace",
-    metavar="NS",
-    default="",
-    help="Namespace of that Secret, where --remote-kubeconfig-namespace is not given.",
-)
 @click.option("--dry-run", is_flag=True, help="Write nothing anywhere; print what would be written.")
 @click.option("--wait", is_flag=True, help="Wait until the bindings are ready.")
 @click.option("--downgrade-konnector", is_flag=True, hidden=True, help="Accepted for older scripts.")
 @click.option("--no-banner", is_flag=True, hidden=True, help="Accepted for older scripts.")
 @output(*FORMS, default="table")
+@remote
 @choices
 @connection
 def apiservice(
     *,
     connection: Connection,
     choices: Choices,
+    remote: Remote,
     url: str | None,
     file: str | None,
-    remote_kubeconfig: str,
-    remote_kubeconfig_namespace: str,
-    remote_kubeconfig_name: str,
-    namespace: str,
     dry_run: bool,
     wait: bool,
     downgrade_konnector: bool,
@@ -134,19 +61,11 @@ def apiservice(
     Exit codes: 0 done, 1 failed, 2 wrong options or input, 3 refused by you, 4 timed out, 130 interrupted.
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     del downgrade_konnector, no_banner
-    remote = Remote(
-        path=remote_kubeconfig,
-        secret_namespace=remote_kubeconfig_namespace or (namespace if remote_kubeconfig_name else ""),
-        secret_name=remote_kubeconfig_name,
-        namespace=choices.remote_namespace,
-        allow_private=choices.allow_private_provider,
-    )
-    remote.check()
     choices.check()
     request = _request(url, file, timeout=connection.request_timeout)
     progress = connection.progress()
     with connection.app_cluster(progress) as app_cluster:
-        kubeconfig = remote.read(app_cluster)
+        kubeconfig = remote.read(app_cluster, choices)
         plan = choices.plan(request, kubeconfig, wait=wait, prefer_secret=remote.preferred_secret)
         with provider_side(connection, kubeconfig, progress) as provider:
             consumer = ConsumerSide(app_cluster, progress)

@@ -14,7 +14,7 @@ from bind_agent.kube.credentials import Credential
 from cli import main
 from cli.access import Access
 from cli.binding.install import default_image
-from cli.commands.apiservice import Remote
+from cli.commands.remote import Remote
 from cli.errors import CliError, ExitCode, UsageError
 from cli.options import Connection, Seconds, report
 
@@ -219,8 +219,8 @@ def test_main_exits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_secret_where_konnectors_read_is_preferred() -> None:
     def remote(**values: str) -> Remote:
-        defaults = {"path": "", "secret_namespace": "klutch-bind", "secret_name": "x", "namespace": ""}
-        return Remote(**{**defaults, **values}, allow_private=True)  # type: ignore[arg-type]
+        defaults = {"path": "", "secret_namespace": "klutch-bind", "secret_name": "x"}
+        return Remote(**{**defaults, **values})
 
     assert remote().preferred_secret == "x"
     assert remote(secret_namespace="default").preferred_secret == ""
