@@ -48,9 +48,8 @@ def length(span: timedelta) -> str:
     parts = list(_parts(seconds))
     if not parts:
         return "0 seconds"
-    first = parts[0]
     # A second unit tells something only beside a small number of the first one.
-    shown = parts[:2] if first[0] < 3 and len(parts) > 1 and first[1] in {"day", "hour"} else parts[:1]
+    shown = parts[:2] if parts[0][0] < 3 else parts[:1]
     return " ".join(f"{count} {unit}{'' if count == 1 else 's'}" for count, unit in shown)
 
 
