@@ -37,6 +37,12 @@ def cluster_wide_role(cluster_namespace: str) -> str:
     return f"{keys.dynamic_role(cluster_namespace)}-cluster"
 
 
+# --- annotations on a cluster namespace, beside the identity of the wire ------------------------------
+
+ISSUER: Final = f"{keys.TEMPLATE_GROUP}/issuer"
+"""Issuer of the subject in the identity, empty for tenants that were added on the command line. Go backends
+write none (W-S7)."""
+
 # --- annotations on the Secret `kubeconfig` ---------------------------------------------------------
 
 TOKEN_GENERATION: Final = f"{keys.TEMPLATE_GROUP}/token-generation"
@@ -58,7 +64,23 @@ CREDENTIAL_CHANGED: Final = f"{keys.TEMPLATE_GROUP}/credential-changed"
 one in time."""
 
 REVOKED: Final = f"{keys.TEMPLATE_GROUP}/revoked"
-"""RFC 3339: a person revoked the credential; nothing is issued until the tenant is added again."""
+"""RFC 3339: somebody revoked the credential; nothing is issued until the tenant is added again."""
+
+REVOKED_BY: Final = f"{keys.TEMPLATE_GROUP}/revoked-by"
+"""Who did: `BY_OPERATOR` (the default), `BY_PERSON` or `BY_REAPER`. A login undoes the latter two only."""
+
+BY_OPERATOR: Final = "operator"
+BY_PERSON: Final = "person"
+BY_REAPER: Final = "reaper"
+
+ADMITTED: Final = f"{keys.TEMPLATE_GROUP}/admitted"
+"""RFC 3339: when the tenant was added, or let in again. Until its first heartbeat silence counts from here."""
+
+LOGIN: Final = f"{keys.TEMPLATE_GROUP}/login"
+"""JSON: what the latest login of the tenant's person proved, for rules that are applied later."""
+
+ALLOWED_KINDS: Final = f"{keys.TEMPLATE_GROUP}/allowed-kinds"
+"""`P.G,…` or `*`: what a tenant of the command line may request (`tenant add --allow`)."""
 
 # --- conditions -------------------------------------------------------------------------------------
 

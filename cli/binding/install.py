@@ -83,7 +83,7 @@ def check_image(image: str) -> str:
 
 def manifests(image: str) -> list[Object]:
     """All objects of the konnector with this image, in the order in which they are applied."""
-    objects = load_manifests("konnector")
+    objects = load_manifests("konnector/base") + load_manifests("konnector")
     for obj in objects:
         if obj["kind"] == "Deployment":
             obj["spec"]["template"]["spec"]["containers"][0]["image"] = image
