@@ -85,17 +85,23 @@ class HealthServer:
                 await runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return _answer(self._alive, failing=500)
+        return answer(self._alive, failing=500)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return _answer(self._ready, failing=503)
+        return answer(self._ready, failing=503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         body, content_type = metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-def _answer(checks: dict[str, Check], *, failing: int) -> web.Response:
+def answer(checks: dict[str, Check], *, failing: int) -> web.Response:
+    """The state of all checks as JSON.
+
+    Args:
+        checks: by name.
+        failing: status when one of them does not pass.
+    """
     states = {name: _OK if _passes(name, check) else _DEGRADED for name, check in checks.items()}
     status = 200 if all(state == _OK for state in states.values()) else failing
     return web.Response(
