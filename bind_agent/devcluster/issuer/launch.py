@@ -1,0 +1,119 @@
+"""The development issuer beside the clusters of a playground: started with them, and gone with them."""
+
+import asyncio
+import functools
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bind_agent.devcluster.errors import DevClusterError, ServerError
+from bind_agent.devcluster.issuer.people import CLIENT_ID
+from bind_agent.devcluster.playground import Playground
+from bind_agent.devcluster.ports import LOOPBACK, free_port
+from bind_agent.devcluster.server import Server
+
+NAME: Final = "issuer"
+BACKEND_PORT: Final = 8080
+_ATTEMPTS: Final = 3
+_PROBE: Final = "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+
+
+class Issuer:
+    """The issuer as a program of a playground.
+
+    Attributes:
+        url: the issuer's URL; empty before the start.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is started yet."""
+        self.url = ""
+        self._server: Server | None = None
+
+    @property
+    def server(self) -> Server:
+        """Its process.
+
+        Raises:
+            DevClusterError: it was not started.
+        """
+        if self._server is None:
+            raise DevClusterError("the development issuer is not running")
+        return self._server
+
+    async def start(self, playground: Playground) -> None:
+        """Start it on a free port.
+
+        Args:
+            playground: one that runs; the issuer ends with it, and before its clusters.
+
+        Raises:
+            ServerError: it does not come up.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            port = free_port()
+            self._server = playground.program(
+                NAME,
+                [sys.executable, "-m", "bind_agent.devcluster.issuer", str(port)],
+                ready=functools.partial(answers, port),
+            )
+            try:
+                await self._server.start()
+            except ServerError:
+                # Somebody else may have taken the port meanwhile.
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                self.url = f"http://{LOOPBACK}:{port}"
+                return
+
+
+async def answers(port: int) -> bool:
+    """Whether the issuer on a port answers.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    try:
+        writer.write(_PROBE.format(host=f"{LOOPBACK}:{port}").encode("ascii"))
+        await writer.drain()
+        return b" 200 " in await reader.readline()
+    finally:
+        writer.close()
+
+
+def backend_flags(issuer: str, *, port: int = BACKEND_PORT) -> tuple[str, ...]:
+    """Flags of `bind-backend serve` with which it lets people of this issuer in.
+
+    Args:
+        issuer: URL of the issuer.
+        port: where the backend is to listen on the loopback address.
+    """
+    return (
+        f"--oidc-issuer-url={issuer}",
+        f"--oidc-issuer-client-id={CLIENT_ID}",
+        f"--oidc-callback-url=http://{LOOPBACK}:{port}/callback",
+        f"--listen-address={LOOPBACK}:{port}",
+        "--admin-group=operators",
+    )
+
+
+def backend_command(issuer: str, kubeconfig: Path | str) -> str:
+    """A command line that starts a backend for this issuer, for a shell.
+
+    Args:
+        issuer: URL of the issuer.
+        kubeconfig: of the control plane cluster.
+    """
+    return _joined(
+        ("bind-backend", "serve", f"--kubeconfig={kubeconfig}", *backend_flags(issuer)),
+        # The key is made by the shell: none that stands in a text could keep a session secret.
+        '--cookie-signing-key="$(head -c 32 /dev/urandom | base64)"',
+    )
+
+
+def _joined(words: Sequence[str], last: str) -> str:
+    return " \\\n  ".join([" ".join(map(shlex.quote, words[:3])), *map(shlex.quote, words[3:]), last])
