@@ -143,7 +143,7 @@ class LoginStatus:
         ready: Whether it answers.
         pid: Its process; None when it does not run.
         accounts: Who can log in.
-        backend: A command line that starts a backend for it.
+        backend: Program and arguments of a backend for it, all but the keys of its cookies.
     """
 
     issuer: str
@@ -151,7 +151,7 @@ class LoginStatus:
     ready: bool
     pid: int | None
     accounts: tuple[str, ...]
-    backend: str
+    backend: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +205,13 @@ def status(directory: Path) -> Status:
     )
 
 
-def backend_command(state: State) -> str:
-    """A command line that starts a backend for the issuer of a playground; empty when it has none."""
+def backend_arguments(state: State) -> tuple[str, ...]:
+    """Program and arguments of a backend for the issuer of a playground, all but the keys of its cookies."""
     if state.login is None:
-        return ""
+        return ()
     named = {cluster.name: cluster.kubeconfig for cluster in state.clusters}
-    return issuer.backend_command(state.login.issuer, named.get(_PROVIDER, next(iter(named.values()))))
+    kubeconfig = named.get(_PROVIDER, next(iter(named.values())))
+    return issuer.backend_arguments(state.login.issuer, kubeconfig)
 
 
 def _login(state: State, pid: int | None) -> LoginStatus | None:
@@ -222,7 +223,7 @@ def _login(state: State, pid: int | None) -> LoginStatus | None:
         _responds(state.login.issuer),
         pid,
         tuple(ACCOUNTS),
-        backend_command(state),
+        backend_arguments(state),
     )
 
 

@@ -16,6 +16,7 @@ from bind_agent.devcluster.binaries import ControlPlane, Sources, find_control_p
 from bind_agent.devcluster.cluster import ClusterOptions
 from bind_agent.devcluster.daemon import Order, serve
 from bind_agent.devcluster.errors import DevClusterError
+from bind_agent.devcluster.issuer.launch import command_line
 from bind_agent.devcluster.progress import Progress
 from bind_agent.devcluster.state import State
 from cli.errors import CliError, UsageError
@@ -130,7 +131,7 @@ def status(directory: Path | None, form: str) -> None:
                 ",".join(seen.login.accounts),
             )
             echo("\n" + render_columns(("ISSUER", "READY", "PID", "CLIENT ID", "ACCOUNTS"), [shown]))
-            _say(f"a backend for it:\n{seen.login.backend}")
+            _say(f"a backend for it:\n{command_line(seen.login.backend)}")
     else:
         _say(f"no playground runs in {seen.directory}; start one with: kubectl bind dev up")
         if log := detached.last_words(place):
@@ -240,7 +241,8 @@ def _tell(state: State) -> None:
     echo(render_columns(("CLUSTER", "SERVER", "KUBECONFIG"), rows))
     if state.login is not None:
         echo("\n" + render_columns(("ISSUER", "CLIENT ID"), [(state.login.issuer, state.login.client_id)]))
-        _say(f"people sign in there without passwords; a backend for it:\n{detached.backend_command(state)}")
+        _say("people sign in there without passwords; a backend for it:")
+        _say(command_line(detached.backend_arguments(state)))
     sys.stdout.flush()
 
 

@@ -85,14 +85,18 @@ async def answers(port: int) -> bool:
         writer.close()
 
 
-def backend_flags(issuer: str, *, port: int = BACKEND_PORT) -> tuple[str, ...]:
-    """Flags of `bind-backend serve` with which it lets people of this issuer in.
+def backend_arguments(issuer: str, kubeconfig: Path | str, *, port: int = BACKEND_PORT) -> tuple[str, ...]:
+    """Program and arguments of a backend that lets people of this issuer in, all but the keys of its cookies.
 
     Args:
         issuer: URL of the issuer.
+        kubeconfig: of the control plane cluster.
         port: where the backend is to listen on the loopback address.
     """
     return (
+        "bind-backend",
+        "serve",
+        f"--kubeconfig={kubeconfig}",
         f"--oidc-issuer-url={issuer}",
         f"--oidc-issuer-client-id={CLIENT_ID}",
         f"--oidc-callback-url=http://{LOOPBACK}:{port}/callback",
@@ -101,19 +105,13 @@ def backend_flags(issuer: str, *, port: int = BACKEND_PORT) -> tuple[str, ...]:
     )
 
 
-def backend_command(issuer: str, kubeconfig: Path | str) -> str:
-    """A command line that starts a backend for this issuer, for a shell.
+def command_line(arguments: Sequence[str]) -> str:
+    """What a person types into a shell to start such a backend.
 
     Args:
-        issuer: URL of the issuer.
-        kubeconfig: of the control plane cluster.
+        arguments: from `backend_arguments`.
     """
-    return _joined(
-        ("bind-backend", "serve", f"--kubeconfig={kubeconfig}", *backend_flags(issuer)),
-        # The key is made by the shell: none that stands in a text could keep a session secret.
-        '--cookie-signing-key="$(head -c 32 /dev/urandom | base64)"',
-    )
-
-
-def _joined(words: Sequence[str], last: str) -> str:
-    return " \\\n  ".join([" ".join(map(shlex.quote, words[:3])), *map(shlex.quote, words[3:]), last])
+    # The shell makes the key: one that stands in a text would keep no session secret.
+    key = '--cookie-signing-key="$(head -c 32 /dev/urandom | base64)"'
+    words = [shlex.quote(word) for word in arguments]
+    return " \\\n  ".join([" ".join(words[:3]), *words[3:], key])

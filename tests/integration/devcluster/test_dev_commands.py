@@ -211,7 +211,7 @@ async def test_a_login_issuer_lives_and_dies_with_the_playground(directory: Path
     code, output, _ = await dev("status", "--dir", directory, "-o", "json")
     login = json.loads(output)["login"]
     assert (code, login["ready"], login["client_id"]) == (0, True, "kubectl-bind-dev")
-    assert f"--kubeconfig={directory / 'a.kubeconfig'}" in login["backend"]
+    assert login["backend"][:3] == ["bind-backend", "serve", f"--kubeconfig={directory / 'a.kubeconfig'}"]
     assert f"--oidc-issuer-url={login['issuer']}" in login["backend"]
     _, output, errors = await dev("status", "--dir", directory)
     assert login["issuer"] in output

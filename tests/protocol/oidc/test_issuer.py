@@ -362,6 +362,27 @@ async def test_many_logins_ask_an_absent_issuer_once(
     assert hostile.asked[DISCOVERY] == 2
 
 
+async def test_many_logins_at_once_do_not_stand_in_each_others_way(
+    hostile: HostileIssuer, log_in: LogIn
+) -> None:
+    people = await asyncio.gather(*(log_in() for _ in range(200)))
+    assert {person.subject for person in people} == {"alice"}
+    assert (hostile.asked[DISCOVERY], hostile.asked[KEYS], hostile.asked[TOKEN]) == (1, 1, 200)
+
+
+async def test_a_login_does_not_wait_for_an_issuer_that_says_nothing(
+    hostile: HostileIssuer, oidc: OidcClient, clock: VirtualClock
+) -> None:
+    """The background task waits instead."""
+    async with background(oidc.run()):
+        await eventually(lambda: oidc.trouble == "")
+        hostile.behaviour[DISCOVERY] = silent()
+        await clock.advance(TIMING.refresh)
+        await eventually(lambda: hostile.asked[DISCOVERY] == 2)
+        async with asyncio.timeout(5):
+            assert await address(oidc)
+
+
 async def test_many_logins_share_one_look_at_the_issuer(hostile: HostileIssuer, oidc: OidcClient) -> None:
     await asyncio.gather(*(address(oidc) for _ in range(50)))
     assert (hostile.asked[DISCOVERY], hostile.asked[KEYS]) == (1, 1)

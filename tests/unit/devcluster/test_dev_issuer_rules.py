@@ -180,7 +180,10 @@ def test_pages_escape_what_they_show() -> None:
 
 
 def test_the_command_line_for_a_backend() -> None:
-    command = launch.backend_command("http://127.0.0.1:1", "/a folder/provider.kubeconfig")
+    command = launch.command_line(
+        launch.backend_arguments("http://127.0.0.1:1", "/a folder/provider.kubeconfig")
+    )
+    assert command.startswith("bind-backend serve ")
     assert "'--kubeconfig=/a folder/provider.kubeconfig'" in command
     assert f"--oidc-issuer-client-id={CLIENT_ID}" in command
     assert set(ACCOUNTS) == {"alice", "bob", "operator"}
