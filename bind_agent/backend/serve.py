@@ -14,6 +14,7 @@ from bind_agent.backend import names
 from bind_agent.backend.controllers.cluster_binding import ClusterBindingReconciler
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.export import ExportReconciler
+from bind_agent.backend.controllers.reaper import Reaper
 from bind_agent.backend.controllers.request import RequestReconciler
 from bind_agent.backend.controllers.request_plan import Limits
 from bind_agent.backend.controllers.service_namespace import ServiceNamespaceReconciler
@@ -27,6 +28,7 @@ from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import address
 from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
+from bind_agent.backend.tenancy.provision import Tenants
 from bind_agent.backend.views import Views
 from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.config import ClusterConfig, load
@@ -124,12 +126,21 @@ class Backend:
             clock=self._clock,
             legacy_issuer=options.tenancy.legacy_issuer,
         )
+        tenants = Tenants(
+            self._client,
+            self._rights,
+            self._credentials,
+            views=views,
+            legacy_issuer=options.tenancy.legacy_issuer,
+            clock=self._clock,
+        )
+        reaper = Reaper(context, tenants, options.reaper)
         gate = elector.check if elector is not None else None
         reconcilers = {
             "requests": RequestReconciler(context).reconcile,
             "exports": ExportReconciler(context).reconcile,
             "service_namespaces": ServiceNamespaceReconciler(context).reconcile,
-            "cluster_bindings": ClusterBindingReconciler(context, self._credentials).reconcile,
+            "cluster_bindings": ClusterBindingReconciler(context, self._credentials, reaper).reconcile,
         }
         controllers = {
             name: Controller(f"backend-{name}", reconcile, workers=options.workers, gate=gate)

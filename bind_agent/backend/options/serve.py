@@ -13,8 +13,9 @@ from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, ISOLATIONS, NAMES
 from bind_agent.backend import claims, names
 from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
 from bind_agent.backend.options.connection import Connection, connection_options
-from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
+from bind_agent.backend.options.tenancy import Tenancy, reaper_options, tenancy_options
 from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
+from bind_agent.backend.tenancy.reaper import Limits
 
 DEFAULT_LEASE_NAMESPACE: Final = "kube-system"
 
@@ -51,6 +52,7 @@ class Serve:
     Attributes:
         connection: see there.
         tenancy: see there.
+        reaper: how long consumers may stay silent.
         consumer_scope: `Namespaced` or `Cluster`.
         isolation: of cluster-scoped resources.
         claimable: group resources that templates may claim.
@@ -68,6 +70,7 @@ class Serve:
 
     connection: Connection = field(default_factory=Connection)
     tenancy: Tenancy = field(default_factory=Tenancy)
+    reaper: Limits = field(default_factory=Limits)
     consumer_scope: str = NAMESPACED
     isolation: str = ISOLATION_PREFIXED
     claimable: frozenset[str] = guards.CLAIMABLE
@@ -105,6 +108,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
     @click.command(name="serve")
     @connection_options
     @tenancy_options
+    @reaper_options
     @option(
         "--consumer-scope",
         type=Word((NAMESPACED, CLUSTER)),
@@ -178,6 +182,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         *,
         connection: Connection,
         tenancy: Tenancy,
+        reaper: Limits,
         allow_claim: tuple[str, ...],
         health_address: str,
         no_web: bool,
@@ -204,6 +209,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
             Serve(
                 connection=connection,
                 tenancy=tenancy,
+                reaper=reaper,
                 claimable=claimable(allow_claim),
                 identity=os.environ.get("POD_NAME", ""),
                 health_host=host,
