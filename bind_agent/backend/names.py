@@ -124,3 +124,15 @@ REASON_EXTERNAL_ADDRESS_MISSING: Final = "ExternalAddressMissing"
 REASON_CREDENTIAL_REVOKED: Final = "CredentialRevoked"
 REASON_CREDENTIAL_FAILED: Final = "CredentialFailed"
 REASON_NAME_TAKEN: Final = "NameTaken"
+
+# --- web half -------------------------------------------------------------------------------------
+
+SPENT: Final = f"{keys.TEMPLATE_GROUP}/spent"
+"""Label on a Lease in the backend's own namespace: what of this kind (`state`, `code`, `session`) was used up. Its
+`acquireTime` plus `leaseDurationSeconds` is when the thing would have ended by itself."""
+
+SPENT_PREFIX: Final = "klutch-bind-spent-"
+"""Name of such a Lease: this plus a digest of what was used."""
+
+REDEEM_RELATION: Final = f"https://{keys.GROUP}/rel/redeem"
+"""Link relation in the answer of `/export`: where our CLI exchanges its one-time code."""

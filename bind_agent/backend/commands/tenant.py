@@ -10,17 +10,18 @@ import click
 import orjson
 import yaml
 
+from bind_agent import handout
 from bind_agent.api import conditions, goduration, meta, naming
 from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.text import printable
 from bind_agent.backend import names
 from bind_agent.backend.allowed import EVERYTHING
+from bind_agent.backend.commands import bundle
 from bind_agent.backend.commands.output import table
 from bind_agent.backend.commands.session import Session, run
 from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.tenancy import Tenancy, check_issuer, reaper_options, tenancy_options
 from bind_agent.backend.options.types import Duration
-from bind_agent.backend.tenancy import handout
 from bind_agent.backend.tenancy.address import AddressError, is_local
 from bind_agent.backend.tenancy.identity import Identity, IdentityError, identity
 from bind_agent.backend.tenancy.kubeconfig import Issued
@@ -71,6 +72,7 @@ def tenant() -> None:
     metavar="URL",
     help="NAME is the subject of an account at this issuer, which finds the tenant when it logs in.",
 )
+@bundle.options
 @connection_options
 @tenancy_options
 def add(
@@ -79,14 +81,18 @@ def add(
     out: Path | None,
     allow: tuple[str, ...],
     issuer: str,
+    bundle_: bundle.Handout | None,
     connection: Connection,
     tenancy: Tenancy,
 ) -> None:
     """Add the tenant NAME, or hand its kubeconfig out again.
 
+    The kubeconfig is what `kubectl bind apiservice --remote-kubeconfig` takes. It holds a token that expires;
+    the konnector follows its renewal by itself. With --bundle and --api, the APIs are asked for as well, and the file
+    is all that the app cluster needs: `kubectl apply --server-side -f FILE` binds there.
+
     A tenant that is added without --issuer belongs to the command line: no login reaches it, whatever its
-    subject. The kubeconfig is what `kubectl bind apiservice --remote-kubeconfig` takes. It holds a token that expires;
-    the konnector follows its renewal by itself.
+    subject.
     """
     try:
         who = identity(name, cluster_id, check_issuer(issuer, "--issuer"))
@@ -97,11 +103,17 @@ def add(
     async def work(session: Session) -> Added:
         if isinstance(session.endpoint, AddressError):
             raise session.endpoint
-        return await session.tenants.add(
+        added = await session.tenants.add(
             who, prefix=tenancy.namespace_prefix, pretty_name=tenancy.pretty_name, allow=kinds
         )
+        if bundle_ is not None:
+            await bundle_.make(session, added)
+        return added
 
     added = run(connection, tenancy, work)
+    if bundle_ is not None and out is None:
+        bundle_.say(added)
+        return
     if out is None:
         sys.stdout.buffer.write(added.kubeconfig)
         sys.stdout.buffer.flush()

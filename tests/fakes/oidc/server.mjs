@@ -65,18 +65,12 @@ class Store {
 }
 
 function newKeys() {
-  const make = (kind, options, alg) => ({
+  const make = (kind, options) => ({
     ...generateKeyPairSync(kind, options).privateKey.export({ format: 'jwk' }),
-    kid: `${alg}-${randomUUID()}`,
+    kid: `${kind}-${randomUUID()}`,
     use: 'sig',
-    alg,
   });
-  return {
-    keys: [
-      make('rsa', { modulusLength: 2048 }, 'RS256'),
-      make('ec', { namedCurve: 'P-256' }, 'ES256'),
-    ],
-  };
+  return { keys: [make('rsa', { modulusLength: 2048 }), make('ec', { namedCurve: 'P-256' })] };
 }
 
 const cookieKeys = [randomBytes(32).toString('base64url')];
