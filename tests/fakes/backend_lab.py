@@ -29,6 +29,7 @@ from bind_agent.backend.options.serve import Serve
 from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import Backend, endpoint_of
+from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.identity import identity
 from bind_agent.backend.tenancy.provision import Added, Tenants
@@ -83,6 +84,7 @@ class Lab:
         stage: applies manifests.
         admin: client of an admin.
         own: client of the backend's service account, as the backend has it.
+        endpoint: what kubeconfigs of tenants say.
         tenants: what the command line uses, under the same account.
         parties: tenants that joined.
     """
@@ -92,6 +94,7 @@ class Lab:
     admin: Client
     own: Client
     tenants: Tenants
+    endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
 
     async def join(
@@ -273,7 +276,7 @@ async def lab(
             Credentials(own, ttl=options.tenancy.token_ttl, endpoint=endpoint),
             legacy_issuer=options.tenancy.legacy_issuer,
         )
-        found = Lab(cluster, stage, admin, own, tenants)
+        found = Lab(cluster, stage, admin, own, tenants, endpoint)
         try:
             async with background(backend.run(elector), recorder.run()):
 
