@@ -87,6 +87,7 @@ class Lab:
         endpoint: what kubeconfigs of tenants say.
         tenants: what the command line uses, under the same account.
         parties: tenants that joined.
+        endpoint: what kubeconfigs of tenants say.
     """
 
     cluster: Cluster
@@ -96,6 +97,7 @@ class Lab:
     tenants: Tenants
     endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
+    endpoint: Endpoint | AddressError = field(default_factory=lambda: AddressError("not known"))
 
     async def join(
         self,
@@ -276,7 +278,7 @@ async def lab(
             Credentials(own, ttl=options.tenancy.token_ttl, endpoint=endpoint),
             legacy_issuer=options.tenancy.legacy_issuer,
         )
-        found = Lab(cluster, stage, admin, own, tenants, endpoint)
+        found = Lab(cluster, stage, admin, own, tenants, endpoint=endpoint)
         try:
             async with background(backend.run(elector), recorder.run()):
 
