@@ -68,7 +68,7 @@ def is_image(text: str) -> bool:
 
 def konnector_manifests(image: str) -> list[dict[str, Any]]:
     """All objects of the konnector with this image, in the order in which they are applied."""
-    objects = load_manifests("konnector")
+    objects = load_manifests("konnector/base") + load_manifests("konnector")
     for obj in objects:
         if obj["kind"] == "Deployment":
             obj["spec"]["template"]["spec"]["containers"][0]["image"] = image

@@ -97,6 +97,8 @@ class Reason:
 
     # Our own
     PROVIDER_UNREACHABLE: Final = "ProviderUnreachable"
+    APP_CLUSTER_UNREACHABLE: Final = "AppClusterUnreachable"
+    """In control plane mode."""
     CREDENTIAL_REJECTED: Final = "CredentialRejected"
     PERMISSION_DENIED: Final = "PermissionDenied"
     TEMPLATE_NOT_FOUND: Final = "TemplateNotFound"

@@ -27,6 +27,7 @@ from bind_agent.api.resource import (
 from bind_agent.backend import names, templates
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
+from bind_agent.backend.tenancy.identity import Identity
 from bind_agent.runtime.informer import Informer, InformerPool
 from bind_agent.runtime.transform import strip
 
@@ -36,6 +37,7 @@ BY_NAMESPACE: Final = "namespace"
 BY_NAME: Final = "name"
 BY_KIND: Final = "kind"
 BY_RECORD: Final = "record"
+BY_SUBJECT: Final = "subject"
 
 _GRANTED: Final = f"{names.AGGREGATE_TO_BACKEND}={keys.TRUE}"
 _OURS: Final = f"{keys.MANAGED_BY}={keys.MANAGER}"
@@ -67,7 +69,9 @@ class Views:
             cluster_role_bindings: whether the backend may watch these (see the cluster-scope overlay).
         """
         namespaced = {BY_NAMESPACE: _namespace}
-        self.namespaces = pool.acquire(NAMESPACES, transform=slim_namespace, indexes={BY_RECORD: _record})
+        self.namespaces = pool.acquire(
+            NAMESPACES, transform=slim_namespace, indexes={BY_RECORD: _record, BY_SUBJECT: _subject}
+        )
         self.crds = pool.acquire(CRDS, transform=slim_crd)
         self.templates = pool.acquire(EXPORT_TEMPLATES, indexes={BY_KIND: _template_kind})
         self.requests = pool.acquire(EXPORT_REQUESTS, indexes={**namespaced, BY_KIND: _request_kinds})
@@ -134,6 +138,19 @@ class Views:
         found = self._objects(self.namespaces, BY_RECORD, record)
         return sorted(found, key=lambda one: (meta.creation_timestamp(one), meta.name(one)))
 
+    def tenants(self) -> list[Object]:
+        """The namespaces of all tenants."""
+        names_ = list(self.namespaces.store.keys())
+        return [found for name in names_ if (found := self.tenant(name)) is not None]
+
+    def namespaces_of(self, subject: str) -> list[Object]:
+        """The namespaces of all tenants whose identity has this subject, whoever vouches for it."""
+        return self._objects(self.namespaces, BY_SUBJECT, subject)
+
+    def binding(self, cluster_namespace: str) -> Object | None:
+        """The ClusterBinding of a tenant."""
+        return get(self.cluster_bindings, f"{cluster_namespace}/{keys.CLUSTER_BINDING_NAME}")
+
     def tenant(self, cluster_namespace: str) -> Object | None:
         """The Namespace of a tenant; None when there is none, it is on its way out, or it is no tenant's."""
         namespace = get(self.namespaces, cluster_namespace)
@@ -186,6 +203,11 @@ def _name(obj: Object) -> Iterable[str]:
 def _record(obj: Object) -> Iterable[str]:
     record = meta.annotation(obj, keys.API_SERVICE_NAMESPACE)
     return (record,) if record else ()
+
+
+def _subject(obj: Object) -> Iterable[str]:
+    who = Identity.parse(meta.annotation(obj, keys.IDENTITY))
+    return () if who is None else (who.subject,)
 
 
 def _template_kind(obj: Object) -> Iterable[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from bind_agent.api.acceptance import Acceptance, AcceptanceError
+from bind_agent.api.claim_words import NEVER
 from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth
 from cli.binding.claims import Answer, Decision, Question, describe, entries, refusals, sort_out
 from cli.errors import CliError, ExitCode, UsageError
@@ -16,11 +17,6 @@ from cli.output import Progress, inert
 
 _YES = frozenset({"y", "yes"})
 _NO = frozenset({"n", "no"})
-
-NEVER = (
-    "Never copied, whatever is accepted: service account and bootstrap tokens, Helm releases, "
-    "kube-root-ca.crt and other system objects, and anything in kube-* namespaces."
-)
 
 
 class Policy(Acceptance):

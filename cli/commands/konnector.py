@@ -2,6 +2,7 @@
 
 import click
 
+from bind_agent.api import keys
 from bind_agent.api.resource import BINDINGS
 from cli.binding.install import check_image, default_image, manifests
 from cli.binding.objects import conflict_policy_of, role_manifest
@@ -40,20 +41,34 @@ def show_manifests(image: str, form: str) -> None:
 
 @konnector.command(name="rbac")
 @click.argument("name", metavar="BINDING")
+@click.option(
+    "--namespace",
+    metavar="NAMESPACE",
+    default=keys.CONSUMER_NAMESPACE,
+    show_default=True,
+    help="Where the binding is; in control plane mode the root namespace.",
+)
 @output("yaml", "json", default="yaml")
 @connection
-def show_role(*, connection: Connection, name: str, form: str) -> None:
-    """Print the role that the konnector needs for BINDING (PLURAL.GROUP).
+def show_role(*, connection: Connection, name: str, namespace: str, form: str) -> None:
+    r"""Print the role that the konnector needs for BINDING (PLURAL.GROUP).
 
     It is made from the binding on the app cluster: the bound API and the claims that were
     accepted. Nothing is written. To put back a role that was deleted or changed:
 
     \b
       kubectl bind konnector rbac postgresqls.example.com | kubectl apply --server-side -f -
-    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
+
+    In control plane mode the binding is on the control plane, and the role belongs on the app
+    cluster:
+
+    \b
+      kubectl bind konnector rbac postgresqls.example.com --kubeconfig CONTROL_PLANE \
+        --namespace ROOT | kubectl --kubeconfig APP_CLUSTER apply --server-side -f -
+    """
     with connection.app_cluster(connection.progress()) as cluster:
         served = cluster.served(BINDINGS.group, BINDINGS.version, BINDINGS.plural)
-        binding = find_binding(cluster, served, name)
+        binding = find_binding(cluster, served, name, namespace=namespace)
     if binding is None:
         raise CliError(
             f"the app cluster has no binding {inert(name)}",

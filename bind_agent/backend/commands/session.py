@@ -67,7 +67,8 @@ async def _run(connection: Connection, tenancy: Tenancy, work: Callable[[Session
         credentials = Credentials(
             client, ttl=tenancy.token_ttl, endpoint=endpoint, demanded=bool(tenancy.external.address)
         )
-        return await work(Session(client, Tenants(client, Rights(client), credentials), endpoint))
+        tenants = Tenants(client, Rights(client), credentials, legacy_issuer=tenancy.legacy_issuer)
+        return await work(Session(client, tenants, endpoint))
 
 
 def _quiet(level: str) -> str:

@@ -137,8 +137,25 @@ def renew_at(issued_at: datetime, expires: datetime, namespace: str) -> datetime
         expires: its end as the API server set it, which may be earlier than asked for.
         namespace: the tenant's namespace.
     """
+    return issued_at + (expires - issued_at) * _share(namespace)
+
+
+def issued_at(state: Credential, namespace: str) -> datetime | None:
+    """When the token in force was issued: follows from its end and its renewal (see `renew_at`).
+
+    Args:
+        state: what the Secret says; a Go backend's says nothing, which gives None.
+        namespace: the tenant's namespace.
+    """
+    if state.expires is None or state.renew is None:
+        return None
+    return state.expires - (state.expires - state.renew) / (1 - _share(namespace))
+
+
+def _share(namespace: str) -> float:
+    """The part of a token's life after which it is replaced."""
     bucket = int.from_bytes(hashlib.sha256(namespace.encode()).digest()[:4], "big") % _BUCKETS
-    return issued_at + (expires - issued_at) * (_EARLIEST + _SPREAD * bucket / _BUCKETS)
+    return _EARLIEST + _SPREAD * bucket / _BUCKETS
 
 
 def succeed(
