@@ -293,8 +293,9 @@ async def test_both_commands_make_the_same_bundle(
         "-f",
         request_file(tmp_path, kind.crd_name),
         "--accept-claims=configmaps",
-        "-o=json",
+        "-ojson",
     )
+    assert printed.code == 0, printed.err
     assert json.loads(printed.out)["items"] == theirs
     # Repeating it hands the same out again.
     again = await from_backend(
@@ -376,7 +377,7 @@ async def test_without_a_backend_the_wait_ends(
         with pytest.raises(DevClusterError, match="no backend has answered; is one running"):
             await stage.run(
                 *MODULE,
-                *("tenant", "add", unique("b"), "--cluster-id=c1", "--bundle=-", "--api=a1.b.example"),
+                *("tenant", "add", unique("b"), "--cluster-id=c1", "--bundle=-", "--api=things.gone.example"),
                 *("--bundle-timeout=2s", f"--kubeconfig={own}"),
             )
     finally:

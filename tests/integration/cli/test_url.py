@@ -430,7 +430,7 @@ def other_request(document: dict[str, Any]) -> dict[str, Any]:
 
 def everything(document: dict[str, Any]) -> dict[str, Any]:
     claims = [{"resource": "pods", "version": "v1", "selector": {}}]
-    return {**document, "requests": [export_request("a1.b.example", claims)]}
+    return {**document, "requests": [export_request("things.gone.example", claims)]}
 
 
 HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
