@@ -122,6 +122,7 @@ class Backend:
             policy=Policy(options.consumer_scope, options.isolation, options.claimable),
             limits=Limits(options.fail_after, options.prune_after),
             clock=self._clock,
+            legacy_issuer=options.tenancy.legacy_issuer,
         )
         gate = elector.check if elector is not None else None
         reconcilers = {
