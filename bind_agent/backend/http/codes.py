@@ -59,14 +59,9 @@ class Code:
 
 
 def new(session: Session, bind: Bind, *, group: str, plural: str, now: datetime) -> Code:
-    """A code for what a person just chose.
-
-    Groups do not go along: they were looked at a moment ago, and an address has to stay short.
-    """
-    who = session.person
-    person = Person(who.issuer, who.subject, who.name, who.email, who.email_verified)
+    """A code for what a person just chose. It is about as long as the session's cookies."""
     expires = int((now + LIFE).timestamp())
-    return Code(secrets.token_urlsafe(16), session.id, person, bind, group, plural, expires)
+    return Code(secrets.token_urlsafe(16), session.id, session.person, bind, group, plural, expires)
 
 
 def seal(keyring: Keyring, code: Code, now: datetime) -> str:

@@ -17,8 +17,8 @@ class View(Protocol):
     def confirm(self, request: web.Request, **model: Any) -> str:
         """The question whether an API is to be bound.
 
-        Model: `sid`, `cluster_id`, `plural`, `group`, `pretty_name`, `action` and `csrf` of the form, and `link`
-        with the proof in it, for a target that browsers stop after a form.
+        Model: `session`, `bind`, `kind`, `action` and `csrf` of the form, and `link` with the proof
+        in it for a target that browsers stop after a form (else empty).
         """
         ...
 

@@ -12,28 +12,13 @@ from bind_agent.api import goduration, guards
 from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, ISOLATIONS, NAMESPACED
 from bind_agent.backend import claims, names
 from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
+from bind_agent.backend.exports import Policy
 from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
 from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
+from bind_agent.backend.options.web import WebOptions, web_options
 
 DEFAULT_LEASE_NAMESPACE: Final = "kube-system"
-
-WEB_FLAGS: Final = (
-    "--oidc-issuer-client-id",
-    "--oidc-issuer-client-secret",
-    "--oidc-issuer-url",
-    "--oidc-callback-url",
-    "--oidc-authorize-url",
-    "--cookie-signing-key",
-    "--cookie-encryption-key",
-    "--listen-address",
-    "--listen-ip",
-    "--listen-port",
-    "--tls-cert-file",
-    "--tls-key-file",
-    "--testing-auto-select",
-)
-"""Flags of the web half. Known, so that a Go deployment's arguments get an answer that helps."""
 
 GO_LOG_FLAGS: Final = (
     "--vmodule",
@@ -51,6 +36,7 @@ class Serve:
     Attributes:
         connection: see there.
         tenancy: see there.
+        web: the web half; None without one.
         consumer_scope: `Namespaced` or `Cluster`.
         isolation: of cluster-scoped resources.
         claimable: group resources that templates may claim.
@@ -68,6 +54,7 @@ class Serve:
 
     connection: Connection = field(default_factory=Connection)
     tenancy: Tenancy = field(default_factory=Tenancy)
+    web: WebOptions | None = None
     consumer_scope: str = NAMESPACED
     isolation: str = ISOLATION_PREFIXED
     claimable: frozenset[str] = guards.CLAIMABLE
@@ -81,6 +68,11 @@ class Serve:
     workers: int = 8
     fail_after: timedelta = FAIL_AFTER
     prune_after: timedelta = PRUNE_AFTER
+
+    @property
+    def policy(self) -> Policy:
+        """How this backend exports."""
+        return Policy(self.consumer_scope, self.isolation, self.claimable)
 
 
 def claimable(extra: tuple[str, ...]) -> frozenset[str]:
@@ -171,8 +163,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         show_default=True,
         help="Age at which an ended request is removed.",
     )
-    @option("--no-web", is_flag=True, help="Do not serve the login pages (this release has none).")
-    @hidden(WEB_FLAGS, "web")
+    @web_options
     @hidden(GO_LOG_FLAGS, "ignored")
     def serve(
         *,
@@ -180,30 +171,17 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         tenancy: Tenancy,
         allow_claim: tuple[str, ...],
         health_address: str,
-        no_web: bool,
-        web: list[str],
+        web: WebOptions | None,
         ignored: list[str],
         **values: Any,
     ) -> None:
-        """Run the controllers: exports, service namespaces, rights and credentials of tenants."""
-        if web and not no_web:
-            raise click.UsageError(
-                f"this release has no web half, so {', '.join(web)} cannot be honoured: drop these"
-                " flags or add"
-                " --no-web, and add tenants with `bind-backend tenant add NAME --cluster-id ID`"
-            )
-        if not no_web:
-            click.echo(
-                "This release has no web half: add tenants with `bind-backend tenant add NAME"
-                " --cluster-id ID`."
-                " --no-web says that you know.",
-                err=True,
-            )
+        """Serve the login pages, and run the controllers: exports, namespaces, rights, credentials."""
         host, port = parse_address(health_address, "--health-address")
         run(
             Serve(
                 connection=connection,
                 tenancy=tenancy,
+                web=web,
                 claimable=claimable(allow_claim),
                 identity=os.environ.get("POD_NAME", ""),
                 health_host=host,

@@ -13,6 +13,7 @@ import click
 from bind_agent.api import encoding, naming
 from bind_agent.api.encoding import EncodingError
 from bind_agent.backend.access import Kind
+from bind_agent.backend.oidc.config import DEFAULT_SCOPES, OidcConfig
 from bind_agent.backend.options.types import F, option, parse_address
 
 SIGNING_SIZES: Final = (32, 64)
@@ -21,7 +22,6 @@ CALLBACK_PATH: Final = "/callback"
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
 DEFAULT_RATE: Final = 20
-DEFAULT_SCOPES: Final = ("openid", "profile", "email")
 
 _MAX_FILE: Final = 64 * 1024
 _REQUIRED: Final = {
@@ -50,15 +50,9 @@ class WebOptions:
     """Checked flags of the web half.
 
     Attributes:
-        issuer_url: of the OIDC issuer, exactly as it names itself.
-        client_id: ours at the issuer.
-        callback_url: the registered redirect URI, `https://<host>/callback`; http on loopback hosts only.
+        oidc: the issuer, and how we are registered there.
         cookie_keys: see there.
-        client_secret: empty for a public client.
         authorize_url: advertised instead of `<own origin>/authorize`; empty for that.
-        scopes: asked for at the issuer.
-        groups_claim: claim of the ID token with the groups.
-        issuer_ca_file: CA of the issuer; empty for the system's.
         listen_host: address listened on.
         listen_port: its port; 0 picks a free one.
         tls_cert_file: certificate chain; empty without TLS.
@@ -71,15 +65,9 @@ class WebOptions:
         auto_select: bound right after each login; for tests of browsers on loopback only.
     """
 
-    issuer_url: str
-    client_id: str
-    callback_url: str
+    oidc: OidcConfig
     cookie_keys: CookieKeys = field(repr=False)
-    client_secret: str = field(default="", repr=False)
     authorize_url: str = ""
-    scopes: tuple[str, ...] = DEFAULT_SCOPES
-    groups_claim: str = "groups"
-    issuer_ca_file: str = ""
     listen_host: str = "127.0.0.1"
     listen_port: int = 8080
     tls_cert_file: str = ""
@@ -90,6 +78,11 @@ class WebOptions:
     trusted_proxies: int = 0
     rate_limit: int = DEFAULT_RATE
     auto_select: Kind | None = None
+
+    @property
+    def callback_url(self) -> str:
+        """The registered redirect URI, `https://<host>/callback`; http on loopback hosts only."""
+        return self.oidc.callback_url
 
     @property
     def origin(self) -> str:
@@ -242,14 +235,8 @@ def check(values: Mapping[str, Any], *, control_plane: bool) -> WebOptions | Non
     host, port = listen_address(values["listen_address"], values["listen_ip"], values["listen_port"])
     cert, key = _tls(values["tls_cert_file"], values["tls_key_file"])
     return WebOptions(
-        issuer_url=check_url(values["oidc_issuer_url"], "--oidc-issuer-url"),
-        client_id=values["oidc_issuer_client_id"].strip(),
-        client_secret=secret,
-        callback_url=callback,
+        oidc=_oidc(values, secret, callback),
         authorize_url=_optional_url(values["oidc_authorize_url"], "--oidc-authorize-url"),
-        scopes=tuple(dict.fromkeys(("openid", *values["oidc_scope"]))),
-        groups_claim=values["oidc_groups_claim"].strip(),
-        issuer_ca_file=_readable(values["oidc_ca_file"], "--oidc-ca-file"),
         cookie_keys=CookieKeys(signing, _keys(values, "cookie_encryption_key", ENCRYPTION_SIZES)),
         listen_host=host,
         listen_port=port,
@@ -329,6 +316,29 @@ def decode_key(text: str, sizes: tuple[int, ...], hint: str) -> bytes:
     return key
 
 
+def _oidc(values: Mapping[str, Any], secret: str, callback: str) -> OidcConfig:
+    ca_file = values["oidc_ca_file"]
+    try:
+        if ca_file:
+            ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise click.BadParameter(
+            f"{ca_file} cannot be used: {error.strerror or error}", param_hint="--oidc-ca-file"
+        ) from None
+    try:
+        return OidcConfig(
+            issuer_url=check_url(values["oidc_issuer_url"], "--oidc-issuer-url"),
+            client_id=values["oidc_issuer_client_id"].strip(),
+            client_secret=secret,
+            callback_url=callback,
+            scopes=tuple(dict.fromkeys(("openid", *values["oidc_scope"]))),
+            groups_claim=values["oidc_groups_claim"].strip(),
+            ca_file=Path(ca_file) if ca_file else None,
+        )
+    except ValueError as error:
+        raise click.UsageError(f"the --oidc-* flags: {error}") from None
+
+
 def _keys(values: Mapping[str, Any], name: str, sizes: tuple[int, ...]) -> tuple[bytes, ...]:
     flag = "--" + name.replace("_", "-")
     lines = _read(values[f"{name}_file"], f"{flag}-file").splitlines() if values[f"{name}_file"] else []
@@ -386,12 +396,6 @@ def _auto_select(text: str, callback: str) -> Kind | None:
     if not naming.is_label(plural) or not group:
         raise click.BadParameter(f"{text!r} is not RESOURCE.GROUP", param_hint=hint)
     return Kind(group, plural)
-
-
-def _readable(path: str, hint: str) -> str:
-    if path:
-        _read(path, hint)
-    return path
 
 
 def _line(path: str, hint: str) -> str:

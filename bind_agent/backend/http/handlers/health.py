@@ -26,8 +26,13 @@ async def healthz(_: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Whether requests should come here: 503 while a check fails."""
-    return health.answer(request.app[WEB].checks, failing=503)
+    """Whether requests should come here: 503 while a check fails.
+
+    An issuer that is away is told, no more: another replica would not reach it either, and pages say what is the
+    matter.
+    """
+    app = request.app[WEB]
+    return health.answer(app.checks, failing=503, remarks={"issuer": lambda: not app.oidc.trouble})
 
 
 async def exposition(request: web.Request) -> web.Response:
