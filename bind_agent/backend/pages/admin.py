@@ -185,8 +185,10 @@ def _template_row(
 def _template_state(template: Object, choice: Choice | None, crd: Object | None, policy: Policy) -> Badge:
     if meta.is_deleting(template) or choice is None:
         return Badge(Tone.WAIT, "being removed")
-    if meta.uid(template) != meta.uid(choice.template) or meta.key(template) != meta.key(choice.template):
-        return Badge(Tone.WARN, "shadowed", f"{printable(meta.key(choice.template))} is older and counts")
+    if choice.ambiguous:
+        return Badge(
+            Tone.BAD, "ambiguous", f"nothing new is exported: {printable(choice.all_keys)} select the same"
+        )
     if crd is None:
         return Badge(Tone.BAD, "no CRD", "install the CRD that it selects, or correct the name")
     offer = catalogue.offer(choice, crd, policy=policy, provider="")

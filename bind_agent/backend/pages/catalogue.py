@@ -106,6 +106,9 @@ def offer(choice: templates.Choice, crd: Object, *, policy: Policy, provider: st
     if spec.get("scope") == CLUSTER and policy.scope != CLUSTER:
         return None
     refusal = claims.refuse(choice.claims, policy.claimable)
+    trouble = refusal.message if refusal is not None else ""
+    if choice.ambiguous:
+        trouble = "its offer is ambiguous, the platform team has to settle which one counts."
     served = _served(spec, choice.version)
     names = _mapping(spec.get("names"))
     return Offer(
@@ -117,7 +120,7 @@ def offer(choice: templates.Choice, crd: Object, *, policy: Policy, provider: st
         namespaced=spec.get("scope") != CLUSTER,
         versions=tuple(_version_word(one) for one in served),
         claims=claim_view.words(choice.claims, api=str(kind), provider=provider),
-        trouble="" if refusal is None else printable(refusal.message, _SHORT),
+        trouble=printable(trouble, _SHORT),
     )
 
 
