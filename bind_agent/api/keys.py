@@ -215,6 +215,10 @@ DEFAULT_NAMESPACE_PREFIX: Final = "cluster"
 BINDING_ROOT_PREFIX: Final = "klutch-bind-"
 """Prefix of binding root namespaces in control plane mode (spec section 0)."""
 
+REDEEM_RELATION: Final = f"https://{GROUP}/rel/redeem"
+"""Relation type (RFC 8288) of the `Link` header of `GET /export` that names the back channel, where a CLI redeems
+its one-time code. Ours alone; Go programs do not look at it."""
+
 OAUTH2_CODE_GRANT: Final = "OAuth2CodeGrant"
 """The only authentication method of a BindingProvider."""
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bind_agent.api import claim_words, consent
+from bind_agent.api.acceptance import refusals as refusals  # noqa: PLC0414 - part of the interface
 from bind_agent.api.claims import (
     ACCEPTED,
     REJECTED,
@@ -21,7 +22,6 @@ from bind_agent.api.claims import (
     content_hash,
     decided,
 )
-from bind_agent.api.guards import refuse_claim, refuse_kind
 from bind_agent.api.shared import to_wire, without_nulls
 from cli.output import inert
 
@@ -119,26 +119,6 @@ def same_entries(
     return [(content_hash(e), e.state, e.required) for e in one] == [
         (content_hash(e), e.state, e.required) for e in other
     ]
-
-
-def refusals(offered: Sequence[PermissionClaim]) -> tuple[list[str], list[PermissionClaim]]:
-    """Claims that nobody is asked about (threat A23).
-
-    Returns:
-        Sentences that forbid the whole binding (power over the cluster, or a required claim that cannot be
-        granted), and optional claims that are rejected by rule while the rest goes on.
-    """
-    fatal, rejected = [], []
-    for claim in offered:
-        refusal = refuse_claim(claim)
-        if refusal is None:
-            continue
-        dangerous = refuse_kind(claim.group, claim.resource, allowed={claim.group_resource}) is not None
-        if dangerous or claim.required:
-            fatal.append(refusal.message)
-        else:
-            rejected.append(claim)
-    return fatal, rejected
 
 
 def sort_out(

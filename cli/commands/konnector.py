@@ -5,7 +5,7 @@ import click
 from bind_agent.api import keys
 from bind_agent.api.resource import BINDINGS
 from cli.binding.install import check_image, default_image, manifests
-from cli.binding.objects import role_manifest
+from cli.binding.objects import conflict_policy_of, role_manifest
 from cli.binding.request import Wanted
 from cli.binding.survey import Standing, find_binding
 from cli.errors import CliError
@@ -29,13 +29,13 @@ def konnector() -> None:
 )
 @output("yaml", "json", default="yaml")
 def show_manifests(image: str, form: str) -> None:
-    r"""Print what `kubectl bind apiservice` would install.
+    """Print what `kubectl bind apiservice` would install.
 
     No cluster is touched. To install it yourself, for instance with other rights than those who bind:
 
     \b
       kubectl bind konnector manifests | kubectl apply --server-side -f -
-    """
+    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     click.echo(render_object(manifests(check_image(image)), form), nl=False)
 
 
@@ -76,5 +76,6 @@ def show_role(*, connection: Connection, name: str, namespace: str, form: str) -
         )
     plural, _, group = name.partition(".")
     wanted = Wanted(group, plural)
-    role = role_manifest(wanted, Standing(wanted, binding).claims)
+    claims, policy = Standing(wanted, binding).claims, conflict_policy_of(binding)
+    role = role_manifest(wanted, claims, conflict_policy=policy)
     click.echo(render_object(role, form), nl=False)

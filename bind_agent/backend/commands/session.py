@@ -14,9 +14,9 @@ from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import endpoint_of
 from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
-from bind_agent.backend.tenancy.handout import HandoutError
 from bind_agent.backend.tenancy.identity import IdentityError
 from bind_agent.backend.tenancy.provision import TenancyError, Tenants
+from bind_agent.handout import HandoutError
 from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.config import load
 from bind_agent.kube.errors import Forbidden, KubeError, NotFound, Unauthorized

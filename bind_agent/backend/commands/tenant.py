@@ -10,15 +10,16 @@ import click
 import orjson
 import yaml
 
+from bind_agent import handout
 from bind_agent.api import conditions, goduration, meta
 from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.text import printable
 from bind_agent.backend import names
+from bind_agent.backend.commands import bundle
 from bind_agent.backend.commands.session import Session, run
 from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
 from bind_agent.backend.options.types import Duration
-from bind_agent.backend.tenancy import handout
 from bind_agent.backend.tenancy.address import AddressError, is_local
 from bind_agent.backend.tenancy.identity import Identity, IdentityError, identity
 from bind_agent.backend.tenancy.kubeconfig import Issued
@@ -45,13 +46,22 @@ def tenant() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File for the kubeconfig (mode 0600); default: standard output.",
 )
+@bundle.options
 @connection_options
 @tenancy_options
-def add(name: str, cluster_id: str, out: Path | None, connection: Connection, tenancy: Tenancy) -> None:
+def add(
+    name: str,
+    cluster_id: str,
+    out: Path | None,
+    bundle_: bundle.Handout | None,
+    connection: Connection,
+    tenancy: Tenancy,
+) -> None:
     """Add the tenant NAME, or hand its kubeconfig out again.
 
     The kubeconfig is what `kubectl bind apiservice --remote-kubeconfig` takes. It holds a token that expires;
-    the konnector follows its renewal by itself.
+    the konnector follows its renewal by itself. With --bundle and --api, the APIs are asked for as well, and the file
+    is all that the app cluster needs: `kubectl apply --server-side -f FILE` binds there.
     """
     try:
         who = identity(name, cluster_id)
@@ -61,11 +71,17 @@ def add(name: str, cluster_id: str, out: Path | None, connection: Connection, te
     async def work(session: Session) -> Added:
         if isinstance(session.endpoint, AddressError):
             raise session.endpoint
-        return await session.tenants.add(
+        added = await session.tenants.add(
             who, prefix=tenancy.namespace_prefix, pretty_name=tenancy.pretty_name
         )
+        if bundle_ is not None:
+            await bundle_.make(session, added)
+        return added
 
     added = run(connection, tenancy, work)
+    if bundle_ is not None and out is None:
+        bundle_.say(added)
+        return
     if out is None:
         sys.stdout.buffer.write(added.kubeconfig)
         sys.stdout.buffer.flush()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bind_agent import handout
 from bind_agent.api import keys, naming
 from bind_agent.backend import names
-from bind_agent.backend.tenancy import address, handout, identity, kubeconfig, rotation
+from bind_agent.backend.tenancy import address, identity, kubeconfig, rotation
 from bind_agent.backend.tenancy.address import AddressError, Endpoint, External
 from bind_agent.backend.tenancy.identity import Identity, IdentityError
 from bind_agent.backend.tenancy.kubeconfig import Issued
