@@ -29,6 +29,7 @@ from bind_agent.backend.options.serve import Serve
 from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import Backend, endpoint_of
+from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.identity import identity
 from bind_agent.backend.tenancy.provision import Added, Tenants
@@ -85,6 +86,7 @@ class Lab:
         own: client of the backend's service account, as the backend has it.
         tenants: what the command line uses, under the same account.
         parties: tenants that joined.
+        endpoint: what kubeconfigs of tenants say.
     """
 
     cluster: Cluster
@@ -93,6 +95,7 @@ class Lab:
     own: Client
     tenants: Tenants
     parties: list[Party] = field(default_factory=list)
+    endpoint: Endpoint | AddressError = field(default_factory=lambda: AddressError("not known"))
 
     async def join(
         self,
@@ -273,7 +276,7 @@ async def lab(
             Credentials(own, ttl=options.tenancy.token_ttl, endpoint=endpoint),
             legacy_issuer=options.tenancy.legacy_issuer,
         )
-        found = Lab(cluster, stage, admin, own, tenants)
+        found = Lab(cluster, stage, admin, own, tenants, endpoint=endpoint)
         try:
             async with background(backend.run(elector), recorder.run()):
 
