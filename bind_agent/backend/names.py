@@ -107,6 +107,12 @@ ACCESS_GRANTED: Final = "AccessGranted"
 ALLOWED: Final = "Allowed"
 """On an export, only while it does not hold: the tenant could not request it any more."""
 
+CONSUMER_SEEN: Final = "ConsumerSeen"
+"""On a ClusterBinding, only while it does not hold: the consumer has been silent for long, and what follows
+from that is announced."""
+
+REASON_REVOCATION_ANNOUNCED: Final = "RevocationAnnounced"
+REASON_DELETION_ANNOUNCED: Final = "DeletionAnnounced"
 REASON_NOT_ALLOWED: Final = "NotAllowed"
 REASON_RETIRED: Final = "Retired"
 REASON_RETIRING: Final = "Retiring"

@@ -15,6 +15,7 @@ from bind_agent.backend import names
 from bind_agent.backend.controllers.cluster_binding import ClusterBindingReconciler
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.export import ExportReconciler
+from bind_agent.backend.controllers.reaper import Reaper
 from bind_agent.backend.controllers.request import RequestReconciler
 from bind_agent.backend.controllers.request_plan import Limits
 from bind_agent.backend.controllers.service_namespace import ServiceNamespaceReconciler
@@ -117,7 +118,7 @@ class Backend:
         return await asyncio.shield(self._watched)
 
     def tenants(self, watched: Watched) -> Tenants:
-        """Adds and finds tenants, for the web half."""
+        """Adds, finds and ends tenants, by what is watched."""
         return Tenants(
             self._client,
             self._rights,
@@ -159,12 +160,13 @@ class Backend:
             clock=self._clock,
             legacy_issuer=options.tenancy.legacy_issuer,
         )
+        reaper = Reaper(context, self.tenants(watched), options.reaper)
         gate = elector.check if elector is not None else None
         reconcilers = {
             "requests": RequestReconciler(context).reconcile,
             "exports": ExportReconciler(context).reconcile,
             "service_namespaces": ServiceNamespaceReconciler(context).reconcile,
-            "cluster_bindings": ClusterBindingReconciler(context, self._credentials).reconcile,
+            "cluster_bindings": ClusterBindingReconciler(context, self._credentials, reaper).reconcile,
         }
         controllers = {
             name: Controller(f"backend-{name}", reconcile, workers=options.workers, gate=gate)

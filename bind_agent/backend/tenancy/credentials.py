@@ -130,8 +130,6 @@ class Credentials:
                 fresh = await self._client.get(SECRETS, secret, namespace=namespace)
                 doomed = tuple(old.generation for old in state.retiring)
                 state = await self._retire(namespace, secret, fresh, rotation.read(fresh), doomed)
-                # The token Secret of a Go backend never expires.
-                await self._client.delete(SECRETS, keys.BINDER, namespace=namespace)
             except Conflict:
                 if attempt + 1 == _ATTEMPTS:
                     raise
@@ -189,6 +187,7 @@ class Credentials:
             expires=expires,
             renew=rotation.renew_at(now, expires, namespace),
             old_until=old_until,
+            go_token=await self._client.get_or_none(SECRETS, keys.BINDER, namespace=namespace) is not None,
         )
         await self._write(namespace, secret, present, following)
         log.info("credential issued", namespace=namespace, generation=generation, expires=expires.isoformat())

@@ -181,7 +181,8 @@ def hostile_pages() -> dict[str, str]:
     return {
         "home": render("home.html", frame, login="/login", trouble=HOSTILE, bind_url="https://x/export"),
         "catalogue": render(
-            "catalogue.html", frame, offers=[offer], total=1, search=catalogue.search_text(HOSTILE), waiting=waiting, lost=False, **shared
+            "catalogue.html", frame, offers=[offer], total=1, search=catalogue.search_text(HOSTILE), waiting=waiting,
+            lost=False, **shared
         ),
         "api": render(
             "api.html", frame, offer=offer, versions=catalogue.versions(choice, crd), waiting=waiting, **shared
