@@ -27,6 +27,8 @@ from bind_agent.backend.install import NotInstalled, prepare
 from bind_agent.backend.options.serve import Serve
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import WebOptions
+from bind_agent.backend.pages.routes import routes
+from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import address
 from bind_agent.backend.tenancy.address import AddressError, Endpoint
@@ -250,7 +252,15 @@ def web_half(options: Serve, web: WebOptions, backend: Backend) -> WebHalf:
     Raises:
         OSError: the certificate cannot be read.
     """
-    return WebHalf(web, options.tenancy, options.policy, backend.tenants, replica=options.identity)
+    return WebHalf(
+        web,
+        options.tenancy,
+        options.policy,
+        backend.tenants,
+        replica=options.identity,
+        view=PageView(),
+        routes=routes(),
+    )
 
 
 def run(options: Serve) -> None:

@@ -84,10 +84,8 @@ class Lab:
         stage: applies manifests.
         admin: client of an admin.
         own: client of the backend's service account, as the backend has it.
-        endpoint: what kubeconfigs of tenants say.
         tenants: what the command line uses, under the same account.
         parties: tenants that joined.
-        endpoint: what kubeconfigs of tenants say.
     """
 
     cluster: Cluster
@@ -95,9 +93,7 @@ class Lab:
     admin: Client
     own: Client
     tenants: Tenants
-    endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
-    endpoint: Endpoint | AddressError = field(default_factory=lambda: AddressError("not known"))
 
     async def join(
         self,

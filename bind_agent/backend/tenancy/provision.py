@@ -5,7 +5,7 @@ broke off is finished by the next one, and several at once make one tenant (W-B5
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -164,6 +164,19 @@ class Tenants:
             raise TenancyError(f"there is no tenant {text!r}: `bind-backend tenant list` shows all of them")
         several = ", ".join(one.namespace for one in found)
         raise TenancyError(f"{text!r} has several clusters: name one of the namespaces {several}")
+
+    def known(self, namespace: str) -> Tenant | None:
+        """The tenant of a namespace as far as it is watched; nothing is asked of the API server."""
+        return self._directory.known(namespace)
+
+    async def credential(self, tenant: Tenant) -> Credential:
+        """What is in force for a tenant, without the token itself.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        state = await self._credentials.look(tenant.namespace, secret_name(tenant.binding or {}))
+        return replace(state, issued=None)
 
     async def rotate(self, tenant: Tenant, *, overlap: timedelta) -> Credential:
         """Issue a new credential.
