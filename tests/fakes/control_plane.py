@@ -128,7 +128,8 @@ class ControlPlaneSystem(System):
 
     async def condition(self, service: Service, kind: str) -> Object:
         """A condition of a binding, empty while it is missing."""
-        entries = (await self.binding(service)).get("status", {}).get("conditions", [])
+        binding = await self.up.get_or_none(BINDINGS, service.name, namespace=self.tenant) or {}
+        entries = binding.get("status", {}).get("conditions", [])
         return next((dict(entry) for entry in entries if entry["type"] == kind), {})
 
     async def bound(self, service: Service) -> Object:
