@@ -22,6 +22,7 @@ from konnector import session as session_module
 from konnector.clusters import Collection, Ends, Far, Home
 from konnector.control_plane import ControlPlaneMode, OnControlPlane, identity
 from konnector.controllers.troubles import Followed
+from konnector.guard import DoubtfulError, ExchangedError, Guard
 from konnector.hub import Hub
 from konnector.mode import Destination
 from konnector.mode_options import ControlPlane
@@ -217,7 +218,7 @@ async def test_nothing_begins_before_bindings_are_served_in_namespaces(
 
 
 async def test_both_ends_are_what_they_are_called() -> None:
-    place = _place()
+    place = _place(ca_pem=None)
     kubeconfig = accept_kubeconfig(_kubeconfig(), require_namespace=False)
     async with place.connect(kubeconfig) as ends:
         assert ends.far == Far(Side.CONSUMER, "https://203.0.113.7", "root/app1")
@@ -228,6 +229,67 @@ async def test_both_ends_are_what_they_are_called() -> None:
         # Where the app cluster keeps the account of konnectors, nothing crosses.
         assert ends.app.own_namespaces == {"klutch-bind"}
         assert not ends.app.cluster_id
+        # Copies are written only while it is certain whose they are; heartbeats in any case.
+        assert ends.provider.copies is not ends.provider.client
+        with pytest.raises(DoubtfulError):
+            await ends.provider.copies.delete(SECRETS, "x", namespace="root")
+
+
+# --- an app cluster that may be another one -------------------------------------------------------------
+
+
+class Asked:
+    """An app cluster that says who it is."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.client = CannedClient(get=[_kube_system(a) if isinstance(a, str) else a for a in answers])
+        cast("Any", self.client).config = SimpleNamespace(server="https://203.0.113.7")
+        self.guard = Guard()
+        self.task = asyncio.create_task(self.guard.watch(cast("Any", self.client), "one"))
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def _kube_system(uid: str) -> Object:
+    return {"metadata": {"name": "kube-system", "uid": uid}}
+
+
+async def test_a_doubt_stops_writes_until_the_app_cluster_has_said_who_it_is() -> None:
+    case = Asked(ConnectionFailed("refused"), "one", "one")
+    with pytest.raises(DoubtfulError, match="who it is"):
+        case.guard.check()
+    await eventually(lambda: case.guard.sure)
+    assert case.client.calls == []
+    case.guard.doubt()
+    assert not case.guard.sure
+    await eventually(lambda: len(case.client.calls) == 1)
+    assert not case.guard.sure
+    case.guard.doubt()  # a new kubeconfig: not waited for the next attempt
+    await eventually(lambda: case.guard.sure)
+    case.guard.check()
+    await case.end()
+
+
+async def test_an_exchanged_app_cluster_ends_the_session() -> None:
+    case = Asked("another")
+    case.guard.doubt()
+    with pytest.raises(ExchangedError, match="another instead of one"):
+        async with asyncio.timeout(5):
+            await case.task
+    assert not case.guard.sure
+
+
+async def test_a_doubt_before_the_watch_begins_is_not_forgotten() -> None:
+    guard = Guard()
+    guard.doubt()
+    client = CannedClient(get=ConnectionFailed("refused"))
+    watching = asyncio.create_task(guard.watch(cast("Any", client), "one"))
+    await eventually(lambda: bool(client.calls))
+    assert not guard.sure
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
 
 # --- the session --------------------------------------------------------------------------------------
@@ -258,7 +320,10 @@ class Case:
         self.app = replace(
             app_cluster(self.client), cluster_id="", control_plane="p", roles="apply the roles"
         )
-        self.ends = Ends(self.app, provider(), Far(Side.CONSUMER, "https://203.0.113.7", "root/app1"))
+        self.guard = Guard()
+        cast("Any", self.guard)._sure = True
+        far = Far(Side.CONSUMER, "https://203.0.113.7", "root/app1")
+        self.ends = Ends(self.app, provider(), far, self.guard)
         self.status = Status()
         self.namespaces = StillInformer(NAMESPACES)
         self.monitor = Monitor(
@@ -316,6 +381,7 @@ async def test_an_app_cluster_that_does_not_say_who_it_is_is_waited_for(
         identified = await identifying
     assert identified.cluster_id == "the-app-cluster"
     assert [config.credential.token for config in case.credentials] == ["two"]
+    assert not case.guard.sure  # behind it there may be another cluster
     assert case.monitor.connected
     assert case.look()[0] == "True"
 
@@ -343,6 +409,19 @@ def test_a_base_that_may_not_be_read_names_the_base_roles() -> None:
     assert (reason, message.endswith("; apply the roles")) == ("PermissionDenied", True)
     case.namespaces.last_error = ConnectionFailed("refused")
     assert not case.monitor.connected
+
+
+def test_only_a_lost_connection_is_a_reason_to_doubt() -> None:
+    case = Case()
+    informer = case.ends.far_pool.acquire(NAMESPACES)
+    for error, sure in ((DENIED, True), (ConnectionFailed("refused"), False)):
+        cast("Any", informer).last_error = error
+        case.monitor.encourage()
+        assert case.guard.sure is sure
+    # Once told it is for the guard to find out; the trouble that goes on is no new one.
+    cast("Any", case.guard)._sure = True
+    case.monitor.encourage()
+    assert case.guard.sure
 
 
 # --- the hub ------------------------------------------------------------------------------------------
