@@ -4,6 +4,7 @@ On clusters of its own: an app cluster on which nothing of the product runs, wit
 """
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -13,16 +14,27 @@ from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import (
     CLUSTER_BINDINGS,
+    CLUSTERROLES,
     CONFIGMAPS,
+    CORE_EVENTS,
     CRDS,
     NAMESPACES,
     SECRETS,
     Resource,
 )
 from bind_agent.devcluster import ClusterOptions, ControlPlane, Playground
+from bind_agent.devcluster.ports import LOOPBACK
 from bind_agent.kube.client import Client
-from tests.fakes.control_plane import ACCOUNT, KUBECONFIG, ROOT, ControlPlaneSystem, control_plane_system
-from tests.fakes.system import Service, claim, config_map, eventually, secret, thing
+from tests.fakes.chaos_proxy import ChaosProxy
+from tests.fakes.control_plane import (
+    ACCOUNT,
+    KUBECONFIG,
+    ROOT,
+    ControlPlaneSystem,
+    app_cluster_manifests,
+    control_plane_system,
+)
+from tests.fakes.system import Service, admin_client, claim, config_map, eventually, secret, thing
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -33,8 +45,8 @@ Unique = Callable[[str], str]
 async def plane(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ControlPlaneSystem]:
-    """Two clusters, a backend, and a konnector in control plane mode."""
-    options = [ClusterOptions(name, audit=True) for name in ("provider", "consumer")]
+    """A provider and two app clusters, of which one is bound; a backend, and a konnector in control plane mode."""
+    options = [ClusterOptions(name, audit=True) for name in ("provider", "consumer", "rebuilt")]
     async with (
         Playground(*options, control_plane=control_plane) as playground,
         control_plane_system(playground, tmp_path_factory.mktemp("plane")) as running,
@@ -340,6 +352,72 @@ async def test_nothing_is_lost_when_the_konnector_starts_again(
     await plane.gone(plane.up, databases.resource, f"{there}/gone")
     await plane.gone(plane.down, databases.resource, f"{namespace}/gone")
     assert await plane.up.get_or_none(databases.resource, "one", namespace=there) is not None
+
+
+async def test_an_app_cluster_that_was_built_anew_destroys_nothing(
+    plane: ControlPlaneSystem, databases: Service, unique: Unique
+) -> None:
+    """Behind the same address and CA is another cluster, in which nothing exists of what was copied."""
+    rebuilt = plane.stage.playground["rebuilt"]
+    await plane.stage.apply(rebuilt, app_cluster_manifests())
+    authorities = f"{plane.consumer.ca_pem.strip()}\n{rebuilt.ca_pem.strip()}\n"
+    direct = await plane.kubeconfig()
+    async with ChaosProxy(LOOPBACK, plane.consumer.port) as proxy:
+        reached = {
+            "server": f"https://{LOOPBACK}:{proxy.port}",
+            "certificate-authority-data": base64.b64encode(authorities.encode()).decode(),
+        }
+        await plane.put_kubeconfig(await plane.kubeconfig(**reached))
+        namespace, there = await _made(plane, databases, unique)
+        made = await plane.up.get(databases.resource, "one", namespace=there)
+        sessions = plane.log().count("session starts")
+        proxy.retarget(LOOPBACK, rebuilt.port)
+        await plane.put_kubeconfig(await plane.kubeconfig(cluster=rebuilt, **reached))
+
+        async def another_session() -> bool:
+            return plane.log().count("session starts") > sessions
+
+        try:
+            await eventually(another_session, what="the exchange was noticed")
+            async with admin_client(rebuilt) as anew:
+
+                async def brought() -> bool:
+                    return await anew.get_or_none(CRDS, databases.name) is not None
+
+                await eventually(brought, what="the CRD on the new cluster")
+                # The role of the binding, and an object of the same name: not the same object.
+                role = await plane.down.get(CLUSTERROLES, f"klutch-bind-binding-{databases.name}")
+                shed = {"name": meta.name(role), "labels": meta.labels(role)}
+                await plane.stage.apply(rebuilt, [{**role, "metadata": shed}])
+                await anew.create(NAMESPACES, {"metadata": {"name": namespace}})
+
+                async def stored() -> bool:
+                    one = thing(databases.resource, f"{namespace}/one", size=99)
+                    await anew.create(databases.resource, one)
+                    return True
+
+                await eventually(stored, what="an object on the new cluster")
+
+                async def refused() -> bool:
+                    found = (await anew.list(CORE_EVENTS, namespace=namespace)).items
+                    return any("belongs to another app cluster" in event["message"] for event in found)
+
+                await eventually(refused, what="the refusal as an event")
+            left = await plane.up.get(databases.resource, "one", namespace=there)
+            assert (meta.uid(left), left["spec"]) == (meta.uid(made), {"size": 1})
+            assert "deletionTimestamp" not in left["metadata"]
+        finally:
+            proxy.retarget(LOOPBACK, plane.consumer.port)
+            await plane.put_kubeconfig(direct)
+        await plane.bound(databases)
+        # Back on the first cluster everything is as it was.
+        await plane.down.merge_patch(databases.resource, "one", {"spec": {"size": 2}}, namespace=namespace)
+
+        async def changed() -> bool:
+            found = await plane.up.get(databases.resource, "one", namespace=there)
+            return bool(found["spec"] == {"size": 2}) and meta.uid(found) == meta.uid(made)
+
+        await eventually(changed, what="the change on the provider", timeout=60)
 
 
 async def test_audit_of_control_plane_mode(plane: ControlPlaneSystem, databases: Service) -> None:

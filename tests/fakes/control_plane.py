@@ -17,7 +17,7 @@ import yaml
 from bind_agent.api import keys, naming
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import BINDINGS, CLUSTER_BINDINGS, EXPORT_REQUESTS, SECRETS
-from bind_agent.devcluster import Playground
+from bind_agent.devcluster import Cluster, Playground
 from bind_agent.devcluster.ports import LOOPBACK
 from bind_agent.devcluster.stage import BINDER_ACCOUNT, KONNECTOR_NAMESPACE, Stage
 from bind_agent.manifests import load_manifests
@@ -43,30 +43,34 @@ class ControlPlaneSystem(System):
 
     # --- the kubeconfig -------------------------------------------------------------------------------------
 
-    async def kubeconfig(self, anchor: str = "") -> str:
+    async def kubeconfig(self, anchor: str = "", *, cluster: Cluster | None = None, **changes: str) -> str:
         """A kubeconfig of the account on the app cluster.
 
         Args:
             anchor: name of a Secret there that the token is bound to, made for it: with the Secret the token ends.
+            cluster: another app cluster.
+            changes: to the cluster's entry.
         """
+        cluster = cluster or self.consumer
         body: dict[str, Any] = {"spec": {"expirationSeconds": 24 * 3600}}
         if anchor:
             path = f"/api/v1/namespaces/{KONNECTOR_NAMESPACE}/secrets"
-            code, made = await self.consumer.request("POST", path, {"metadata": {"name": anchor}})
+            code, made = await cluster.request("POST", path, {"metadata": {"name": anchor}})
             assert code == 201, made
             reference = {"kind": "Secret", "apiVersion": "v1", "name": anchor}
             body["spec"]["boundObjectRef"] = {**reference, "uid": made["metadata"]["uid"]}
         path = f"/api/v1/namespaces/{KONNECTOR_NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
 
         async def issued() -> Any:
-            code, answer = await self.consumer.request("POST", path, body)
+            code, answer = await cluster.request("POST", path, body)
             assert code == 201, answer
             return answer
 
         token = (await eventually(issued, what="a token"))["status"]["token"]
         # Without a namespace in its context: in this mode none is needed (spec 5.6).
-        document = yaml.safe_load(self.consumer.kubeconfig_for(token=token, user=ACCOUNT))
+        document = yaml.safe_load(cluster.kubeconfig_for(token=token, user=ACCOUNT))
         document["contexts"][0]["context"].pop("namespace", None)
+        document["clusters"][0]["cluster"] |= changes
         return yaml.safe_dump(document)
 
     async def put_kubeconfig(self, content: str) -> None:
@@ -192,6 +196,11 @@ async def control_plane_system(
         await backend.stop()
         await up.close()
         await down.close()
+
+
+def app_cluster_manifests() -> list[Object]:
+    """What ``kubectl apply -k manifests/konnector/app-cluster`` applies."""
+    return load_manifests("konnector/base") + load_manifests("konnector/app-cluster")
 
 
 async def granted(system: System) -> None:
