@@ -101,6 +101,7 @@ class AppCluster:
         options: what the process was told.
         own_namespaces: namespaces that hold credentials of konnectors: nothing crosses them.
         control_plane: identity of the cluster with the bindings, empty when it is this one.
+        root: namespace of the bindings on that cluster.
         roles: what to do when a right is missing that every binding needs.
     """
 
@@ -111,6 +112,7 @@ class AppCluster:
     options: Options
     own_namespaces: frozenset[str]
     control_plane: str = ""
+    root: str = ""
     roles: str = ""
 
     async def identified(self) -> "AppCluster":
@@ -149,11 +151,13 @@ class Far:
         side: which end it is.
         server: its address.
         secret: the Secret (``namespace/name``) that people put a new kubeconfig into; empty where they bind again.
+        root: namespace of the bindings, where they are not on the app cluster.
     """
 
     side: Side
     server: str
     secret: str = ""
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,11 +193,13 @@ class OnControlPlane:
                 options=options,
                 own_namespaces=frozenset({keys.CONSUMER_NAMESPACE}),
                 control_plane=self._provider_id,
+                root=self._flags.root_namespace,
                 roles=remedies.APP_CLUSTER_ROLES,
             )
             provider = Provider(self.home.client, copies, pool, self._flags.root_namespace, self._provider_id)
             async with _beside(recorder.run):
-                yield Ends(app, provider, Far(Side.CONSUMER, kubeconfig.server, self._secret), guard)
+                far = Far(Side.CONSUMER, kubeconfig.server, self._secret, self._flags.root_namespace)
+                yield Ends(app, provider, far, guard)
 
     def _fence(self, guard: Guard) -> Callable[[], None]:
         def check() -> None:

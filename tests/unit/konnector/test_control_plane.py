@@ -30,6 +30,7 @@ from konnector.monitor import Monitor
 from konnector.options import Options
 from konnector.secrets import Secrets
 from konnector.session import ProviderSession
+from konnector.sync import remedies
 from konnector.sync.model import Side
 from tests.fakes.eventually import eventually
 from tests.fakes.parts import CannedClient, StillInformer, StillPool, app_cluster, provider
@@ -221,7 +222,7 @@ async def test_both_ends_are_what_they_are_called() -> None:
     place = _place(ca_pem=None)
     kubeconfig = accept_kubeconfig(_kubeconfig(), require_namespace=False)
     async with place.connect(kubeconfig) as ends:
-        assert ends.far == Far(Side.CONSUMER, "https://203.0.113.7", "root/app1")
+        assert ends.far == Far(Side.CONSUMER, "https://203.0.113.7", "root/app1", "root")
         assert ends.far_client is ends.app.client
         assert ends.far_pool is ends.app.pool
         assert ends.provider.client is place.home.client
@@ -400,6 +401,18 @@ async def test_time_is_a_reason_to_try_again_as_well(monkeypatch: pytest.MonkeyP
 async def test_who_is_known_is_not_asked() -> None:
     known = app_cluster()
     assert await known.identified() is known
+
+
+def test_a_missing_right_of_a_binding_names_the_way_through_the_control_plane() -> None:
+    message = remedies.denied(Side.CONSUMER, "no", "things.g", root="root")
+    assert "`kubectl bind konnector rbac things.g --namespace root`" in message
+    assert "--namespace" not in remedies.denied(Side.CONSUMER, "no", "things.g")
+    assert "AccessGranted" in remedies.denied(Side.PROVIDER, "no", "things.g", root="root")
+
+
+def test_a_rejected_credential_is_put_into_the_secret() -> None:
+    assert "into the Secret root/app1" in remedies.rejected("no", Side.CONSUMER, secret="root/app1")
+    assert "check network and app cluster" in remedies.unreachable("https://x", "refused", Side.CONSUMER)
 
 
 def test_a_base_that_may_not_be_read_names_the_base_roles() -> None:
