@@ -444,7 +444,9 @@ class TestTheEnd:
     async def test_stopped_before_it_began(self, web: Portal) -> None:
         from bind_agent.backend.http.service import WebHalf
 
-        half = WebHalf(web.options, web.half._tenancy, web.half._policy, web.half._tenants)
+        half = WebHalf(
+            web.options, web.half._tenancy, web.half._policy, web.half._tenants, view=web.half._view
+        )
         half.stop()
 
         async def never() -> Any:
