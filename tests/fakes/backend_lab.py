@@ -94,6 +94,7 @@ class Lab:
     admin: Client
     own: Client
     tenants: Tenants
+    endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
     endpoint: Endpoint | AddressError = field(default_factory=lambda: AddressError("not known"))
 
