@@ -11,6 +11,7 @@ from bind_agent.api.resource import Resource
 from bind_agent.backend.options.serve import Serve
 from bind_agent.devcluster import ClusterOptions, Playground
 from bind_agent.devcluster.stage import Stage
+from bind_agent.manifests import load_manifests
 from tests.fakes.backend_lab import Lab, lab
 
 LAST = "test_every_right"
@@ -34,6 +35,19 @@ async def backend(clusters: Playground, tmp_path_factory: pytest.TempPathFactory
             yield running
     finally:
         await clusters.remove("backend")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def wide(clusters: Playground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
+    """A backend in scope Cluster."""
+    cluster = await clusters.add(ClusterOptions("wide", audit=True))
+    stage = Stage(clusters, tmp_path_factory.mktemp("wide"))
+    overlay = load_manifests("backend/cluster-scope")
+    try:
+        async with lab(cluster, stage, replace(QUICK, consumer_scope="Cluster"), overlay=overlay) as running:
+            yield running
+    finally:
+        await clusters.remove("wide")
 
 
 @pytest.fixture
