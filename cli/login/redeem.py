@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from bind_agent.api.payloads import BindingResponse, check_binding_response
@@ -15,6 +16,9 @@ from cli.web import Answer, TooLargeError, Web
 
 MAX_BYTES: Final = 1024 * 1024
 _TRIES: Final = 4
+_PATIENCE: Final = 90.0
+"""Least seconds for one try: the provider may have to set up a tenant, and a code that was used is lost."""
+
 _MAX_PAUSE: Final = 5.0
 _LATER: Final = frozenset({429, 503})
 _NEXT: Final = {
@@ -45,6 +49,7 @@ def redeem(
         CliError: the provider refused, with its words; or answered something else.
         UnreachableError: no answer came.
     """
+    web = replace(web, timeout=max(web.timeout, _PATIENCE))
     body = {"code": code.code, "code_verifier": attempt.verifier}
     for left in reversed(range(_TRIES)):
         try:

@@ -84,7 +84,6 @@ class Lab:
         stage: applies manifests.
         admin: client of an admin.
         own: client of the backend's service account, as the backend has it.
-        endpoint: what kubeconfigs of tenants say.
         tenants: what the command line uses, under the same account.
         parties: tenants that joined.
     """
@@ -94,7 +93,6 @@ class Lab:
     admin: Client
     own: Client
     tenants: Tenants
-    endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
 
     async def join(
@@ -276,7 +274,7 @@ async def lab(
             Credentials(own, ttl=options.tenancy.token_ttl, endpoint=endpoint),
             legacy_issuer=options.tenancy.legacy_issuer,
         )
-        found = Lab(cluster, stage, admin, own, tenants, endpoint)
+        found = Lab(cluster, stage, admin, own, tenants, endpoint=endpoint)
         try:
             async with background(backend.run(elector), recorder.run()):
 
