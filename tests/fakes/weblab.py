@@ -25,6 +25,8 @@ from bind_agent.backend.http.spent import Spent
 from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import CookieKeys, WebOptions
+from bind_agent.backend.pages.routes import routes
+from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.provision import Tenants
@@ -203,7 +205,9 @@ async def portal(
     def tenants(watched: Watched) -> Tenants:
         return Tenants(lab.own, Rights(lab.own), credentials, views=watched.views)
 
-    half = WebHalf(options, tenancy, policy or Policy(), tenants, clock=clock)
+    half = WebHalf(
+        options, tenancy, policy or Policy(), tenants, clock=clock, view=PageView(), routes=routes()
+    )
     async with InformerPool(lab.own) as pool:
         views = Views(pool, cluster_role_bindings=False)
         spent = Spent.watched(pool, BACKEND_NAMESPACE, clock=clock)
@@ -224,8 +228,8 @@ async def portal(
 
 
 def field_of(html: str, name: str) -> str:
-    """Value of a hidden field."""
-    _, found, after = html.partition(f'name="{name}" value="')
+    """Value of a hidden field of what the page is about, not of the form that logs out."""
+    _, found, after = html.partition("<main")[2].partition(f'name="{name}" value="')
     assert found, html
     return after.partition('"')[0]
 
