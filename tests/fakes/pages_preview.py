@@ -210,7 +210,6 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/home/in": lambda: _home(SIGNED_IN),
     "/home/away": lambda: _home(
         SIGNED_OUT,
-        login="",
         trouble="Nobody can sign in at the moment: the identity provider does not answer.",
     ),
     "/resources/postgresinstances.data.northwind.example": lambda: _api(
