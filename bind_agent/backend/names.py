@@ -68,6 +68,9 @@ RETIRE_AT: Final = f"{keys.TEMPLATE_GROUP}/retire-at"
 RETIRE_NOTE: Final = f"{keys.TEMPLATE_GROUP}/retire-note"
 """What the platform team tells the consumer about it."""
 
+RETIRE_BY: Final = f"{keys.TEMPLATE_GROUP}/retire-by"
+"""Who announced it: `BY_OPERATOR` (the default) or `BY_PERSON`, who may take it back and bind again."""
+
 # --- annotations on the ClusterBinding --------------------------------------------------------------
 
 CREDENTIAL_CHANGED: Final = f"{keys.TEMPLATE_GROUP}/credential-changed"
