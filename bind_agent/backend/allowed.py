@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bind_agent.api.text import printable
 from bind_agent.backend.access import Kind
 from bind_agent.backend.person import Person
 
@@ -36,11 +37,6 @@ class Requester:
 
     person: Person | None = None
     kinds: frozenset[str] | None = None
-
-    @property
-    def label(self) -> str:
-        """How messages call it; they are shown to the tenant itself and to operators."""
-        return "this tenant" if self.person is None else f"the account {self.person.subject}"
 
 
 def may_bind(template: Mapping[str, Any], person: Person) -> bool:
@@ -64,6 +60,26 @@ def may_request(template: Mapping[str, Any], kind: Kind, requester: Requester) -
     if requester.kinds is not None:
         return not requester.kinds.isdisjoint({EVERYTHING, str(kind)})
     return is_open(template)
+
+
+def not_allowed(kind: Kind, template: str, requester: Requester) -> str:
+    """Why a request is refused, and who can change that. The rule itself is the provider's business.
+
+    Args:
+        kind: the resource.
+        template: key of its template.
+        requester: in whose name.
+    """
+    if requester.person is None:
+        return (
+            f"this tenant may not bind {kind}: `bind-backend tenant add NAME --cluster-id ID --allow {kind}`"
+            " on the provider lets it"
+        )
+    return (
+        f"the account {printable(requester.person.subject, 80)} may not bind {kind}: ask the provider's"
+        f" operators to name it, or a group of it, in spec.allowed of template {template}; changed groups"
+        " count from the next login on"
+    )
 
 
 def is_open(template: Mapping[str, Any]) -> bool:

@@ -57,6 +57,17 @@ TOKEN_RENEW: Final = f"{keys.TEMPLATE_GROUP}/token-renew"
 TOKENS_RETIRING: Final = f"{keys.TEMPLATE_GROUP}/tokens-retiring"
 """`<generation>@<RFC 3339>,…`: earlier tokens, and when the Secret that each is bound to is deleted."""
 
+# --- annotations on an export -------------------------------------------------------------------------
+
+TEMPLATE: Final = f"{keys.TEMPLATE_GROUP}/template"
+"""`<namespace>/<name>` of the template that it was made from and follows."""
+
+RETIRE_AT: Final = f"{keys.TEMPLATE_GROUP}/retire-at"
+"""RFC 3339: when the export goes."""
+
+RETIRE_NOTE: Final = f"{keys.TEMPLATE_GROUP}/retire-note"
+"""What the platform team tells the consumer about it."""
+
 # --- annotations on the ClusterBinding --------------------------------------------------------------
 
 CREDENTIAL_CHANGED: Final = f"{keys.TEMPLATE_GROUP}/credential-changed"
@@ -82,6 +93,9 @@ LOGIN: Final = f"{keys.TEMPLATE_GROUP}/login"
 ALLOWED_KINDS: Final = f"{keys.TEMPLATE_GROUP}/allowed-kinds"
 """`P.G,…` or `*`: what a tenant of the command line may request (`tenant add --allow`)."""
 
+RETIRED: Final = f"{keys.TEMPLATE_GROUP}/retired"
+"""`P.G@<RFC 3339>,…`: kinds whose exports retired; they are not exported to this tenant again."""
+
 # --- conditions -------------------------------------------------------------------------------------
 
 CREDENTIAL_ISSUED: Final = "CredentialIssued"
@@ -90,6 +104,18 @@ CREDENTIAL_ISSUED: Final = "CredentialIssued"
 ACCESS_GRANTED: Final = "AccessGranted"
 """On a ClusterBinding and on an export: the tenant has the rights that its exports need."""
 
+ALLOWED: Final = "Allowed"
+"""On an export, only while it does not hold: the tenant could not request it any more."""
+
+CONSUMER_SEEN: Final = "ConsumerSeen"
+"""On a ClusterBinding, only while it does not hold: the consumer has been silent for long, and what follows
+from that is announced."""
+
+REASON_REVOCATION_ANNOUNCED: Final = "RevocationAnnounced"
+REASON_DELETION_ANNOUNCED: Final = "DeletionAnnounced"
+REASON_NOT_ALLOWED: Final = "NotAllowed"
+REASON_RETIRED: Final = "Retired"
+REASON_RETIRING: Final = "Retiring"
 REASON_GRANT_REFUSED: Final = "GrantRefused"
 REASON_NOT_A_TENANT: Final = "NotATenant"
 REASON_SCHEMA_TOO_LARGE: Final = "SchemaTooLarge"

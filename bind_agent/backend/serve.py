@@ -15,6 +15,7 @@ from bind_agent.backend import names
 from bind_agent.backend.controllers.cluster_binding import ClusterBindingReconciler
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.export import ExportReconciler
+from bind_agent.backend.controllers.reaper import Reaper
 from bind_agent.backend.controllers.request import RequestReconciler
 from bind_agent.backend.controllers.request_plan import Limits
 from bind_agent.backend.controllers.service_namespace import ServiceNamespaceReconciler
@@ -26,6 +27,8 @@ from bind_agent.backend.install import NotInstalled, prepare
 from bind_agent.backend.options.serve import Serve
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import WebOptions
+from bind_agent.backend.pages.routes import routes
+from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import address
 from bind_agent.backend.tenancy.address import AddressError, Endpoint
@@ -115,7 +118,7 @@ class Backend:
         return await asyncio.shield(self._watched)
 
     def tenants(self, watched: Watched) -> Tenants:
-        """Adds and finds tenants, for the web half."""
+        """Adds, finds and ends tenants, by what is watched."""
         return Tenants(
             self._client,
             self._rights,
@@ -155,13 +158,15 @@ class Backend:
             policy=options.policy,
             limits=Limits(options.fail_after, options.prune_after),
             clock=self._clock,
+            legacy_issuer=options.tenancy.legacy_issuer,
         )
+        reaper = Reaper(context, self.tenants(watched), options.reaper)
         gate = elector.check if elector is not None else None
         reconcilers = {
             "requests": RequestReconciler(context).reconcile,
             "exports": ExportReconciler(context).reconcile,
             "service_namespaces": ServiceNamespaceReconciler(context).reconcile,
-            "cluster_bindings": ClusterBindingReconciler(context, self._credentials).reconcile,
+            "cluster_bindings": ClusterBindingReconciler(context, self._credentials, reaper).reconcile,
         }
         controllers = {
             name: Controller(f"backend-{name}", reconcile, workers=options.workers, gate=gate)
@@ -247,7 +252,15 @@ def web_half(options: Serve, web: WebOptions, backend: Backend) -> WebHalf:
     Raises:
         OSError: the certificate cannot be read.
     """
-    return WebHalf(web, options.tenancy, options.policy, backend.tenants, replica=options.identity)
+    return WebHalf(
+        web,
+        options.tenancy,
+        options.policy,
+        backend.tenants,
+        replica=options.identity,
+        view=PageView(),
+        routes=routes(),
+    )
 
 
 def run(options: Serve) -> None:

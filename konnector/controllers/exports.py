@@ -12,7 +12,7 @@ from types import TracebackType
 import structlog
 
 from bind_agent.api import conditions, keys, meta
-from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity, Status
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORTS, NAMESPACES
 from bind_agent.kube.errors import Conflict
@@ -26,6 +26,7 @@ from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.claims import Claims
 from konnector.controllers.crds import CrdWatches
 from konnector.controllers.export_status import export_status
+from konnector.controllers.retirement import mirrored
 from konnector.controllers.shape import Shape, choose_binding, shape_of
 from konnector.controllers.troubles import Followed, Trouble
 from konnector.sync.brake import Brake
@@ -160,6 +161,8 @@ class Exports:
         else:
             self.claims.remove(name)
         if export is not None:
+            for key, bound in bindings.items():
+                self._follow_retirement(key, bound, export)
             desired = export_status(export, binding, crd, now=datetime.now(UTC))
             try:
                 answer = await write_status(self._provider.client, EXPORTS, export, desired)
@@ -185,7 +188,7 @@ class Exports:
         log.info("starting the sync", resource=str(shape.resource), cluster_wide=shape.cluster_wide)
         sync = ObjectSync(
             self._app,
-            Tenant(self._provider.client, self._provider.pool, self._provider.namespace, self._namespace_uid),
+            Tenant(self._provider.copies, self._provider.pool, self._provider.namespace, self._namespace_uid),
             self._mapping,
             shape.resource,
             Policy(
@@ -231,6 +234,16 @@ class Exports:
             self._status.state([binding_key], held)
         elif self._status.stated(binding_key, ConditionType.DELETIONS_ALLOWED) is not None:
             self._status.state([binding_key], conditions.true(ConditionType.DELETIONS_ALLOWED))
+
+    def _follow_retirement(self, binding_key: str, binding: Object, export: Object) -> None:
+        """Show on a binding that the provider has announced the end of its export."""
+        stated = self._status.stated(binding_key, ConditionType.RETIRING)
+        wanted = mirrored(export, stated)
+        if wanted is None or wanted == stated:
+            return
+        self._status.state([binding_key], wanted)
+        if wanted.status == Status.TRUE:
+            self._app.recorder.event(binding, type="Warning", reason=wanted.reason, message=wanted.message)
 
     async def _sync(self, name: str, sync: ObjectSync) -> None:
         """A sync that fails is its own problem: it is started again, the others go on."""

@@ -54,7 +54,8 @@ def _catalogue(query: Mapping[str, str]) -> str:
         offers=catalogue.matching(found, search),
         total=len(found),
         search=search,
-        waiting=WAITING if "s" in query else None,
+        waiting=WAITING if query.get("s") == WAITING.sid else None,
+        lost=query.get("s") == "gone",
         bind_url=world.BIND_URL,
     )
 
@@ -89,6 +90,8 @@ def _confirm_bind() -> tuple[int, str]:
         offer=offer,
         waiting=WAITING,
         target="http://127.0.0.1:43211",
+        action="/bind",
+        link="",
         csrf="csrf-1",
         never=NEVER,
     )
@@ -194,6 +197,7 @@ def _admin_tenant() -> tuple[int, str]:
             clusters.api(one, provider=world.PROVIDER, now=world.NOW)
             for one in world.exports(tenant.namespace)
         ],
+        more=3,
         namespaces=[("shop", f"{tenant.namespace}-shop"), ("billing", "")],
     )
 

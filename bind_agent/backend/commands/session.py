@@ -10,6 +10,7 @@ import click
 from bind_agent.backend.grants import NameTaken
 from bind_agent.backend.options.connection import Connection
 from bind_agent.backend.options.tenancy import Tenancy
+from bind_agent.backend.retiring import RetiringError
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import endpoint_of
 from bind_agent.backend.tenancy.address import AddressError, Endpoint
@@ -54,7 +55,7 @@ def run(connection: Connection, tenancy: Tenancy, work: Callable[[Session], Awai
     logging.setup(_quiet(connection.log_level), form="auto")
     try:
         return asyncio.run(_run(connection, tenancy, work))
-    except (TenancyError, IdentityError, AddressError, HandoutError, NameTaken) as error:
+    except (TenancyError, IdentityError, AddressError, HandoutError, NameTaken, RetiringError) as error:
         raise click.ClickException(str(error)) from None
     except KubeError as error:
         raise click.ClickException(_sentence(error)) from None

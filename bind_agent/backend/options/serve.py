@@ -14,9 +14,10 @@ from bind_agent.backend import claims, names
 from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.options.connection import Connection, connection_options
-from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
+from bind_agent.backend.options.tenancy import Tenancy, reaper_options, tenancy_options
 from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
 from bind_agent.backend.options.web import WebOptions, web_options
+from bind_agent.backend.tenancy.reaper import Limits
 
 DEFAULT_LEASE_NAMESPACE: Final = "kube-system"
 
@@ -36,6 +37,7 @@ class Serve:
     Attributes:
         connection: see there.
         tenancy: see there.
+        reaper: how long consumers may stay silent.
         web: the web half; None without one.
         consumer_scope: `Namespaced` or `Cluster`.
         isolation: of cluster-scoped resources.
@@ -54,6 +56,7 @@ class Serve:
 
     connection: Connection = field(default_factory=Connection)
     tenancy: Tenancy = field(default_factory=Tenancy)
+    reaper: Limits = field(default_factory=Limits)
     web: WebOptions | None = None
     consumer_scope: str = NAMESPACED
     isolation: str = ISOLATION_PREFIXED
@@ -97,6 +100,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
     @click.command(name="serve")
     @connection_options
     @tenancy_options
+    @reaper_options
     @option(
         "--consumer-scope",
         type=Word((NAMESPACED, CLUSTER)),
@@ -169,6 +173,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         *,
         connection: Connection,
         tenancy: Tenancy,
+        reaper: Limits,
         allow_claim: tuple[str, ...],
         health_address: str,
         web: WebOptions | None,
@@ -181,6 +186,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
             Serve(
                 connection=connection,
                 tenancy=tenancy,
+                reaper=reaper,
                 web=web,
                 claimable=claimable(allow_claim),
                 identity=os.environ.get("POD_NAME", ""),

@@ -4,7 +4,7 @@ import functools
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
@@ -15,6 +15,10 @@ from bind_agent.backend.tenancy import address
 from bind_agent.backend.tenancy.address import External
 from bind_agent.backend.tenancy.credentials import DEFAULT_TTL, LONGEST_TTL, SHORTEST_TTL
 from bind_agent.backend.tenancy.identity import MAX_ISSUER, MAX_PREFIX
+from bind_agent.backend.tenancy.reaper import Limits
+
+SHORTEST_SILENCE: Final = timedelta(hours=1)
+LONGEST_SILENCE: Final = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,49 @@ def tenancy_options(command: F) -> F:
         return command(*args, tenancy=tenancy, **rest)
 
     return wrapped  # type: ignore[return-value]
+
+
+def reaper_options(command: F) -> F:
+    """Add the flags of `Limits` and pass them as `reaper`."""
+    duration = Duration(SHORTEST_SILENCE, LONGEST_SILENCE)
+
+    @option(
+        "--revoke-unseen-after",
+        type=duration,
+        default=None,
+        help="Revoke consumers without a heartbeat for so long; default: never.",
+    )
+    @option(
+        "--delete-unseen-after",
+        type=duration,
+        default=None,
+        help="Delete consumers that were revoked for their silence, and all that they have, after so long"
+        " without a heartbeat; default: never.",
+    )
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        revoke_unseen_after: timedelta | None,
+        delete_unseen_after: timedelta | None,
+        **rest: Any,
+    ) -> Any:
+        return command(*args, reaper=reaper_limits(revoke_unseen_after, delete_unseen_after), **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def reaper_limits(revoke_after: timedelta | None, delete_after: timedelta | None) -> Limits:
+    """Check `--revoke-unseen-after` and `--delete-unseen-after` together.
+
+    Raises:
+        click.BadParameter: deleting without revoking before.
+    """
+    if delete_after is not None and (revoke_after is None or revoke_after >= delete_after):
+        raise click.BadParameter(
+            "consumers are revoked before they are deleted: give a shorter --revoke-unseen-after as well",
+            param_hint="--delete-unseen-after",
+        )
+    return Limits(revoke_after, delete_after)
 
 
 def check_prefix(prefix: str) -> str:

@@ -31,6 +31,11 @@ def api(name: str, sid: str = "") -> str:
     return _with(f"{CATALOGUE}/{_part(name)}", s=sid)
 
 
+def login(back: str = HOME) -> str:
+    """Where a person signs in for the pages alone, and comes back from."""
+    return f"/login?{urlencode({'next': back})}"
+
+
 def catalogue(sid: str = "", search: str = "") -> str:
     """The catalogue, for a waiting CLI and with a search."""
     return _with(CATALOGUE, s=sid, q=search)

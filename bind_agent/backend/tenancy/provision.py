@@ -5,7 +5,7 @@ broke off is finished by the next one, and several at once make one tenant (W-B5
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from bind_agent.backend import access, names
 from bind_agent.backend.grants import ensure
 from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
-from bind_agent.backend.tenancy import identity, kubeconfig, own_access, record
+from bind_agent.backend.tenancy import identity, kubeconfig, own_access, record, rotation
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.directory import Directory, TenancyError, Tenant
 from bind_agent.backend.tenancy.identity import Identity
@@ -34,6 +34,7 @@ __all__ = ["Added", "TenancyError", "Tenant", "TenantRevoked", "Tenants", "secre
 log = structlog.get_logger(__name__)
 
 _ATTEMPTS: Final = 5
+_RECENT: Final = timedelta(hours=1)
 
 
 class TenantRevoked(TenancyError):  # noqa: N818 - says what is the case
@@ -164,6 +165,19 @@ class Tenants:
         several = ", ".join(one.namespace for one in found)
         raise TenancyError(f"{text!r} has several clusters: name one of the namespaces {several}")
 
+    def known(self, namespace: str) -> Tenant | None:
+        """The tenant of a namespace as far as it is watched; nothing is asked of the API server."""
+        return self._directory.known(namespace)
+
+    async def credential(self, tenant: Tenant) -> Credential:
+        """What is in force for a tenant, without the token itself.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        state = await self._credentials.look(tenant.namespace, secret_name(tenant.binding or {}))
+        return replace(state, issued=None)
+
     async def rotate(self, tenant: Tenant, *, overlap: timedelta) -> Credential:
         """Issue a new credential.
 
@@ -281,6 +295,10 @@ class Tenants:
                     "the provider has withdrawn this account's access for this app cluster: ask its operators"
                 )
             changes |= {names.REVOKED: None, names.REVOKED_BY: None, names.ADMITTED: self._now()}
+        admitted = rotation.parse_time(meta.annotation(present, names.ADMITTED))
+        if admitted is None or self._clock.now() - admitted > _RECENT:
+            # Whoever fetches a credential is there, though it may take a while until the konnector reports.
+            changes[names.ADMITTED] = self._now()
         return await self._mark(namespace, changes) if changes else present
 
     async def _credential(self, namespace: str, secret: str) -> Credential:

@@ -72,9 +72,13 @@ class Plan:
     after: timedelta
 
 
+GO: Final = 0
+"""Generation of the token that a Go backend left: it is in a Secret of its own and never expires (W-S4)."""
+
+
 def token_secret(generation: int) -> str:
-    """Name of the Secret that a token is bound to."""
-    return f"{keys.BINDER}-token-{generation}"
+    """Name of the Secret that a token is bound to, and ends with."""
+    return keys.BINDER if generation == GO else f"{keys.BINDER}-token-{generation}"
 
 
 def read(secret: Mapping[str, Any] | None) -> Credential:
@@ -165,6 +169,7 @@ def succeed(
     expires: datetime,
     renew: datetime,
     old_until: datetime | None,
+    go_token: bool = False,
 ) -> Credential:
     """The state after a new token.
 
@@ -174,8 +179,12 @@ def succeed(
         expires: end of the new token.
         renew: when it is to be replaced.
         old_until: end of the old token; None: it lives until it expires by itself.
+        go_token: there is a token of a Go backend. It never expires, so it ends as if it had been issued now.
     """
     retiring = state.retiring
+    if go_token and GO not in {old.generation for old in retiring}:
+        end = expires if old_until is None else min(expires, old_until)
+        retiring = (*retiring, Retiring(GO, end))
     if state.generation:
         end = state.expires or expires
         retiring = (*retiring, Retiring(state.generation, end if old_until is None else min(end, old_until)))

@@ -85,8 +85,10 @@ def test_requests(requester: Requester, open_: bool, restricted: bool) -> None:
 
 
 def test_who_is_told() -> None:
-    assert "0042" in Requester(ANNA).label
-    assert Requester().label == "this tenant"
+    said = allowed.not_allowed(KIND, "ns/t", Requester(ANNA))
+    assert "0042" in said
+    assert "template ns/t" in said
+    assert "--allow databases.example.org" in allowed.not_allowed(KIND, "ns/t", Requester())
     assert allowed.is_open(template())
     assert not allowed.is_open(template({}))
 
