@@ -4,6 +4,7 @@ Excluded: what the pages look like, and other ways than the one that succeeds (`
 """
 
 import base64
+import html
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -85,15 +86,13 @@ async def publish(site: Site, kind: Resource, *claims: Object) -> None:
     )
 
 
-def anchor(page: str, plural: str) -> str:
-    """The link whose classes have the plural (spec 4.3)."""
+def anchor(page: str, kind: Resource) -> str:
+    """The link of a kind: its classes have the plural (spec 4.3)."""
     for tag in _ANCHOR.findall(page):
-        classes = re.search(r'class="([^"]*)"', tag)
-        if classes and plural in classes[1].split():
-            link = re.search(r'href="([^"]*)"', tag)
-            assert link
-            return link[1].replace("&amp;", "&")
-    raise AssertionError(f"no anchor of class {plural}: {page}")
+        classes, link = re.search(r'class="([^"]*)"', tag), re.search(r'href="([^"]*)"', tag)
+        if classes and link and kind.plural in classes[1].split() and kind.group in link[1]:
+            return html.unescape(link[1])
+    raise AssertionError(f"no anchor of {kind.crd_name}: {page}")
 
 
 @pytest.mark.parametrize("account", ["alice", "bob"])
@@ -113,7 +112,7 @@ async def test_a_login_ends_in_a_binding(
         address = URL(await run.address())
         landed = await follow_login(session, address, account=account)
         assert landed.status == 200, landed.body
-        link = landed.url.join(URL(anchor(landed.body, kind.plural), encoded=True))
+        link = landed.url.join(URL(anchor(landed.body, kind), encoded=True))
         back = await follow_login(session, link, stop_at=address.query["u"])
         page = await follow_login(session, back.url)
         done = await run.finish()
