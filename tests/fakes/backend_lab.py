@@ -92,6 +92,7 @@ class Lab:
     admin: Client
     own: Client
     tenants: Tenants
+    endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
 
     async def join(

@@ -86,8 +86,9 @@ class ControlPlaneSystem(System):
 
     # --- bindings -------------------------------------------------------------------------------------------
 
-    async def bind(self, service: Service, *, accept: str = "all", timeout: float = 60.0) -> str:
+    async def bind(self, service: Service, *options: str, accept: str = "all", timeout: float = 60.0) -> str:
         """Bind as an operator does: request and binding on the control plane, the role on the app cluster."""
+        assert not options, "there is no command line here"
         group, plural = service.resource.group, service.resource.plural
         requested = {"group": group, "resource": plural, "permissionClaims": list(service.claims)}
         request = {
