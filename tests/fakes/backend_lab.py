@@ -29,6 +29,7 @@ from bind_agent.backend.options.serve import Serve
 from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import Backend, endpoint_of
+from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.identity import identity
 from bind_agent.backend.tenancy.provision import Added, Tenants
