@@ -123,7 +123,7 @@ def version_trouble(version: str, *, own: str = __version__) -> str:
         return ""
     found = _SEMVER.fullmatch(version)
     if found is None:
-        return f"the provider's version {inert(version, limit=80)!r} cannot be read"
+        return f"the provider's version {inert(version, limit=80)} cannot be read"
     if _core(found) < OLDEST or (_core(found) == OLDEST and found[4]):
         return f"the provider's version {version} is older than v0.3.0"
     return ""
