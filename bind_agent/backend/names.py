@@ -137,5 +137,5 @@ SPENT: Final = f"{keys.TEMPLATE_GROUP}/spent"
 SPENT_PREFIX: Final = "klutch-bind-spent-"
 """Name of such a Lease: this plus a digest of what was used."""
 
-REDEEM_RELATION: Final = f"https://{keys.GROUP}/rel/redeem"
+REDEEM_RELATION: Final = keys.REDEEM_RELATION
 """Link relation in the answer of `/export`: where our CLI exchanges its one-time code."""
