@@ -10,7 +10,7 @@ import structlog
 from bind_agent._version import __version__
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.api.resource import CLUSTERROLEBINDINGS
-from bind_agent.backend import names
+from bind_agent.backend import install, names
 from bind_agent.backend.controllers.cluster_binding import ClusterBindingReconciler
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.export import ExportReconciler
@@ -18,6 +18,8 @@ from bind_agent.backend.controllers.request import RequestReconciler
 from bind_agent.backend.controllers.request_plan import Limits
 from bind_agent.backend.controllers.service_namespace import ServiceNamespaceReconciler
 from bind_agent.backend.controllers.wiring import Wiring
+from bind_agent.backend.controlplane import mode
+from bind_agent.backend.controlplane.settings import Settings
 from bind_agent.backend.crds import CrdReader
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.install import NotInstalled, prepare
@@ -93,7 +95,10 @@ class Backend:
         Raises:
             NotInstalled: something is missing that only an administrator can install.
         """
-        await _patiently(lambda: prepare(self._client, self._rights, install=self._options.install_crds))
+        needs = install.CONTROL_PLANE if self._options.control_plane.enabled else install.BASE
+        await _patiently(
+            lambda: prepare(self._client, self._rights, install=self._options.install_crds, needs=needs)
+        )
         self.prepared = True
         if elector is None:
             await self.work(None)
@@ -140,8 +145,19 @@ class Backend:
             async with asyncio.TaskGroup() as group:
                 for name, controller in controllers.items():
                     group.create_task(controller.run(), name=name)
+                if options.control_plane.enabled:
+                    group.create_task(
+                        mode.run(context, self._settings(), workers=options.workers, gate=gate),
+                        name="control plane mode",
+                    )
         finally:
             wiring.close()
+
+    def _settings(self) -> Settings:
+        flags = self._options.control_plane
+        # As for konnectors: app clusters on this machine are for playgrounds, where this cluster is here as well.
+        local = address.is_local(self._client.config.server)
+        return Settings(flags.konnector_image, flags.secret_namespaces, allow_loopback=local)
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:

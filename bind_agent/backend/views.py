@@ -24,7 +24,7 @@ from bind_agent.api.resource import (
     ROLEBINDINGS,
     SERVICE_NAMESPACES,
 )
-from bind_agent.backend import names, templates
+from bind_agent.backend import names, roots, templates
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
 from bind_agent.runtime.informer import Informer, InformerPool
@@ -137,7 +137,7 @@ class Views:
     def tenant(self, cluster_namespace: str) -> Object | None:
         """The Namespace of a tenant; None when there is none, it is on its way out, or it is no tenant's."""
         namespace = get(self.namespaces, cluster_namespace)
-        if namespace is None or meta.is_deleting(namespace) or not meta.annotation(namespace, keys.IDENTITY):
+        if namespace is None or meta.is_deleting(namespace) or not roots.is_tenant(namespace):
             return None
         return namespace
 

@@ -15,7 +15,7 @@ from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTER_BINDINGS
-from bind_agent.backend import names
+from bind_agent.backend import names, roots
 from bind_agent.backend.controllers import heartbeat_plan
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.grant import Grants
@@ -81,7 +81,9 @@ class ClusterBindingReconciler:
             phases.append(_no_tenant(binding))
         else:
             phases.append(await _guarded(lambda: self._access(tenant)))
-            phases.append(await _guarded(lambda: self._credential(binding)))
+            if not roots.is_root(tenant):
+                # The Secret of a root namespace leads to the app cluster and is not ours to issue.
+                phases.append(await _guarded(lambda: self._credential(binding)))
         await self._report(binding, phases)
         errors = [phase.error for phase in phases if phase.error is not None]
         if errors:

@@ -13,6 +13,7 @@ from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, ISOLATIONS, NAMES
 from bind_agent.backend import claims, names
 from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
 from bind_agent.backend.options.connection import Connection, connection_options
+from bind_agent.backend.options.control_plane import ControlPlane, control_plane_options
 from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
 from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
 
@@ -51,6 +52,7 @@ class Serve:
     Attributes:
         connection: see there.
         tenancy: see there.
+        control_plane: see there.
         consumer_scope: `Namespaced` or `Cluster`.
         isolation: of cluster-scoped resources.
         claimable: group resources that templates may claim.
@@ -68,6 +70,7 @@ class Serve:
 
     connection: Connection = field(default_factory=Connection)
     tenancy: Tenancy = field(default_factory=Tenancy)
+    control_plane: ControlPlane = field(default_factory=ControlPlane)
     consumer_scope: str = NAMESPACED
     isolation: str = ISOLATION_PREFIXED
     claimable: frozenset[str] = guards.CLAIMABLE
@@ -105,6 +108,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
     @click.command(name="serve")
     @connection_options
     @tenancy_options
+    @control_plane_options
     @option(
         "--consumer-scope",
         type=Word((NAMESPACED, CLUSTER)),
@@ -178,6 +182,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         *,
         connection: Connection,
         tenancy: Tenancy,
+        control_plane: ControlPlane,
         allow_claim: tuple[str, ...],
         health_address: str,
         no_web: bool,
@@ -192,7 +197,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
                 " flags or add"
                 " --no-web, and add tenants with `bind-backend tenant add NAME --cluster-id ID`"
             )
-        if not no_web:
+        if not no_web and not control_plane.enabled:
             click.echo(
                 "This release has no web half: add tenants with `bind-backend tenant add NAME"
                 " --cluster-id ID`."
@@ -204,6 +209,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
             Serve(
                 connection=connection,
                 tenancy=tenancy,
+                control_plane=control_plane,
                 claimable=claimable(allow_claim),
                 identity=os.environ.get("POD_NAME", ""),
                 health_host=host,
