@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from bind_agent.api import conditions, guards, keys, meta, naming
 from bind_agent.api.conditions import Condition
-from bind_agent.api.conditions_catalogue import Reason, Severity
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity, Status
 from bind_agent.api.meta import Object
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
@@ -132,9 +132,13 @@ class _Draft:
     """A plan in the making."""
 
     steps: list[Step] = field(default_factory=list)
-    problems: list[tuple[Kind | None, str, str]] = field(default_factory=list)
+    problems: dict[Kind | None, tuple[str, str]] = field(default_factory=dict)
     waiting: list[Kind] = field(default_factory=list)
     after: timedelta | None = None
+
+    def trouble(self, kind: Kind | None, reason: str, message: str) -> None:
+        """Note what stands in the way; of several things about one kind the first one counts."""
+        self.problems.setdefault(kind, (reason, message))
 
 
 def plan(seen: Observed, *, now: datetime) -> Plan:
@@ -149,12 +153,12 @@ def plan(seen: Observed, *, now: datetime) -> Plan:
     try:
         policy = claims_policy.parse(seen.wanted.accept_claims)
     except PolicyError as error:
-        draft.problems.append((None, words.CLAIM_POLICY_INVALID, f"annotation {keys.ACCEPT_CLAIMS}: {error}"))
+        draft.trouble(None, words.CLAIM_POLICY_INVALID, f"annotation {keys.ACCEPT_CLAIMS}: {error}")
     _remove(seen, draft)
     taken = {meta.name(one): _asked(one) for one in seen.requests}
     for api in seen.apis:
         if (refused := refuse_kind(api.kind)) is not None:
-            draft.problems.append((api.kind, refused.reason, refused.message))
+            draft.trouble(api.kind, refused.reason, refused.message)
             continue
         _bind(seen, api, policy, draft)
         _request(seen, api, taken, draft, now)
@@ -188,22 +192,21 @@ def _bind(seen: Observed, api: Api, policy: Policy | None, draft: _Draft) -> Non
         draft.waiting.append(api.kind)
         return
     if present is None:
-        if api.choice is not None:
-            settled = claims_policy.settle(policy, api.choice.claims, (), (), allowed=seen.claimable)
-            draft.steps.append(
-                CreateBinding(objects.binding(seen.wanted, api.kind, settled.entries, settled.annotation))
-            )
+        if api.choice is None:
+            _not_offered(api, draft)
+            return
+        settled = claims_policy.settle(policy, api.choice.claims, (), (), allowed=seen.claimable)
+        draft.steps.append(
+            CreateBinding(objects.binding(seen.wanted, api.kind, settled.entries, settled.annotation))
+        )
         return
     spec = present.get("spec")
     spec = spec if isinstance(spec, Mapping) else {}
     if spec.get("kubeconfigSecretRef", objects.secret_ref(seen.wanted)) != objects.secret_ref(seen.wanted):
-        draft.problems.append(
-            (
-                api.kind,
-                words.BINDING_CONFLICT,
-                f"the binding {seen.wanted.root}/{api.kind} refers to another Secret, which cannot be changed:"
-                " delete it",
-            )
+        draft.trouble(
+            api.kind,
+            words.BINDING_CONFLICT,
+            f"the binding {seen.wanted.root}/{api.kind} refers to another Secret, which cannot be changed: delete it",
         )
         return
     patch = _binding_patch(seen, api, policy, present, spec)
@@ -248,9 +251,7 @@ def _request(seen: Observed, api: Api, taken: dict[str, list[Kind]], draft: _Dra
             draft.waiting.append(api.kind)
         return
     if api.choice is None or (isinstance(api.draft, Problem) and api.draft.final):
-        problem = api.draft if isinstance(api.draft, Problem) else None
-        reason = problem.reason if problem else Reason.TEMPLATE_NOT_FOUND
-        draft.problems.append((api.kind, reason, problem.message if problem else "there is no template"))
+        _not_offered(api, draft)
         return
     standing = [one for one in seen.requests if api.kind in _asked(one)]
     spent = [one for one in standing if _is_spent(one, api, now)]
@@ -264,10 +265,24 @@ def _request(seen: Observed, api: Api, taken: dict[str, list[Kind]], draft: _Dra
         draft.waiting.append(api.kind)
         return
     if isinstance(api.draft, Problem):
-        draft.problems.append((api.kind, api.draft.reason, api.draft.message))
+        draft.trouble(api.kind, api.draft.reason, api.draft.message)
         return
+    for request in standing:
+        told = conditions.get(conditions.of(request), ConditionType.EXPORTS_READY)
+        if told is not None and told.status == Status.FALSE:
+            draft.trouble(api.kind, told.reason, told.message)
     draft.waiting.append(api.kind)
     draft.after = LAG
+
+
+def _not_offered(api: Api, draft: _Draft) -> None:
+    """The provider has no template, or can never export this kind."""
+    problem = api.draft if isinstance(api.draft, Problem) else None
+    draft.trouble(
+        api.kind,
+        problem.reason if problem else Reason.TEMPLATE_NOT_FOUND,
+        problem.message if problem else f"no template selects {api.kind}",
+    )
 
 
 def _is_spent(request: Object, api: Api, now: datetime) -> bool:
@@ -297,7 +312,7 @@ def _asked(request: Object) -> list[Kind]:
 
 def _condition(draft: _Draft) -> Condition:
     if draft.problems:
-        kind, reason, message = draft.problems[0]
+        kind, (reason, message) = next(iter(draft.problems.items()))
         more = f" (and {len(draft.problems) - 1} more)" if len(draft.problems) > 1 else ""
         prefix = f"{kind}: " if kind is not None else ""
         return conditions.false(words.APIS_BOUND, reason, Severity.ERROR, f"{prefix}{message}{more}")

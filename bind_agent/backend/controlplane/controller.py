@@ -147,11 +147,13 @@ class AppClusterBindingReconciler:
             return None
         try:
             if not await self._may_read(wanted):
-                account = (await self._context.rights.account()).service_account
-                findings.conditions.append(secret_plan.unreadable(wanted, account))
-                findings.again(_ASK_AGAIN)
+                await self._unreadable(wanted, findings)
                 return None
             secret = await self._watches.source(wanted)
+        except Forbidden:
+            self._watches.leave_source(wanted.key)
+            await self._unreadable(wanted, findings)
+            return None
         except KubeError as error:
             findings.conditions.append(secret_plan.unreachable(wanted, str(error)))
             findings.errors.append(error)
@@ -160,9 +162,14 @@ class AppClusterBindingReconciler:
         findings.conditions.append(condition)
         return secret if condition.status == "True" else None
 
+    async def _unreadable(self, wanted: Wanted, findings: Findings) -> None:
+        account = (await self._context.rights.account()).service_account
+        findings.conditions.append(secret_plan.unreadable(wanted, account))
+        findings.again(_ASK_AGAIN)
+
     async def _may_read(self, wanted: Wanted) -> bool:
         """Asked before the first look, so that a missing right is a condition and no refused request."""
-        if self._watches.follows_source(wanted.key):
+        if self._watches.follows_source(wanted):
             return True
         rights = self._context.rights
         for verb in ("list", "watch"):
@@ -172,8 +179,8 @@ class AppClusterBindingReconciler:
 
     async def _leave(self, binding: Object) -> Result | None:
         findings = Findings()
+        wanted = model.named(binding)
         try:
-            wanted = model.read(binding)
             waiting = await self._leaving.advance(wanted)
         except KubeError as error:
             _failed(findings, ConditionType.NAMESPACE_READY, words.DELETING, error)
@@ -228,6 +235,12 @@ class AppClusterBindingReconciler:
             self._context.client, APP_CLUSTER_BINDINGS, binding, {**binding, "status": status}
         )
         self._echo.written(meta.key(binding), binding, stored)
+        if conditions.is_true(conditions.of(stored), ConditionType.READY) and not conditions.is_true(
+            before, ConditionType.READY
+        ):
+            self._context.recorder.event(
+                binding, type="Normal", reason="AppClusterBound", message="the app cluster is connected"
+            )
         for condition in found:
             known = conditions.get(before, condition.type)
             if known is not None and (known.status, known.reason) == (condition.status, condition.reason):

@@ -95,3 +95,8 @@ def read(obj: Object) -> Wanted:
         overrides=typed.spec.konnector.overrides or {},
         accept_claims=typed.metadata.annotations.get(keys.ACCEPT_CLAIMS, ""),
     )
+
+
+def named(obj: Object) -> Wanted:
+    """An AppClusterBinding that is on its way out: only whose it is matters, not what it asked for."""
+    return Wanted(meta.namespace(obj), meta.name(obj), secret_namespace="", secret="", secret_key="")

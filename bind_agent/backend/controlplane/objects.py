@@ -194,6 +194,17 @@ def same_content(actual: Mapping[str, Any], wanted: Mapping[str, Any], *parts: s
     )
 
 
+def repaired(live: Mapping[str, Any], wanted: Mapping[str, Any], *parts: str) -> Object:
+    """An object with our labels, owners and parts, and everything else as it is."""
+    metadata = dict(meta.metadata(live))
+    metadata["labels"] = {**meta.labels(live), **meta.labels(wanted)}
+    if owners := meta.owner_references(wanted):
+        uids = {ref["uid"] for ref in owners}
+        others = [ref for ref in meta.owner_references(live) if ref.get("uid") not in uids]
+        metadata["ownerReferences"] = [*others, *owners]
+    return {**live, "metadata": metadata, **{part: wanted[part] for part in parts}}
+
+
 def _role_binding(
     wanted: Wanted,
     name: str,

@@ -162,7 +162,9 @@ class RootNamespaces:
         if objects.same_content(live, wanted, *parts):
             return
         log.info("repairing", kind=resource.kind, name=meta.name(wanted), namespace=namespace)
-        await self._context.client.replace(resource, repaired(live, wanted, *parts), namespace=namespace)
+        await self._context.client.replace(
+            resource, objects.repaired(live, wanted, *parts), namespace=namespace
+        )
 
     async def _cluster_binding(self, wanted: Wanted) -> None:
         desired = objects.cluster_binding(wanted)
@@ -192,17 +194,6 @@ class RootNamespaces:
             "spec": {"providerPrettyName": desired["spec"]["providerPrettyName"]},
         }
         await self._context.client.merge_patch(CLUSTER_BINDINGS, name, patch, namespace=wanted.root)
-
-
-def repaired(live: Mapping[str, Any], wanted: Mapping[str, Any], *parts: str) -> Object:
-    """An object with our labels, owners and parts, and everything else as it is."""
-    metadata = dict(meta.metadata(live))
-    metadata["labels"] = {**meta.labels(live), **meta.labels(wanted)}
-    if owners := meta.owner_references(wanted):
-        uids = {ref["uid"] for ref in owners}
-        others = [ref for ref in meta.owner_references(live) if ref.get("uid") not in uids]
-        metadata["ownerReferences"] = [*others, *owners]
-    return {**live, "metadata": metadata, **{part: wanted[part] for part in parts}}
 
 
 def _taken(wanted: Wanted, found: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.store import Entry
 from bind_agent.runtime.transform import strip
 
+_FOLLOWED: Final = (SECRETS, SERVICEACCOUNTS, ROLES, DEPLOYMENTS)
 _PATIENCE: Final = 10.0
 _POLL: Final = 0.02
 
@@ -61,7 +62,7 @@ class Watches:
         self._pool = pool
         self._enqueue = enqueue
         self._sources: dict[str, tuple[tuple[str, str], _Held]] = {}
-        self._roots: dict[str, tuple[_Held, ...]] = {}
+        self._roots: dict[str, tuple[tuple[str, ...], tuple[_Held, ...]]] = {}
 
     async def source(self, wanted: Wanted) -> Object | None:
         """The kubeconfig Secret; None when it does not exist.
@@ -72,15 +73,15 @@ class Watches:
         """
         place = (wanted.secret_namespace, wanted.secret)
         known = self._sources.get(wanted.key)
-        if known is not None and known[0] != place:
-            # Deleted and created again with another reference.
-            self._release(known[1])
-            known = None
-        if known is None:
-            known = (place, self._follow(wanted.key, SECRETS, *place))
-            self._sources[wanted.key] = known
+        if known is None or known[0] != place:
+            # Another place: the AppClusterBinding was deleted and created again with another reference.
+            self.leave_source(wanted.key)
+            known = self._sources[wanted.key] = (place, self._follow(wanted.key, SECRETS, *place))
         informer = known[1].informer
         await _complete(informer)
+        if isinstance(informer.last_error, Forbidden):
+            # The right was withdrawn: what is known may be old.
+            raise informer.last_error
         return _object(informer, f"{place[0]}/{place[1]}")
 
     async def root(self, wanted: Wanted) -> Root:
@@ -89,19 +90,18 @@ class Watches:
         Raises:
             KubeError: it could not be read in time.
         """
-        held = self._roots.get(wanted.key)
-        if held is None:
-            place = wanted.root
-            held = (
-                self._follow(wanted.key, SECRETS, place, wanted.secret),
-                self._follow(wanted.key, SERVICEACCOUNTS, place, keys.BINDER),
-                self._follow(wanted.key, ROLES, place, keys.CONTROL_PLANE_CONNECTOR),
-                self._follow(wanted.key, DEPLOYMENTS, place, wanted.deployment),
+        names = (wanted.secret, keys.BINDER, keys.CONTROL_PLANE_CONNECTOR, wanted.deployment)
+        known = self._roots.get(wanted.key)
+        if known is None or known[0] != names:
+            self.leave_root(wanted.key)
+            followed = tuple(
+                self._follow(wanted.key, resource, wanted.root, name)
+                for resource, name in zip(_FOLLOWED, names, strict=True)
             )
-            self._roots[wanted.key] = held
+            known = self._roots[wanted.key] = (names, followed)
+        held = known[1]
         for one in held:
             await _complete(one.informer)
-        names = (wanted.secret, keys.BINDER, keys.CONTROL_PLANE_CONNECTOR, wanted.deployment)
         found = [
             _object(one.informer, f"{wanted.root}/{name}") for one, name in zip(held, names, strict=True)
         ]
@@ -109,24 +109,30 @@ class Watches:
 
     def leave_root(self, key: str) -> None:
         """Stop watching a root namespace: it is going, and the rights there with it."""
-        for held in self._roots.pop(key, ()):
+        known = self._roots.pop(key, None)
+        for held in known[1] if known is not None else ():
             self._release(held)
+
+    def leave_source(self, key: str) -> None:
+        """Stop watching the kubeconfig Secret."""
+        known = self._sources.pop(key, None)
+        if known is not None:
+            self._release(known[1])
 
     def forget(self, key: str) -> None:
         """Stop all watches of an AppClusterBinding."""
         self.leave_root(key)
-        known = self._sources.pop(key, None)
-        if known is not None:
-            self._release(known[1])
+        self.leave_source(key)
 
     def close(self) -> None:
         """Stop all watches."""
         for key in {*self._sources, *self._roots}:
             self.forget(key)
 
-    def follows_source(self, key: str) -> bool:
+    def follows_source(self, wanted: Wanted) -> bool:
         """Whether the kubeconfig Secret of an AppClusterBinding is watched already."""
-        return key in self._sources
+        known = self._sources.get(wanted.key)
+        return known is not None and known[0] == (wanted.secret_namespace, wanted.secret)
 
     def _follow(self, key: str, resource: Resource, namespace: str, name: str) -> _Held:
         informer = self._pool.acquire(
