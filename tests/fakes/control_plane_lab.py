@@ -1,5 +1,6 @@
 """App clusters of an operator: what tests of control plane mode do and look at."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,9 @@ from bind_agent.api.resource import (
 from bind_agent.backend import names
 from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE
 from bind_agent.manifests import load_manifests
-from tests.fakes.backend_lab import Lab, eventually
+from tests.fakes.backend_lab import BACKEND_AGENT, Lab, eventually
+
+FOREIGN_FINALIZER = "example.org/hold"
 
 OVERLAY = "backend/control-plane-mode"
 
@@ -42,6 +45,8 @@ class Plane:
     def __init__(self, lab: Lab) -> None:
         """Use a running backend."""
         self.lab = lab
+
+    agent = BACKEND_AGENT
 
     @property
     def kubeconfig(self) -> bytes:
@@ -112,6 +117,20 @@ class Plane:
         created = await self.lab.admin.create(APP_CLUSTER_BINDINGS, body)
         return AppCluster(self.lab, namespace, name, meta.uid(created))
 
+    async def hold(self, resource: Resource, name: str, namespace: str | None = None) -> None:
+        """Put a finalizer of somebody else on an object."""
+        await self._finalizers(resource, name, namespace, [FOREIGN_FINALIZER])
+
+    async def let_go(self, resource: Resource, name: str, namespace: str | None = None) -> None:
+        """Take it off."""
+        await self._finalizers(resource, name, namespace, [])
+
+    async def _finalizers(
+        self, resource: Resource, name: str, namespace: str | None, finalizers: list[str]
+    ) -> None:
+        patch = {"metadata": {"finalizers": finalizers}}
+        await self.lab.admin.merge_patch(resource, name, patch, namespace=namespace)
+
     async def ready(self, namespace: str, name: str, *kinds: Resource, **more: Any) -> "AppCluster":
         """An app cluster that is connected: namespace, Secret, AppClusterBinding; waits until it is ready."""
         await self.namespace(namespace)
@@ -142,6 +161,14 @@ class AppCluster:
         await self.lab.admin.merge_patch(
             APP_CLUSTER_BINDINGS, self.name, dict(patch), namespace=self.namespace
         )
+
+    async def accept(self, policy: str) -> None:
+        """Change the policy about claims."""
+        await self.patch({"metadata": {"annotations": {keys.ACCEPT_CLAIMS: policy}}})
+
+    async def touch(self) -> None:
+        """Change something without a meaning, so that the backend looks at it."""
+        await self.patch({"metadata": {"labels": {"touched": str(time.monotonic_ns())}}})
 
     async def delete(self) -> None:
         """Delete it."""
