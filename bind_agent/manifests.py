@@ -3,11 +3,22 @@
 A wheel carries the folder inside the package, a source checkout has it beside the packages.
 """
 
+import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
+
+from bind_agent._version import __version__
+from bind_agent.api import bundle
+from bind_agent.api.resource import BINDINGS
+
+KONNECTOR_REPOSITORY: Final = "bind-agent/konnector"
+"""Repository of the konnector's image; the same name stands in ``manifests/konnector``."""
+
+_IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9._/:@-]*[a-zA-Z0-9._-]*")
+_LONGEST_IMAGE: Final = 500
 
 
 @cache
@@ -43,3 +54,36 @@ def load_manifests(relative: str) -> list[dict[str, Any]]:
         for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))
         if document
     ]
+
+
+def konnector_image() -> str:
+    """The konnector's image that belongs to this version."""
+    return f"{KONNECTOR_REPOSITORY}:v{__version__}"
+
+
+def is_image(text: str) -> bool:
+    """Whether a text can be an image reference."""
+    return len(text) <= _LONGEST_IMAGE and _IMAGE.fullmatch(text) is not None
+
+
+def konnector_manifests(image: str) -> list[dict[str, Any]]:
+    """All objects of the konnector with this image, in the order in which they are applied."""
+    objects = load_manifests("konnector/base") + load_manifests("konnector")
+    for obj in objects:
+        if obj["kind"] == "Deployment":
+            obj["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    return bundle.in_order(objects)
+
+
+def binding_crd() -> dict[str, Any]:
+    """The CRD of bindings, which a konnector installs at its start as well."""
+    (crd,) = load_manifests(f"crds/{BINDINGS.crd_name}.yaml")
+    return crd
+
+
+def dump(objects: list[dict[str, Any]]) -> str:
+    """Objects as a stream of YAML documents, as `kubectl apply -f` reads it.
+
+    Characters that could steer a terminal leave as escapes; parsers read the same text.
+    """
+    return "---\n".join(yaml.safe_dump(one, sort_keys=False, default_flow_style=False) for one in objects)

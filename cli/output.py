@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-import yaml
+from bind_agent.manifests import dump
 
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MAX_TEXT = 1000
@@ -112,11 +112,7 @@ def render_object(obj: Any, form: str) -> str:
     if form == "json":
         value = {"apiVersion": "v1", "kind": "List", "items": obj} if many else obj
         return json.dumps(value, indent=2, ensure_ascii=True) + "\n"
-    documents = obj if many else [obj]
-    # allow_unicode is off: what could steer a terminal leaves as an escape, and parsers read the same text.
-    return "---\n".join(
-        yaml.safe_dump(document, sort_keys=False, default_flow_style=False) for document in documents
-    )
+    return dump(obj if many else [obj])
 
 
 def render_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import structlog
 
 from bind_agent._version import __version__
-from bind_agent.kube.addresses import is_loopback
 from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.config import ClusterConfig, load
 from bind_agent.kube.errors import KubeError
@@ -15,11 +14,13 @@ from bind_agent.runtime.health import HealthServer
 from bind_agent.runtime.informer import InformerPool
 from bind_agent.runtime.leader import LeaderElector
 from bind_agent.runtime.manager import Manager, run_main
-from bind_agent.runtime.recorder import Recorder
-from konnector.appcluster import AppCluster, cluster_identity
+from konnector.agent import AgentMode
+from konnector.control_plane import ControlPlaneMode
 from konnector.hub import Hub
-from konnector.install import InstallError, ensure_binding_crd
+from konnector.install import InstallError
+from konnector.mode import Mode
 from konnector.options import Options, command
+from konnector.sync.model import Side
 
 log = structlog.get_logger(__name__)
 
@@ -29,20 +30,35 @@ async def serve(options: Options) -> None:
 
     Raises:
         BaseExceptionGroup: the app cluster refuses the credential, or the binding API may not be installed.
+        ConfigError: there is no usable configuration of the own cluster.
     """
     config = load(options.kubeconfig)
     async with _open(config, options) as client:
         health = HealthServer(options.health_host, options.health_port)
-        recorder = Recorder(client, "konnector", instance=options.identity)
-        konnector = _Konnector(options, config, client, recorder)
+        konnector = _Konnector(options, config, client, _mode(options, config, client))
         health.add_ready("started", lambda: konnector.ready)
+        if options.control_plane is not None:
+            health.add_ready("appCluster", lambda: konnector.connected)
         if konnector.elector is not None:
             health.add_check("leaderElection", konnector.elector.healthy)
         manager = Manager()
         manager.add(health.run, "health")
-        manager.add(recorder.run, "events")
+        for name, companion in konnector.mode.companions.items():
+            manager.add(companion, name)
         manager.add(konnector.run, "konnector")
         await manager.run()
+
+
+def _mode(options: Options, config: ClusterConfig, client: Client) -> Mode:
+    """What the process is, by the flags that it was given."""
+    if options.control_plane is None:
+        return AgentMode(options, config, client)
+    return ControlPlaneMode(options, options.control_plane, config, client)
+
+
+def _role(options: Options) -> Side:
+    """What the home cluster is to the sessions: label of its metrics."""
+    return Side.CONSUMER if options.control_plane is None else Side.PROVIDER
 
 
 def _open(config: ClusterConfig, options: Options, fence: Callable[[], None] | None = None) -> Client:
@@ -50,7 +66,7 @@ def _open(config: ClusterConfig, options: Options, fence: Callable[[], None] | N
         config,
         user_agent=user_agent("konnector"),
         max_in_flight=options.max_in_flight,
-        cluster="consumer",
+        cluster=_role(options),
         fence=fence,
     )
 
@@ -58,11 +74,10 @@ def _open(config: ClusterConfig, options: Options, fence: Callable[[], None] | N
 class _Konnector:
     """What every replica does before the election, and what the one does that won it."""
 
-    def __init__(self, options: Options, config: ClusterConfig, client: Client, recorder: Recorder) -> None:
+    def __init__(self, options: Options, config: ClusterConfig, client: Client, mode: Mode) -> None:
         self._options = options
         self._config = config
-        self._client = client
-        self._recorder = recorder
+        self.mode = mode
         self._hub: Hub | None = None
         self._prepared = False
         self.elector = (
@@ -78,10 +93,14 @@ class _Konnector:
         """A standby is ready as soon as it could take over, the leader once it knows what is bound."""
         return self._prepared and (self._hub is None or self._hub.has_synced)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the leader reaches what it cannot do without; a standby does not try."""
+        return self._hub is None or self._hub.connected
+
     async def run(self) -> None:
-        """Install, take part in the election, work while leading."""
-        self._bindings = await ensure_binding_crd(self._client)
-        self._identity = await cluster_identity(self._client)
+        """Prepare, take part in the election, work while leading."""
+        await self.mode.prepare()
         self._prepared = True
         if self.elector is None:
             await self._lead()
@@ -89,24 +108,13 @@ class _Konnector:
             await self.elector.run(self._lead)
 
     async def _lead(self) -> None:
-        loopback = self._options.allow_loopback
         fence = self.elector.check if self.elector is not None else None
-        # A client of its own: the Lease and events are written by whoever does not lead, too.
+        # A client of its own: the Lease is written by whoever does not lead, too.
         async with (
             _open(self._config, self._options, fence) as client,
-            InformerPool(client, cluster="consumer") as pool,
+            InformerPool(client, cluster=_role(self._options)) as pool,
         ):
-            app = AppCluster(
-                client=client,
-                pool=pool,
-                bindings=self._bindings,
-                cluster_id=self._identity,
-                recorder=self._recorder,
-                options=self._options,
-                allow_loopback=is_loopback(self._config.host) if loopback is None else loopback,
-                fence=fence,
-            )
-            self._hub = Hub(app)
+            self._hub = Hub(self.mode.lead(client, pool, fence))
             try:
                 await self._hub.run()
             finally:

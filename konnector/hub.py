@@ -1,8 +1,9 @@
-"""Bindings to provider sessions (design section 5).
+"""Bindings to sessions (design section 5).
 
-The hub looks at all bindings and the Secrets that they name, groups the bindings by provider, and keeps one session
-per provider running: started, told of changed bindings and rotated credentials, restarted with back-off when it
-fails, stopped when its last binding or its Secret is gone. A provider that fails never slows another one.
+The hub looks at all bindings and the Secrets with kubeconfigs, groups the bindings by the far cluster that they lead
+to (a provider; in control plane mode the app cluster), and keeps one session per far cluster running: started, told of
+changed bindings and rotated credentials, restarted with back-off when it fails, stopped when its last binding or its
+Secret is gone. A cluster that fails never slows another one.
 """
 
 import asyncio
@@ -13,18 +14,16 @@ import structlog
 from bind_agent.aio.backoff import Backoff, Policy
 from bind_agent.api import conditions, meta
 from bind_agent.api.conditions import Condition
-from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
-from bind_agent.api.meta import Object
-from bind_agent.api.resource import NAMESPACES, SECRETS
+from bind_agent.api.conditions_catalogue import ConditionType, Reason
 from bind_agent.kube.errors import Forbidden
 from bind_agent.kube.intake import ProviderKubeconfig
-from bind_agent.kube.intake_fields import IntakeError
 from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
-from konnector.appcluster import AppCluster
-from konnector.controllers.binding_status import BindingStatus, secret_ref
-from konnector.controllers.heartbeat import kubeconfig_of
+from konnector.clusters import Collection
+from konnector.controllers.binding_status import BindingStatus
+from konnector.mode import Place, invalid_secret
+from konnector.secrets import Secrets
 from konnector.session import ProviderSession
 from konnector.sync import remedies
 
@@ -39,10 +38,10 @@ _PATIENCE_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Wanted:
-    """What one provider session should serve.
+    """What one session should serve.
 
     Attributes:
-        kubeconfig: how to reach the provider.
+        kubeconfig: how to reach the far cluster.
         bindings: keys of the bindings.
         secrets: the Secrets (``namespace/name``) that hold the kubeconfig.
     """
@@ -53,26 +52,42 @@ class Wanted:
 
 
 class Hub:
-    """All provider sessions of one konnector."""
+    """All sessions of one konnector."""
 
-    def __init__(self, app: AppCluster) -> None:
+    def __init__(self, place: Place) -> None:
         """Acquire the informers that the hub reads.
 
         Args:
-            app: the app cluster.
+            place: where the konnector runs.
         """
-        self._app = app
-        self._bindings: Informer = app.pool.acquire(app.bindings)
-        self._secrets: Informer = app.pool.acquire(SECRETS, namespace=app.options.secret_namespace)
-        self._namespaces: Informer = app.pool.acquire(NAMESPACES)
-        self.status = BindingStatus(app, self._bindings)
+        self._place = place
+        self._home = place.home
+        self._bindings = self._follow(self._home.bindings)
+        followed = {one: self._follow(one) for one in self._home.needed}
+        self._needed = tuple(followed.values())
+        self._secrets = Secrets(followed[one] for one in self._home.secrets)
+        self.status = BindingStatus(self._home, self._bindings)
         self._sessions: dict[str, tuple[ProviderSession, asyncio.Task[None]]] = {}
+        self._refused = 0
         self._controller = Controller("hub", self._reconcile, workers=1)
+
+    def _follow(self, one: Collection) -> Informer:
+        return self._home.pool.acquire(
+            one.resource, namespace=one.namespace, field_selector=one.field_selector
+        )
 
     @property
     def has_synced(self) -> bool:
-        """Whether the hub knows all bindings and Secrets."""
-        return self._bindings.has_synced and self._secrets.has_synced and self._namespaces.has_synced
+        """Whether the hub knows all bindings, Secrets and what else is needed."""
+        return all(informer.has_synced for informer in (self._bindings, *self._needed))
+
+    @property
+    def connected(self) -> bool:
+        """Whether far clusters are reached, where nothing can be done without them."""
+        if not self._place.far_is_needed:
+            return True
+        sessions = [session for session, _ in self._sessions.values()]
+        return all(session.connected for session in sessions) and bool(sessions or not self._refused)
 
     async def run(self) -> None:
         """Serve until cancelled; all sessions end before this returns."""
@@ -84,7 +99,7 @@ class Hub:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self.status.controller.run(), name="binding-status")
-                for informer in (self._bindings, self._secrets, self._namespaces):
+                for informer in (self._bindings, *self._needed):
                     await self._know(informer)
                 group.create_task(self._controller.run(), name="hub")
                 self._controller.enqueue(_KEY)
@@ -101,12 +116,11 @@ class Hub:
                     await informer.wait_synced()
             except TimeoutError:
                 if isinstance(informer.last_error, Forbidden):
-                    message = (
-                        f"the konnector lacks a right on the app cluster: {informer.last_error.message}; "
-                        f"{remedies.BASE_ROLES}"
+                    message = remedies.lacking(
+                        informer.last_error.message, self._home.roles, self._home.title
                     )
                     log.error("cannot start", error=message)  # noqa: TRY400
-                    lacking = _invalid(Reason.PERMISSION_DENIED, message)
+                    lacking = invalid_secret(Reason.PERMISSION_DENIED, message)
                     self.status.state(list(self._bindings.store), lacking)
 
     def _on_event(self, event: Event, old: Entry | None, new: Entry | None) -> None:
@@ -126,11 +140,10 @@ class Hub:
                 )
                 continue
             session = ProviderSession(
-                self._app,
+                self._place,
                 want.kubeconfig,
                 bindings=self._bindings,
                 secrets=self._secrets,
-                namespaces=self._namespaces,
                 status=self.status,
             )
             session.update(want.kubeconfig, frozenset(want.bindings), frozenset(want.secrets))
@@ -139,40 +152,21 @@ class Hub:
 
     def _wanted(self) -> dict[str, Wanted]:
         wanted: dict[str, Wanted] = {}
+        self._refused = 0
         for entry in self._bindings.store.entries():
             binding = entry.object()
             if meta.is_deleting(binding):
                 continue
-            secret_key, verdict = self._intake(binding)
-            if isinstance(verdict, Condition):
-                self.status.state([entry.key], verdict)
+            found = self._place.destination(binding, self._secrets)
+            if isinstance(found, Condition):
+                self._refused += 1
+                self.status.state([entry.key], found)
                 continue
             self.status.state([entry.key], conditions.true(ConditionType.SECRET_VALID))
-            want = wanted.setdefault(verdict.identity, Wanted(verdict))
+            want = wanted.setdefault(found.kubeconfig.identity, Wanted(found.kubeconfig))
             want.bindings.add(entry.key)
-            want.secrets.add(secret_key)
+            want.secrets.add(found.secret)
         return wanted
-
-    def _intake(self, binding: Object) -> tuple[str, ProviderKubeconfig | Condition]:
-        secret_key, _ = secret_ref(binding)
-        namespace, name = meta.split_key(secret_key)
-        if namespace != self._app.options.secret_namespace:
-            return secret_key, _invalid(
-                Reason.KUBECONFIG_SECRET_INVALID,
-                f"the Secret must be in namespace {self._app.options.secret_namespace}, not in {namespace!r}: "
-                "whoever may create a binding must not be able to point the konnector at other Secrets",
-            )
-        entry = self._secrets.store.get(secret_key)
-        if entry is None:
-            return secret_key, _invalid(
-                Reason.KUBECONFIG_SECRET_NOT_FOUND,
-                f"Secret {name} is missing in namespace {namespace}; bind again",
-            )
-        try:
-            kubeconfig = self._app.accept(kubeconfig_of(entry.object()))
-        except IntakeError as error:
-            return secret_key, _invalid(Reason.KUBECONFIG_SECRET_INVALID, str(error))
-        return secret_key, kubeconfig
 
 
 async def _supervise(session: ProviderSession) -> None:
@@ -185,13 +179,9 @@ async def _supervise(session: ProviderSession) -> None:
             await session.run()
         except* Exception as failures:
             log.exception(
-                "provider session failed, starting it again",
+                "session failed, starting it again",
                 errors=[f"{type(e).__name__}: {e}" for e in failures.exceptions],
             )
         if loop.time() - started > _STEADY_SECONDS:
             backoff.reset()
         await asyncio.sleep(backoff.next())
-
-
-def _invalid(reason: str, message: str) -> Condition:
-    return conditions.false(ConditionType.SECRET_VALID, reason, Severity.ERROR, message)

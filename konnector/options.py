@@ -10,6 +10,7 @@ import click
 
 from bind_agent._version import __version__
 from bind_agent.api import keys
+from konnector.mode_options import ControlPlane, control_plane_options, take_control_plane
 
 DEFAULT_LEASE_NAMESPACE = "kube-system"
 HEARTBEAT_INTERVAL_SECONDS = 300.0
@@ -20,24 +21,28 @@ class Options:
     """What one konnector process was told.
 
     Attributes:
-        kubeconfig: path of the app cluster's kubeconfig; None: standard loading rules, then in-cluster.
+        kubeconfig: path of the kubeconfig of the cluster with the bindings (the app cluster, or the control plane
+            in control plane mode); None: standard loading rules, then in-cluster.
         lease_name: the Lease shared with any other konnector, also one of the Go project (spec 2.2).
         lease_namespace: where the Lease lives; also where kubeconfig Secrets are accepted from.
         identity: this process among its replicas.
-        secret_namespace: the only namespace whose Secrets bindings may name (threat A47).
+        secret_namespace: the only namespace whose Secrets bindings may name (threat A47); in control plane mode
+            that is the root namespace.
         health_host: address of the health and metrics server.
         health_port: its port; 0 picks a free one.
         workers: objects of one resource that are worked on at the same time.
         max_in_flight: requests to one API server at the same time.
-        allow_private_addresses: also connect to providers on private addresses.
-        allow_loopback: also connect to providers on this machine; None: only when the app cluster itself is
-            reached like that, as in a playground.
+        allow_private_addresses: also connect to providers (in control plane mode: to an app cluster) on private
+            addresses.
+        allow_loopback: likewise on this machine; None: only when the cluster with the bindings is reached like
+            that itself, as in a playground.
         adopt: take provider-made objects over for every binding (spec 6.7.5). Off: an object that is not marked as
             ours is left alone, unless its binding says otherwise (design 4.2).
         heartbeat_interval: seconds advertised in the ClusterBinding; refreshed at half of it.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, or ``console`` for people.
         leader_elect: False runs without a Lease, for a single process under a supervisor of its own.
+        control_plane: set in control plane mode.
     """
 
     kubeconfig: str | None = None
@@ -56,6 +61,7 @@ class Options:
     log_level: str = "info"
     log_format: Literal["json", "console"] = "json"
     leader_elect: bool = True
+    control_plane: ControlPlane | None = None
 
 
 def default_identity() -> str:
@@ -63,9 +69,13 @@ def default_identity() -> str:
     return os.environ.get("POD_NAME") or str(secrets.randbits(31))
 
 
-def default_lease_namespace() -> str:
-    """The pod's namespace, else ``kube-system`` (spec 6.1)."""
-    return os.environ.get("POD_NAMESPACE") or DEFAULT_LEASE_NAMESPACE
+def default_lease_namespace(control_plane: ControlPlane | None = None) -> str:
+    """The pod's namespace, else ``kube-system`` (spec 6.1).
+
+    In control plane mode it is else the root namespace: the roles of that mode allow Leases only there (spec 5.3).
+    """
+    fallback = control_plane.root_namespace if control_plane else DEFAULT_LEASE_NAMESPACE
+    return os.environ.get("POD_NAMESPACE") or fallback
 
 
 def command(run: Callable[[Options], None]) -> click.Command:
@@ -79,13 +89,15 @@ def command(run: Callable[[Options], None]) -> click.Command:
         name="konnector", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
     )
     @click.option(
-        "--kubeconfig", help="Kubeconfig of the app cluster; default: $KUBECONFIG, then in-cluster."
+        "--kubeconfig",
+        help="Kubeconfig of the app cluster (in control plane mode: of the control plane cluster); default: "
+        "$KUBECONFIG, then in-cluster.",
     )
     @click.option("--lease-name", default=keys.LEASE, show_default=True, help="Name of the leader Lease.")
     @click.option(
         "--lease-namespace",
-        default=default_lease_namespace,
-        show_default="$POD_NAMESPACE or kube-system",
+        default=None,
+        show_default="$POD_NAMESPACE, else kube-system, in control plane mode the root namespace",
         help="Namespace of the leader Lease.",
     )
     @click.option(
@@ -96,10 +108,11 @@ def command(run: Callable[[Options], None]) -> click.Command:
     )
     @click.option(
         "--secret-namespace",
-        default=keys.CONSUMER_NAMESPACE,
-        show_default=True,
+        default=None,
+        show_default=f"{keys.CONSUMER_NAMESPACE}, in control plane mode the root namespace",
         help="The namespace that kubeconfig Secrets of bindings are accepted from.",
     )
+    @control_plane_options
     @click.option(
         "--health-address",
         default="0.0.0.0:8080",
@@ -125,13 +138,14 @@ def command(run: Callable[[Options], None]) -> click.Command:
         "allow_private_addresses",
         default=True,
         show_default=True,
-        help="Connect to providers on private addresses.",
+        help="Connect to providers (in control plane mode: to an app cluster) on private addresses.",
     )
     @click.option(
         "--allow-loopback-providers/--refuse-loopback-providers",
         "allow_loopback",
         default=None,
-        help="Connect to providers on this machine; default: only when the app cluster is there too.",
+        help="Connect to providers (in control plane mode: to an app cluster) on this machine; default: only when "
+        "the cluster with the bindings is there too.",
     )
     @click.option(
         "--adopt/--no-adopt",
@@ -166,13 +180,34 @@ def command(run: Callable[[Options], None]) -> click.Command:
         "-v", "verbosity", type=int, default=2, hidden=True, help="Accepted for the Go konnector's manifests."
     )
     @click.version_option(__version__, prog_name="konnector")
-    def konnector(health_address: str, verbosity: int, **values: Any) -> None:
-        """Mirror bound objects between this app cluster and its providers."""
+    def konnector(health_address: str, verbosity: int, lease_namespace: str | None, **values: Any) -> None:
+        """Mirror bound objects between an app cluster and its providers.
+
+        It runs on the app cluster and serves all its bindings. With --control-plane-mode it runs on the provider's
+        cluster instead and serves the bindings of one namespace there, for one app cluster.
+        """
         host, port = parse_address(health_address)
         values["log_format"] = "console" if values["log_format"] == "text" else "json"
         if verbosity >= 4 and values["log_level"] == "info":
             values["log_level"] = "debug"
-        run(Options(identity=default_identity(), health_host=host, health_port=port, **values))
+        control_plane = take_control_plane(values)
+        home = control_plane.root_namespace if control_plane else keys.CONSUMER_NAMESPACE
+        values["secret_namespace"] = values["secret_namespace"] or home
+        if control_plane is not None and values["secret_namespace"] != home:
+            raise click.UsageError(
+                "--secret-namespace is the root namespace in control plane mode: leave it out, or give "
+                "--binding-root-namespace the same value"
+            )
+        run(
+            Options(
+                identity=default_identity(),
+                lease_namespace=lease_namespace or default_lease_namespace(control_plane),
+                health_host=host,
+                health_port=port,
+                control_plane=control_plane,
+                **values,
+            )
+        )
 
     return konnector
 

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from bind_agent.devcluster import Cluster, ClusterOptions, ControlPlane, Playground, find_control_plane
+from tests.fakes.issuer import Issuer
 
 _numbers = itertools.count(1)
 
@@ -54,3 +55,13 @@ def unique(request: pytest.FixtureRequest) -> Callable[[str], str]:
         return f"{prefix}-{words}-{next(_numbers)}-{os.getpid() % 0xFFFF:x}"
 
     return make
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def issuer() -> AsyncIterator[Issuer]:
+    """An independent OpenID Connect provider for the whole run.
+
+    Each test registers a client of its own; whoever rotates keys or stops it starts an `Issuer` of their own.
+    """
+    async with Issuer() as running:
+        yield running

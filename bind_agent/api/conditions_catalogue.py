@@ -63,6 +63,9 @@ class ConditionType:
     """On a binding: no object is held up by a conflict or a refusal."""
     DELETIONS_ALLOWED: Final = "DeletionsAllowed"
     """On a binding: False while the brake on mass deletion holds."""
+    RETIRING: Final = "Retiring"
+    """On an export, and mirrored to its binding: True while the provider has announced its end. It says nothing about
+    whether the binding works, so it never decides `Ready`."""
     NAMESPACE_READY: Final = "NamespaceReady"
     """On an APIServiceExport or ClusterBinding: service namespaces exist and are ours."""
 
@@ -97,6 +100,8 @@ class Reason:
 
     # Our own
     PROVIDER_UNREACHABLE: Final = "ProviderUnreachable"
+    APP_CLUSTER_UNREACHABLE: Final = "AppClusterUnreachable"
+    """In control plane mode."""
     CREDENTIAL_REJECTED: Final = "CredentialRejected"
     PERMISSION_DENIED: Final = "PermissionDenied"
     TEMPLATE_NOT_FOUND: Final = "TemplateNotFound"
@@ -117,3 +122,4 @@ class Reason:
     MASS_DELETION_HELD: Final = "MassDeletionHeld"
     OBJECTS_REMAIN: Final = "ObjectsRemain"
     PAUSED: Final = "Paused"
+    RETIREMENT_ANNOUNCED: Final = "RetirementAnnounced"

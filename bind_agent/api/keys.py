@@ -89,7 +89,8 @@ name."""
 
 PROVIDER: Final = f"{GROUP}/provider"
 """On a copy of a claimed object: identity of the provider as it was reached. A provider cannot choose it, so it cannot
-pass for the one that another provider's copies came from."""
+pass for the one that another provider's copies came from. In control plane mode also on a CRD, with `SOURCE` and
+`SOURCE_UID` of the binding on that provider: no owner reference can point to another cluster."""
 
 CONTENT_DIGEST: Final = f"{GROUP}/content-digest"
 """On a copy: digest of the content that was last written to it; equal means that there is nothing to
@@ -225,6 +226,10 @@ DEFAULT_NAMESPACE_PREFIX: Final = "cluster"
 
 BINDING_ROOT_PREFIX: Final = "klutch-bind-"
 """Prefix of binding root namespaces in control plane mode (spec section 0)."""
+
+REDEEM_RELATION: Final = f"https://{GROUP}/rel/redeem"
+"""Relation type (RFC 8288) of the `Link` header of `GET /export` that names the back channel, where a CLI redeems
+its one-time code. Ours alone; Go programs do not look at it."""
 
 OAUTH2_CODE_GRANT: Final = "OAuth2CodeGrant"
 """The only authentication method of a BindingProvider."""

@@ -1,7 +1,7 @@
 """Documents that travel over HTTP between backend, browser and CLI (spec 3.10.1, 3.10.2, 12.2)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,6 +12,9 @@ from bind_agent.api.encoding import EncodingError
 from bind_agent.api.export_request import ExportRequest
 from bind_agent.api.shared import Part, to_wire
 from bind_agent.api.validation import InvalidObject, Problem, not_empty
+
+_RESPONSE: Final = "response"
+"""What a response is called in messages: it has no name."""
 
 
 class OAuth2CodeGrant(Part, frozen=True, kw_only=True, rename={"authenticated_url": "authenticatedURL"}):
@@ -189,12 +192,28 @@ def parse_binding_response(text: str, *, session_id: str) -> BindingResponse:
     Raises:
         InvalidObject: not such a document, or not for this session; the message repeats none of its content.
     """
-    name = "response"
     try:
-        found = decode_part(BindingResponse, encoding.from_base64_json(text))
+        document = encoding.from_base64_json(text)
+    except EncodingError as error:
+        raise InvalidObject(keys.KIND_BINDING_RESPONSE, _RESPONSE, [Problem("", str(error))]) from None
+    return check_binding_response(document, session_id=session_id)
+
+
+def check_binding_response(document: Mapping[str, Any], *, session_id: str) -> BindingResponse:
+    """Check a BindingResponse as the back channel hands it out.
+
+    Args:
+        document: decoded JSON.
+        session_id: the session that the caller began; an answer to another one is refused.
+
+    Raises:
+        InvalidObject: not such a document, or not for this session; the message repeats none of its content.
+    """
+    try:
+        found = decode_part(BindingResponse, document)
         found.kubeconfig_bytes()
     except EncodingError as error:
-        raise InvalidObject(keys.KIND_BINDING_RESPONSE, name, [Problem("", str(error))]) from None
+        raise InvalidObject(keys.KIND_BINDING_RESPONSE, _RESPONSE, [Problem("", str(error))]) from None
     problems = _head(found.api_version, keys.API_VERSION, found.kind, keys.KIND_BINDING_RESPONSE)
     problems += not_empty("kubeconfig", found.kubeconfig)
     if not session_id or found.session_id != session_id:
@@ -204,7 +223,7 @@ def parse_binding_response(text: str, *, session_id: str) -> BindingResponse:
             )
         )
     if problems:
-        raise InvalidObject(keys.KIND_BINDING_RESPONSE, name, problems)
+        raise InvalidObject(keys.KIND_BINDING_RESPONSE, _RESPONSE, problems)
     return found
 
 

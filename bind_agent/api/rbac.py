@@ -3,7 +3,7 @@
 The konnector has no wildcard. Each binding brings a ClusterRole of its own, made from the bound resource and
 the accepted claims, which the control plane adds to the konnector's aggregated role (label
 `keys.AGGREGATE_TO_KONNECTOR`). Whoever changes what the konnector does on the consumer changes the verbs
-here; the static part stands in ``manifests/konnector/clusterrole.yaml``.
+here; the static part stands in ``manifests/konnector`` and its folder ``base``.
 
 Remark on reach: RBAC knows neither label selectors nor owners, so a role is as narrow as RBAC allows and the
 konnector enforces the rest.

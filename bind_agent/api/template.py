@@ -6,13 +6,28 @@ from bind_agent.api import resource
 from bind_agent.api.claims import PermissionClaim
 from bind_agent.api.resource import Resource
 from bind_agent.api.shared import GroupResource, OwnObject, Part
-from bind_agent.api.validation import Problem, group_resource
+from bind_agent.api.validation import Problem, group_resource, not_empty
 
 
 class ApiServiceSelector(GroupResource, frozen=True, kw_only=True):
-    """The exported resource. `version` is part of the wire and nobody uses it; Go writes null for none."""
+    """The exported resource. Go ignores `version` and writes null for none; our backend honours it."""
 
     version: str | None = None
+
+
+class Allowed(Part, frozen=True, kw_only=True):
+    """Who may bind a template: one match is enough, two empty lists mean nobody. Go backends ignore it."""
+
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def problems(self, path: str) -> list[Problem]:
+        """Rules that it breaks by itself."""
+        found = []
+        for name, entries in (("users", self.users), ("groups", self.groups)):
+            for position, entry in enumerate(entries):
+                found += not_empty(f"{path}.{name}[{position}]", entry)
+        return found
 
 
 class TemplateSpec(
@@ -25,6 +40,7 @@ class TemplateSpec(
 
     selector: ApiServiceSelector
     permission_claims: tuple[PermissionClaim, ...] = ()
+    allowed: Allowed | None = None
 
 
 class ExportTemplate(OwnObject, frozen=True, kw_only=True):
@@ -43,6 +59,8 @@ class ExportTemplate(OwnObject, frozen=True, kw_only=True):
             found.append(Problem(f"{path}.version", "must not be empty"))
         for position, claim in enumerate(self.spec.permission_claims):
             found += claim.problems(f"spec.permissionClaims[{position}]")
+        if self.spec.allowed is not None:
+            found += self.spec.allowed.problems("spec.allowed")
         return found
 
     def update_problems(self, old: Any) -> list[Problem]:

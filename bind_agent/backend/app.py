@@ -7,6 +7,7 @@ import click
 
 from bind_agent._version import __version__
 from bind_agent.backend import serve
+from bind_agent.backend.commands.export import export
 from bind_agent.backend.commands.rbac import rbac
 from bind_agent.backend.commands.tenant import tenant
 from bind_agent.backend.options.serve import serve_command
@@ -35,6 +36,7 @@ def cli() -> None:
 
 cli.add_command(serve_command(serve.run))
 cli.add_command(tenant)
+cli.add_command(export)
 cli.add_command(rbac)
 
 

@@ -14,7 +14,7 @@ from bind_agent.api.conversion import InvalidCRD, crd_part, spec_hash
 from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, NAMESPACED
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORTS
-from bind_agent.backend import claims
+from bind_agent.backend import claims, names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.templates import Choice
 
@@ -59,10 +59,17 @@ class Draft:
     Attributes:
         spec: whole spec of a new export.
         hash: of its CRD part, for the annotation.
+        template: `<namespace>/<name>` of the template behind it.
     """
 
     spec: Mapping[str, Any]
     hash: str
+    template: str = ""
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Annotations of the export."""
+        return {keys.SOURCE_SPEC_HASH: self.hash, names.TEMPLATE: self.template}
 
 
 def refuse_kind(kind: Kind) -> Problem | None:
@@ -105,6 +112,12 @@ def draft(kind: Kind, crd: Object | None, choice: Choice | None, policy: Policy)
             f"no {keys.KIND_TEMPLATE} on the provider selects {kind}: create one, or ask for an API that is"
             " offered",
         )
+    if choice.ambiguous:
+        return Problem(
+            Reason.TEMPLATE_AMBIGUOUS,
+            f"several templates on the provider select {kind} ({choice.all_keys}), so nobody can say which is"
+            " meant: delete all but one",
+        )
     try:
         part = crd_part(crd)
     except InvalidCRD as error:
@@ -138,19 +151,19 @@ def _offer(part: Mapping[str, Any], choice: Choice, policy: Policy) -> Draft:
         # The one version that is left has to be the one that is stored.
         versions = [{**one, "storage": True} for one in part["versions"] if one["name"] == choice.version]
         part = {**part, "versions": versions}
-    return Draft(spec=_spec(part, choice, policy), hash=spec_hash(part))
+    return Draft(spec=_spec(part, choice, policy), hash=spec_hash(part), template=choice.key)
 
 
 def new_export(namespace: str, wanted: Draft) -> Object:
     """The export as it is created."""
-    names = wanted.spec["names"]
+    plural = wanted.spec["names"]["plural"]
     return {
         "apiVersion": EXPORTS.api_version,
         "kind": EXPORTS.kind,
         "metadata": {
-            "name": f"{names['plural']}.{wanted.spec['group']}",
+            "name": f"{plural}.{wanted.spec['group']}",
             "namespace": namespace,
-            "annotations": {keys.SOURCE_SPEC_HASH: wanted.hash},
+            "annotations": wanted.marks,
         },
         "spec": dict(wanted.spec),
     }
@@ -178,7 +191,7 @@ def revised(export: Object, wanted: Draft) -> Object | Problem | None:
         )
     if spec["scope"] != CLUSTER:
         spec.pop("clusterScopedIsolation", None)
-    marks = {**meta.annotations(export), keys.SOURCE_SPEC_HASH: wanted.hash}
+    marks = {**meta.annotations(export), **wanted.marks}
     if spec == dict(old) and marks == dict(meta.annotations(export)):
         return None
     return {**export, "metadata": {**meta.metadata(export), "annotations": marks}, "spec": spec}

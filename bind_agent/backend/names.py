@@ -43,6 +43,12 @@ def cluster_wide_role(cluster_namespace: str) -> str:
     return f"{keys.dynamic_role(cluster_namespace)}-cluster"
 
 
+# --- annotations on a cluster namespace, beside the identity of the wire ------------------------------
+
+ISSUER: Final = f"{keys.TEMPLATE_GROUP}/issuer"
+"""Issuer of the subject in the identity, empty for tenants that were added on the command line. Go backends
+write none (W-S7)."""
+
 # --- annotations on the Secret `kubeconfig` ---------------------------------------------------------
 
 TOKEN_GENERATION: Final = f"{keys.TEMPLATE_GROUP}/token-generation"
@@ -57,6 +63,17 @@ TOKEN_RENEW: Final = f"{keys.TEMPLATE_GROUP}/token-renew"
 TOKENS_RETIRING: Final = f"{keys.TEMPLATE_GROUP}/tokens-retiring"
 """`<generation>@<RFC 3339>,…`: earlier tokens, and when the Secret that each is bound to is deleted."""
 
+# --- annotations on an export -------------------------------------------------------------------------
+
+TEMPLATE: Final = f"{keys.TEMPLATE_GROUP}/template"
+"""`<namespace>/<name>` of the template that it was made from and follows."""
+
+RETIRE_AT: Final = f"{keys.TEMPLATE_GROUP}/retire-at"
+"""RFC 3339: when the export goes."""
+
+RETIRE_NOTE: Final = f"{keys.TEMPLATE_GROUP}/retire-note"
+"""What the platform team tells the consumer about it."""
+
 # --- annotations on the ClusterBinding --------------------------------------------------------------
 
 CREDENTIAL_CHANGED: Final = f"{keys.TEMPLATE_GROUP}/credential-changed"
@@ -64,7 +81,26 @@ CREDENTIAL_CHANGED: Final = f"{keys.TEMPLATE_GROUP}/credential-changed"
 one in time."""
 
 REVOKED: Final = f"{keys.TEMPLATE_GROUP}/revoked"
-"""RFC 3339: a person revoked the credential; nothing is issued until the tenant is added again."""
+"""RFC 3339: somebody revoked the credential; nothing is issued until the tenant is added again."""
+
+REVOKED_BY: Final = f"{keys.TEMPLATE_GROUP}/revoked-by"
+"""Who did: `BY_OPERATOR` (the default), `BY_PERSON` or `BY_REAPER`. A login undoes the latter two only."""
+
+BY_OPERATOR: Final = "operator"
+BY_PERSON: Final = "person"
+BY_REAPER: Final = "reaper"
+
+ADMITTED: Final = f"{keys.TEMPLATE_GROUP}/admitted"
+"""RFC 3339: when the tenant was added, or let in again. Until its first heartbeat silence counts from here."""
+
+LOGIN: Final = f"{keys.TEMPLATE_GROUP}/login"
+"""JSON: what the latest login of the tenant's person proved, for rules that are applied later."""
+
+ALLOWED_KINDS: Final = f"{keys.TEMPLATE_GROUP}/allowed-kinds"
+"""`P.G,…` or `*`: what a tenant of the command line may request (`tenant add --allow`)."""
+
+RETIRED: Final = f"{keys.TEMPLATE_GROUP}/retired"
+"""`P.G@<RFC 3339>,…`: kinds whose exports retired; they are not exported to this tenant again."""
 
 # --- conditions -------------------------------------------------------------------------------------
 
@@ -74,6 +110,18 @@ CREDENTIAL_ISSUED: Final = "CredentialIssued"
 ACCESS_GRANTED: Final = "AccessGranted"
 """On a ClusterBinding and on an export: the tenant has the rights that its exports need."""
 
+ALLOWED: Final = "Allowed"
+"""On an export, only while it does not hold: the tenant could not request it any more."""
+
+CONSUMER_SEEN: Final = "ConsumerSeen"
+"""On a ClusterBinding, only while it does not hold: the consumer has been silent for long, and what follows
+from that is announced."""
+
+REASON_REVOCATION_ANNOUNCED: Final = "RevocationAnnounced"
+REASON_DELETION_ANNOUNCED: Final = "DeletionAnnounced"
+REASON_NOT_ALLOWED: Final = "NotAllowed"
+REASON_RETIRED: Final = "Retired"
+REASON_RETIRING: Final = "Retiring"
 REASON_GRANT_REFUSED: Final = "GrantRefused"
 REASON_NOT_A_TENANT: Final = "NotATenant"
 REASON_SCHEMA_TOO_LARGE: Final = "SchemaTooLarge"
@@ -82,3 +130,15 @@ REASON_EXTERNAL_ADDRESS_MISSING: Final = "ExternalAddressMissing"
 REASON_CREDENTIAL_REVOKED: Final = "CredentialRevoked"
 REASON_CREDENTIAL_FAILED: Final = "CredentialFailed"
 REASON_NAME_TAKEN: Final = "NameTaken"
+
+# --- web half -------------------------------------------------------------------------------------
+
+SPENT: Final = f"{keys.TEMPLATE_GROUP}/spent"
+"""Label on a Lease in the backend's own namespace: what of this kind (`state`, `code`, `session`) was used up. Its
+`acquireTime` plus `leaseDurationSeconds` is when the thing would have ended by itself."""
+
+SPENT_PREFIX: Final = "klutch-bind-spent-"
+"""Name of such a Lease: this plus a digest of what was used."""
+
+REDEEM_RELATION: Final = f"https://{keys.GROUP}/rel/redeem"
+"""Link relation in the answer of `/export`: where our CLI exchanges its one-time code."""

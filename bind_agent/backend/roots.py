@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bind_agent.api import keys, meta
+from bind_agent.backend import names
+from bind_agent.backend.allowed import Requester
 
 
 def owner(namespace: Mapping[str, Any]) -> str:
@@ -28,3 +30,16 @@ def is_root(namespace: Mapping[str, Any]) -> bool:
 def is_tenant(namespace: Mapping[str, Any]) -> bool:
     """Whether requests, exports and mappings in a Namespace are to be served."""
     return bool(meta.annotation(namespace, keys.IDENTITY)) or is_root(namespace)
+
+
+def requester(binding: Mapping[str, Any] | None) -> Requester:
+    """In whose name is asked in a root namespace: that of its AppClusterBinding, for what it lists.
+
+    What is listed stands on the ClusterBinding, whose annotations the konnector's account cannot change, so that
+    account gets no other API (W-B19). `spec.allowed` of templates is about people who log in.
+
+    Args:
+        binding: the ClusterBinding of the root namespace; without one nothing may be asked for.
+    """
+    noted = meta.annotation(binding or {}, names.ALLOWED_KINDS)
+    return Requester(kinds=frozenset(noted.split(",")) if noted else frozenset())

@@ -9,11 +9,13 @@ import structlog
 
 from bind_agent._version import __version__
 from bind_agent.aio.clock import SYSTEM, Clock
+from bind_agent.aio.tasks import background
 from bind_agent.api.resource import CLUSTERROLEBINDINGS
 from bind_agent.backend import install, names
 from bind_agent.backend.controllers.cluster_binding import ClusterBindingReconciler
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.export import ExportReconciler
+from bind_agent.backend.controllers.reaper import Reaper
 from bind_agent.backend.controllers.request import RequestReconciler
 from bind_agent.backend.controllers.request_plan import Limits
 from bind_agent.backend.controllers.service_namespace import ServiceNamespaceReconciler
@@ -21,15 +23,21 @@ from bind_agent.backend.controllers.wiring import Wiring
 from bind_agent.backend.controlplane import mode
 from bind_agent.backend.controlplane.settings import Settings
 from bind_agent.backend.crds import CrdReader
-from bind_agent.backend.exports import Policy
+from bind_agent.backend.http.service import WebHalf
+from bind_agent.backend.http.spent import Spent
 from bind_agent.backend.install import NotInstalled, prepare
 from bind_agent.backend.options.serve import Serve
 from bind_agent.backend.options.tenancy import Tenancy
+from bind_agent.backend.options.web import WebOptions
+from bind_agent.backend.pages.routes import routes
+from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import address
 from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
+from bind_agent.backend.tenancy.provision import Tenants
 from bind_agent.backend.views import Views
+from bind_agent.backend.watched import Watched
 from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.config import ClusterConfig, load
 from bind_agent.kube.errors import KubeError
@@ -52,7 +60,7 @@ class Backend:
     """The controllers of one process.
 
     Attributes:
-        prepared: CRDs and roles are there, so that this process could take over.
+        prepared: CRDs and roles are there and it watches, so that this process could take over.
         working: it leads, and its informers are complete.
     """
 
@@ -76,6 +84,7 @@ class Backend:
         """
         self.prepared = False
         self.working = False
+        self._watched: asyncio.Future[Watched] = asyncio.get_running_loop().create_future()
         self._options = options
         self._client = client
         self._recorder = recorder
@@ -99,41 +108,70 @@ class Backend:
         await _patiently(
             lambda: prepare(self._client, self._rights, install=self._options.install_crds, needs=needs)
         )
-        self.prepared = True
-        if elector is None:
-            await self.work(None)
-        else:
-            await elector.run(lambda: self.work(elector))
-
-    async def work(self, elector: LeaderElector | None) -> None:
-        """Run the controllers until cancelled."""
         wide = await _patiently(lambda: self._rights.may("list", CLUSTERROLEBINDINGS))
+        async with InformerPool(self._client) as pool:
+            watched = self._watch(pool, cluster_role_bindings=wide)
+            self._watched.set_result(watched)
+            self.prepared = True
+            if elector is None:
+                await self.work(watched, None)
+            else:
+                await elector.run(lambda: self.work(watched, elector))
+
+    async def watching(self) -> Watched:
+        """What this process watches, once it does; not all of it may be complete yet."""
+        return await asyncio.shield(self._watched)
+
+    def tenants(self, watched: Watched) -> Tenants:
+        """Adds, finds and ends tenants, by what is watched."""
+        return Tenants(
+            self._client,
+            self._rights,
+            self._credentials,
+            views=watched.views,
+            legacy_issuer=self._options.tenancy.legacy_issuer,
+            clock=self._clock,
+        )
+
+    async def work(self, watched: Watched, elector: LeaderElector | None) -> None:
+        """Run the controllers until cancelled."""
         try:
-            async with InformerPool(self._client) as pool:
-                views = Views(pool, cluster_role_bindings=wide)
-                await views.wait_synced()
-                await self._control(views, elector)
+            await watched.views.wait_synced()
+            async with background(*([watched.spent.keep_clean()] if watched.spent else []), name="spent"):
+                await self._control(watched, elector)
         finally:
             self.working = False
 
-    async def _control(self, views: Views, elector: LeaderElector | None) -> None:
+    def _watch(self, pool: InformerPool, *, cluster_role_bindings: bool) -> Watched:
+        views = Views(pool, cluster_role_bindings=cluster_role_bindings)
+        spent = None
+        if self._options.web is not None:
+            spent = Spent.watched(
+                pool, self._options.lease_namespace, replica=self._options.identity, clock=self._clock
+            )
+        return Watched(views, CrdReader(self._client, views.crds), spent)
+
+    async def _control(self, watched: Watched, elector: LeaderElector | None) -> None:
+        views = watched.views
         options = self._options
         context = Context(
             client=self._client,
             views=views,
-            crds=CrdReader(self._client, views.crds),
+            crds=watched.crds,
             rights=self._rights,
             recorder=self._recorder,
-            policy=Policy(options.consumer_scope, options.isolation, options.claimable),
+            policy=options.policy,
             limits=Limits(options.fail_after, options.prune_after),
             clock=self._clock,
+            legacy_issuer=options.tenancy.legacy_issuer,
         )
+        reaper = Reaper(context, self.tenants(watched), options.reaper)
         gate = elector.check if elector is not None else None
         reconcilers = {
             "requests": RequestReconciler(context).reconcile,
             "exports": ExportReconciler(context).reconcile,
             "service_namespaces": ServiceNamespaceReconciler(context).reconcile,
-            "cluster_bindings": ClusterBindingReconciler(context, self._credentials).reconcile,
+            "cluster_bindings": ClusterBindingReconciler(context, self._credentials, reaper).reconcile,
         }
         controllers = {
             name: Controller(f"backend-{name}", reconcile, workers=options.workers, gate=gate)
@@ -216,7 +254,29 @@ async def serve(options: Serve) -> None:
         manager.add(health.run, "health")
         manager.add(recorder.run, "events")
         manager.add(lambda: backend.run(elector), "backend")
+        if options.web is not None:
+            half = web_half(options, options.web, backend)
+            # Probes and balancers see it at once when the end begins.
+            health.add_ready("web", lambda: half.serving)
+            manager.add(lambda: half.run(backend.watching), "web", stop=half.stop)
         await manager.run()
+
+
+def web_half(options: Serve, web: WebOptions, backend: Backend) -> WebHalf:
+    """The web half beside a backend.
+
+    Raises:
+        OSError: the certificate cannot be read.
+    """
+    return WebHalf(
+        web,
+        options.tenancy,
+        options.policy,
+        backend.tenants,
+        replica=options.identity,
+        view=PageView(),
+        routes=routes(),
+    )
 
 
 def run(options: Serve) -> None:

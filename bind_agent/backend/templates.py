@@ -6,6 +6,7 @@ from typing import Any
 
 from bind_agent.api import meta
 from bind_agent.api.meta import Object
+from bind_agent.backend import names
 from bind_agent.backend.access import Kind
 
 
@@ -15,11 +16,28 @@ class Choice:
 
     Attributes:
         template: the APIServiceExportTemplate that counts.
-        shadowed: others for the same resource, which do not count: they are reported, never mixed in.
+        shadowed: others for the same resource: they are reported, never mixed in.
+        settled: an export was made from this template, so others do not make it doubtful.
     """
 
     template: Object
     shadowed: tuple[Object, ...] = ()
+    settled: bool = False
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether nobody can say which template is meant; then nothing new is exported from any of them."""
+        return bool(self.shadowed) and not self.settled
+
+    @property
+    def key(self) -> str:
+        """`<namespace>/<name>` of the template, as it is noted on exports."""
+        return meta.key(self.template)
+
+    @property
+    def all_keys(self) -> str:
+        """All templates of the resource, for messages."""
+        return " and ".join(meta.key(one) for one in (self.template, *self.shadowed))
 
     @property
     def claims(self) -> Sequence[Mapping[str, Any]]:
@@ -34,16 +52,38 @@ class Choice:
 
 
 def choose(templates: Iterable[Object]) -> Choice | None:
-    """Choose among the templates of one resource: the oldest, then the first by namespace and name.
+    """The template for something new: the oldest, then the first by namespace and name.
 
-    The order does not depend on the order of a list, and a template that is added later cannot take over a
-    resource that is already offered.
+    The order does not depend on the order of a list. Of several none can be meant (see `Choice.ambiguous`).
 
     Args:
         templates: all templates whose selector names the resource; deleted ones are left out.
     """
     ranked = sorted((one for one in templates if not meta.is_deleting(one)), key=_rank)
     return Choice(ranked[0], tuple(ranked[1:])) if ranked else None
+
+
+def choose_for(export: Mapping[str, Any], templates: Iterable[Object]) -> Choice | None:
+    """The template of an existing export: the one that it was made from, whatever was added later.
+
+    When that one is gone, the only one that is left takes its place; several leave it open which is meant.
+    An export without a note was made from the oldest one, by an earlier release or a Go backend.
+
+    Args:
+        export: an APIServiceExport.
+        templates: all templates for its resource.
+    """
+    choice = choose(templates)
+    if choice is None:
+        return None
+    noted = meta.annotation(export, names.TEMPLATE)
+    if not noted:
+        return Choice(choice.template, choice.shadowed, settled=True)
+    everyone = (choice.template, *choice.shadowed)
+    own = next((one for one in everyone if meta.key(one) == noted), None)
+    if own is None:
+        return choice
+    return Choice(own, tuple(one for one in everyone if one is not own), settled=True)
 
 
 def selected_kind(template: Mapping[str, Any]) -> Kind:

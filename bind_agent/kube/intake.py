@@ -13,6 +13,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
+import yaml
+
+from bind_agent.api import consumer_side
 from bind_agent.kube import intake_fields as check
 from bind_agent.kube.addresses import AddressPolicy
 from bind_agent.kube.config import ClusterConfig
@@ -84,6 +87,19 @@ class ProviderKubeconfig:
     def digest(self) -> str:
         """Digest of everything; equal means that nothing has to be taken over."""
         return _digest(self.identity, self.token, self.certificate, self.key)
+
+    def document(self) -> bytes:
+        """A clean kubeconfig with these parts and nothing else: what is stored on the app cluster."""
+        clean_document = consumer_side.kubeconfig(
+            server=self.server,
+            ca_pem=self.ca_pem,
+            tls_server_name=self.tls_server_name,
+            namespace=self.namespace,
+            token=self.token,
+            certificate=self.certificate,
+            key=self.key,
+        )
+        return str(yaml.safe_dump(clean_document)).encode()
 
     def config(self) -> ClusterConfig:
         """The configuration to connect with."""

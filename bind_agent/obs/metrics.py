@@ -217,6 +217,18 @@ HTTP_REQUESTS: Final = _counter(
     "http_requests_total", "Answers to browsers and CLIs.", "route", "method", "code"
 )
 HTTP_DURATION: Final = _histogram("http_request_duration_seconds", "Time to answer.", "route")
+LOGINS: Final = _counter(
+    "logins_total", "Logins that came back from the issuer: success, or the reason of the refusal.", "result"
+)
+OIDC_REQUESTS: Final = _counter(
+    "oidc_requests_total",
+    "Requests to the issuer (discovery, keys, token, userinfo) by HTTP status, or by what went wrong.",
+    "endpoint",
+    "result",
+)
+OIDC_CONFIRMED: Final = _gauge(
+    "oidc_confirmed_timestamp_seconds", "When the issuer last said which keys it signs with."
+)
 
 # --- Kubernetes Events ----------------------------------------------------------------------------
 

@@ -85,22 +85,32 @@ class HealthServer:
                 await runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return _answer(self._alive, failing=500)
+        return answer(self._alive, failing=500)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return _answer(self._ready, failing=503)
+        return answer(self._ready, failing=503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         body, content_type = metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-def _answer(checks: dict[str, Check], *, failing: int) -> web.Response:
+def answer(
+    checks: dict[str, Check], *, failing: int, remarks: dict[str, Check] | None = None
+) -> web.Response:
+    """The state of all checks as JSON.
+
+    Args:
+        checks: by name.
+        failing: status when one of them does not pass.
+        remarks: further ones, told but without influence on the status.
+    """
     states = {name: _OK if _passes(name, check) else _DEGRADED for name, check in checks.items()}
     status = 200 if all(state == _OK for state in states.values()) else failing
+    told = {name: _OK if _passes(name, check) else _DEGRADED for name, check in (remarks or {}).items()}
     return web.Response(
         status=status,
-        body=orjson.dumps(states, option=orjson.OPT_SORT_KEYS),
+        body=orjson.dumps(states | told, option=orjson.OPT_SORT_KEYS),
         content_type="application/json",
     )
 

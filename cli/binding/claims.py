@@ -12,20 +12,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bind_agent.api import consent, keys
+from bind_agent.api import claim_words, consent
+from bind_agent.api.acceptance import refusals as refusals  # noqa: PLC0414 - part of the interface
 from bind_agent.api.claims import (
     ACCEPTED,
-    ANY,
     REJECTED,
     AcceptablePermissionClaim,
-    Breadth,
     PermissionClaim,
-    breadth,
     content_hash,
     decided,
-    normalised,
 )
-from bind_agent.api.guards import refuse_claim, refuse_kind
 from bind_agent.api.shared import to_wire, without_nulls
 from cli.output import inert
 
@@ -125,26 +121,6 @@ def same_entries(
     ]
 
 
-def refusals(offered: Sequence[PermissionClaim]) -> tuple[list[str], list[PermissionClaim]]:
-    """Claims that nobody is asked about (threat A23).
-
-    Returns:
-        Sentences that forbid the whole binding (power over the cluster, or a required claim that cannot be
-        granted), and optional claims that are rejected by rule while the rest goes on.
-    """
-    fatal, rejected = [], []
-    for claim in offered:
-        refusal = refuse_claim(claim)
-        if refusal is None:
-            continue
-        dangerous = refuse_kind(claim.group, claim.resource, allowed={claim.group_resource}) is not None
-        if dangerous or claim.required:
-            fatal.append(refusal.message)
-        else:
-            rejected.append(claim)
-    return fatal, rejected
-
-
 def sort_out(
     offered: Sequence[PermissionClaim], earlier: Sequence[AcceptablePermissionClaim]
 ) -> tuple[list[Decision], list[Question]]:
@@ -202,65 +178,8 @@ def describe(claim: PermissionClaim, *, api: str, provider: str) -> list[str]:
         api: the API that is being bound, ``P.G``.
         provider: what the provider is called.
     """
-    claim = normalised(claim)
-    kind = inert(claim.group_resource)
-    owner = claim.selector.owner
-    lines = [_direction(kind, owner, inert(provider)), _reach(claim, kind, api)]
-    if owner != keys.OWNER_CONSUMER:
-        if claim.create is not None and claim.create.replace_existing:
-            lines.append(
-                "The provider wishes to replace objects of the same name that are already here; the "
-                "konnector does not do that: they stay, and the conflict is reported."
-            )
-        lines.append("A copy that is deleted here comes back for as long as the provider has the original.")
-    if unused := _unused_wishes(claim):
-        lines.append(f"It also carries {', '.join(unused)}; the konnector makes no use of that.")
-    if claim.required:
-        lines.append("REQUIRED: without it nothing is bound.")
-    else:
-        lines.append("Optional: the API can be bound without it.")
-    return lines
+    return claim_words.describe(claim, api=api, provider=provider, voice=_VOICE).lines()
 
 
-def _direction(kind: str, owner: str, provider: str) -> str:
-    if owner == keys.OWNER_PROVIDER:
-        return f"{kind}: copied DOWN, from {provider} into this cluster. The provider writes them."
-    if owner == keys.OWNER_CONSUMER:
-        return f"{kind}: copied UP, from this cluster to {provider}. THEIR CONTENT LEAVES THIS CLUSTER."
-    return (
-        f"{kind}: copied BOTH WAYS. What exists here first goes up to {provider} and LEAVES THIS CLUSTER; "
-        "what the provider makes comes down."
-    )
-
-
-def _reach(claim: PermissionClaim, kind: str, api: str) -> str:
-    selector = claim.selector
-    if not selector.namespaces:
-        where = "outside of namespaces"
-    elif selector.namespaces == ANY:
-        where = f"in every namespace that holds objects of {api}"
-    else:
-        listed = inert(", ".join(selector.namespaces))
-        where = f"in the namespaces {listed}, where they hold objects of {api}"
-    limits = []
-    if selector.names != ANY:
-        limits.append(f"called {inert(' or '.join(selector.names))}")
-    if selector.label_selectors:
-        limits.append(f"labelled {_labels(selector.label_selectors)}")
-    if breadth(claim) is Breadth.EVERYTHING:
-        return f"Which ones: EVERY object of {kind} {where}."
-    return f"Which ones: only those {' and '.join(limits)}, {where}."
-
-
-def _labels(maps: Sequence[Mapping[str, str]]) -> str:
-    """Label maps in words: all labels of a map must match, one map is enough."""
-    texts = [" and ".join(f"{key}={value}" for key, value in sorted(own.items())) for own in maps]
-    return inert(texts[0] if len(texts) == 1 else " or ".join(f"({text})" for text in texts))
-
-
-def _unused_wishes(claim: PermissionClaim) -> list[str]:
-    plain = msgspec.to_builtins(claim)
-    wishes = [name for name in ("read", "update", "autoAdopt", "autoDonate") if plain.get(name)]
-    if not claim.on_conflict.recreate_when_consumer_side_deleted:
-        wishes.append("onConflict.recreateWhenConsumerSideDeleted: false")
-    return wishes
+_VOICE = claim_words.Voice(loud=True, clean=inert)
+"""A terminal has no emphasis that survives a pipe, so capitals stand for it."""

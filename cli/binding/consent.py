@@ -6,34 +6,21 @@ created on the app cluster.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TextIO
 
+from bind_agent.api.acceptance import Acceptance, AcceptanceError
+from bind_agent.api.claim_words import NEVER
 from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth
-from cli.binding.claims import Answer, Decision, Question, describe, refusals, sort_out
+from cli.binding.claims import Answer, Decision, Question, describe, entries, refusals, sort_out
 from cli.errors import CliError, ExitCode, UsageError
 from cli.output import Progress, inert
 
 _YES = frozenset({"y", "yes"})
 _NO = frozenset({"n", "no"})
 
-NEVER = (
-    "Never copied, whatever is accepted: service account and bootstrap tokens, Helm releases, "
-    "kube-root-ca.crt and other system objects, and anything in kube-* namespaces."
-)
 
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The value of ``--accept-claims``.
-
-    Attributes:
-        everything: ``all`` (True) or ``none`` (False); None when kinds are listed.
-        kinds: the listed kinds, ``resource`` or ``resource.group``.
-    """
-
-    everything: bool | None
-    kinds: frozenset[str] = frozenset()
+class Policy(Acceptance):
+    """The value of ``--accept-claims``."""
 
     @classmethod
     def parse(cls, text: str) -> "Policy":
@@ -42,19 +29,12 @@ class Policy:
         Raises:
             UsageError: an empty entry, or ``all``/``none`` mixed with kinds.
         """
-        listed = [entry.strip() for entry in text.split(",")]
-        if listed in (["all"], ["none"]):
-            return cls(everything=listed == ["all"])
-        if not all(listed) or {"all", "none"} & set(listed):
-            raise UsageError(
-                f"--accept-claims={inert(text)} is not understood",
-                next_step="give all, none, or kinds with commas, for instance secrets,configmaps",
-            )
-        return cls(everything=None, kinds=frozenset(listed))
-
-    def accepts(self, claim: PermissionClaim) -> bool:
-        """The answer to one claim."""
-        return claim.group_resource in self.kinds if self.everything is None else self.everything
+        try:
+            found = cls.read(text)
+        except AcceptanceError as error:
+            what, _, next_step = str(error).partition(": ")
+            raise UsageError(what, next_step=next_step) from None
+        return cls(found.everything, found.kinds)
 
 
 class Asker:
@@ -181,3 +161,34 @@ def check_required(decisions: Sequence[Decision], *, api: str) -> None:
             next_step="run the command again and accept them, or ask the provider for an API without them",
             code=ExitCode.REFUSED,
         )
+
+
+def settle(
+    offered: Sequence[PermissionClaim],
+    earlier: Sequence[AcceptablePermissionClaim],
+    *,
+    api: str,
+    provider: str,
+    policy: Policy | None,
+    asker: Asker,
+    progress: Progress,
+) -> list[AcceptablePermissionClaim]:
+    """The entries of one binding, after everything was asked that has to be.
+
+    Args:
+        offered: the provider's claims now.
+        earlier: entries of the existing binding.
+        api: the API that is being bound, ``P.G``.
+        provider: what the provider is called.
+        policy: ``--accept-claims``; None asks the person.
+        asker: asks her.
+        progress: tells what was decided without asking.
+
+    Raises:
+        CliError: a claim nobody may grant, a required one that was rejected, or no answer.
+    """
+    check_offered(offered, api=api, progress=progress)
+    decisions, questions = open_questions(policy, offered, earlier)
+    decisions += decide(questions, api=api, provider=provider, policy=policy, asker=asker, progress=progress)
+    check_required(decisions, api=api)
+    return entries(offered, decisions)

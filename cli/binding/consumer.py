@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bind_agent.api import conditions, keys, naming
 from bind_agent.api.claims import AcceptablePermissionClaim, selects
-from bind_agent.api.meta import Object, labels, name, namespace, resource_version, uid
+from bind_agent.api.meta import Object, annotation, labels, name, namespace, resource_version, uid
 from bind_agent.api.resource import CLUSTERROLES, NAMESPACES, SECRETS, Resource
 from cli.binding import objects
 from cli.binding.claims import same_entries, wire
@@ -88,7 +88,12 @@ class ConsumerSide:
         return secret_name, _retried(write)
 
     def apply_role(
-        self, present: Object | None, wanted: Wanted, claims: Sequence[AcceptablePermissionClaim]
+        self,
+        present: Object | None,
+        wanted: Wanted,
+        claims: Sequence[AcceptablePermissionClaim],
+        *,
+        conflict_policy: str = "",
     ) -> tuple[Object, list[str]]:
         """The rights of this one binding, added to the konnector's; nothing is sent when they are there.
 
@@ -96,11 +101,12 @@ class ConsumerSide:
             present: the ClusterRole as last seen.
             wanted: the API.
             claims: claims with their answers; several of one kind add up.
+            conflict_policy: of the binding; only with Adopt may the konnector create bound objects.
 
         Returns:
             The role as it is now, and what was written in words.
         """
-        role = objects.role_manifest(wanted, claims)
+        role = objects.role_manifest(wanted, claims, conflict_policy=conflict_policy)
         if present is not None and objects.same_role(present, role):
             return present, []
         return self.cluster.apply(CLUSTERROLES, role), [f"ClusterRole {name(role)}"]
@@ -127,18 +133,26 @@ class ConsumerSide:
         claims: Sequence[AcceptablePermissionClaim],
         *,
         secret: str,
+        conflict_policy: str = "",
     ) -> tuple[Object, list[str]]:
         """Create the binding, or bring the claims of the existing one up to date.
+
+        Args:
+            served: the endpoint of bindings.
+            standing: the API and its binding as it was looked at.
+            claims: claims with their answers.
+            secret: the Secret with the kubeconfig.
+            conflict_policy: what was asked for; empty leaves what an existing binding says.
 
         Returns:
             The binding as the server holds it, and what was written in words.
         """
         wanted = standing.wanted
         if standing.binding is not None:
-            return self._update(served, standing, claims)
+            return self._update(served, standing, claims, conflict_policy)
         created = self.cluster.create(
             served,
-            objects.binding_manifest(served, wanted, claims, secret=secret),
+            objects.binding_manifest(served, wanted, claims, secret=secret, conflict_policy=conflict_policy),
             namespace=objects.binding_namespace(served),
         )
         self._progress.step(f"binding {wanted.name} created")
@@ -146,7 +160,11 @@ class ConsumerSide:
         return created, [f"{keys.KIND_BINDING} {wanted.name}"]
 
     def _update(
-        self, served: Resource, standing: Standing, claims: Sequence[AcceptablePermissionClaim]
+        self,
+        served: Resource,
+        standing: Standing,
+        claims: Sequence[AcceptablePermissionClaim],
+        conflict_policy: str,
     ) -> tuple[Object, list[str]]:
         binding_name = standing.wanted.name
         latest: list[Object] = []
@@ -161,17 +179,24 @@ class ConsumerSide:
             if not same_entries(now.claims, standing.claims):
                 raise _changed(f"claims of binding {binding_name}")
             latest[:] = [current]
-            if same_entries(now.claims, claims):
+            patch, changes = _locked(current), []
+            if not same_entries(now.claims, claims):
+                patch["spec"] = {"permissionClaims": wire(claims)}
+                changes.append("claims")
+            if conflict_policy and annotation(current, keys.CONFLICT_POLICY) != conflict_policy:
+                patch["metadata"]["annotations"] = {keys.CONFLICT_POLICY: conflict_policy}
+                changes.append("conflict policy")
+            if not changes:
                 self._progress.step(f"binding {binding_name} stands already")
                 return []
-            patch = _locked(current) | {"spec": {"permissionClaims": wire(claims)}}
             latest[:] = [
                 self.cluster.merge_patch(
                     served, binding_name, patch, namespace=objects.binding_namespace(served)
                 )
             ]
-            self._progress.step(f"claims of binding {binding_name} updated")
-            return [f"{keys.KIND_BINDING} {binding_name} (claims updated)"]
+            what = " and ".join(changes)
+            self._progress.step(f"{what} of binding {binding_name} updated")
+            return [f"{keys.KIND_BINDING} {binding_name} ({what} updated)"]
 
         written = _retried(write)
         return latest[0], written

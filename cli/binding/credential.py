@@ -9,8 +9,6 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.naming import is_label
@@ -52,9 +50,13 @@ class Kubeconfig:
         """Whether both lead to the same server and namespace (spec 7.2.12); credentials may differ."""
         return (self.checked.server, self.namespace) == (other.checked.server, other.namespace)
 
+    def document(self) -> bytes:
+        """The clean document: what is stored on the app cluster."""
+        return self.checked.document()
+
     def encoded(self) -> str:
         """The clean document as the value of a Secret's key."""
-        return base64.b64encode(_document(self.checked)).decode()
+        return base64.b64encode(self.document()).decode()
 
 
 def read_kubeconfig(path: str) -> bytes:
@@ -148,32 +150,3 @@ def _content(secret: Object) -> bytes | None:
         return base64.b64decode(value, validate=True)
     except ValueError:
         return None
-
-
-def _document(checked: ProviderKubeconfig) -> bytes:
-    cluster = {"server": checked.server}
-    if checked.ca_pem:
-        cluster["certificate-authority-data"] = base64.b64encode(checked.ca_pem).decode()
-    if checked.tls_server_name:
-        cluster["tls-server-name"] = checked.tls_server_name
-    user = {}
-    if checked.token:
-        user["token"] = checked.token
-    if checked.certificate:
-        user["client-certificate-data"] = base64.b64encode(checked.certificate).decode()
-        user["client-key-data"] = base64.b64encode(checked.key).decode()
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "default", "cluster": cluster}],
-        "contexts": [
-            {
-                "name": "default",
-                "context": {"cluster": "default", "namespace": checked.namespace, "user": "default"},
-            }
-        ],
-        "current-context": "default",
-        "preferences": {},
-        "users": [{"name": "default", "user": user}],
-    }
-    return str(yaml.safe_dump(document)).encode()

@@ -19,6 +19,7 @@ from cli.binding.credential import stored_kubeconfig
 from cli.binding.flow import Plan
 from cli.binding.objects import (
     binding_manifest,
+    conflict_policy_of,
     namespace_manifest,
     role_manifest,
     same_role,
@@ -63,7 +64,7 @@ def plan_steps(plan: Plan, provider: ProviderSide, consumer: ConsumerSide, progr
     steps.append(secret)
     for standing in survey.standings:
         entries = _entries(plan, provider, standing, progress)
-        steps += _binding_steps(survey, standing, entries, secret=name(secret.obj) or _GENERATED)
+        steps += _binding_steps(plan, survey, standing, entries, secret=name(secret.obj) or _GENERATED)
     return steps
 
 
@@ -109,19 +110,24 @@ def _entries(
 
 
 def _binding_steps(
-    survey: Survey, standing: Standing, entries: Sequence[AcceptablePermissionClaim], *, secret: str
+    plan: Plan,
+    survey: Survey,
+    standing: Standing,
+    entries: Sequence[AcceptablePermissionClaim],
+    *,
+    secret: str,
 ) -> list[Step]:
-    wanted = standing.wanted
-    manifest = role_manifest(wanted, entries)
+    wanted, policy = standing.wanted, plan.policy_for(standing.binding)
+    manifest = role_manifest(wanted, entries, conflict_policy=policy)
     action = "create" if standing.role is None else "update"
     role = Step("app cluster", "keep" if same_role(standing.role, manifest) else action, manifest)
-    binding = binding_manifest(survey.served or BINDINGS, wanted, entries, secret=secret)
+    binding = binding_manifest(
+        survey.served or BINDINGS, wanted, entries, secret=secret, conflict_policy=policy
+    )
     if standing.binding is None:
         return [role, Step("app cluster", "create", binding)]
-    return [
-        role,
-        Step("app cluster", "keep" if same_entries(standing.claims, entries) else "update", binding),
-    ]
+    same = same_entries(standing.claims, entries) and policy == conflict_policy_of(standing.binding)
+    return [role, Step("app cluster", "keep" if same else "update", binding)]
 
 
 def render(steps: Sequence[Step], form: str) -> str:

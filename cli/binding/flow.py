@@ -14,10 +14,10 @@ from bind_agent.api import conditions, keys
 from bind_agent.api.claims import AcceptablePermissionClaim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
-from cli.binding import claims as claim_rules
 from cli.binding import consent, install
 from cli.binding.consumer import ConsumerSide
 from cli.binding.credential import Kubeconfig
+from cli.binding.objects import conflict_policy_of
 from cli.binding.provider import ProviderSide
 from cli.binding.request import ExportRequest, Wanted
 from cli.binding.survey import Standing, Survey
@@ -44,6 +44,7 @@ class Plan:
         wait_ready: wait until the bindings are Ready.
         timeout: seconds for each wait.
         prefer_secret: Secret in ``klutch-bind`` that the person named as the source of the kubeconfig.
+        conflict_policy: ``--conflict-policy``; empty leaves what a binding says (nothing means Fail).
     """
 
     request: ExportRequest
@@ -54,6 +55,11 @@ class Plan:
     wait_ready: bool
     timeout: float
     prefer_secret: str = ""
+    conflict_policy: str = ""
+
+    def policy_for(self, binding: Object | None) -> str:
+        """The conflict policy that a binding has after this run."""
+        return self.conflict_policy or conflict_policy_of(binding)
 
 
 @dataclass(slots=True)
@@ -127,19 +133,15 @@ class Flow:
         pretty = self._provider.pretty_name()
         result = {}
         for standing in survey.standings:
-            offered = self._provider.offered(standing.wanted, answered)
-            consent.check_offered(offered, api=standing.wanted.name, progress=self._progress)
-            decisions, questions = consent.open_questions(plan.policy, offered, standing.claims)
-            decisions += consent.decide(
-                questions,
+            result[standing.wanted.name] = consent.settle(
+                self._provider.offered(standing.wanted, answered),
+                standing.claims,
                 api=standing.wanted.name,
                 provider=pretty,
                 policy=plan.policy,
                 asker=self._asker,
                 progress=self._progress,
             )
-            consent.check_required(decisions, api=standing.wanted.name)
-            result[standing.wanted.name] = claim_rules.entries(offered, decisions)
         return result
 
     def _write(
@@ -161,9 +163,16 @@ class Flow:
             entries = decided[standing.wanted.name]
             # What was accepted before stays allowed until the konnector has taken back what it copied.
             before = [claim for claim in standing.claims if claim.accepted]
-            role, changed = self._consumer.apply_role(standing.role, standing.wanted, [*entries, *before])
+            role, changed = self._consumer.apply_role(
+                standing.role,
+                standing.wanted,
+                [*entries, *before],
+                conflict_policy=plan.policy_for(standing.binding),
+            )
             written += changed
-            binding, changed = self._consumer.write_binding(served, standing, entries, secret=secret)
+            binding, changed = self._consumer.write_binding(
+                served, standing, entries, secret=secret, conflict_policy=plan.conflict_policy
+            )
             written += changed
             written += self._narrow(plan, standing, role, before, entries)
             outcome.bindings.append(binding)
@@ -193,7 +202,8 @@ class Flow:
                     ]
                 self._progress.waiting("waiting for the konnector to take back its copies", since=started)
                 self._sleep(_POLL)
-        return self._consumer.apply_role(role, standing.wanted, entries)[1]
+        policy = plan.policy_for(standing.binding)
+        return self._consumer.apply_role(role, standing.wanted, entries, conflict_policy=policy)[1]
 
     def _wait_ready(self, outcome: Outcome, *, timeout: float) -> None:
         started = time.monotonic()

@@ -14,27 +14,13 @@ from bind_agent._version import __version__
 from bind_agent.api import keys
 from bind_agent.api.meta import Object, name, namespace
 from bind_agent.api.resource import BINDINGS, DEPLOYMENTS, Resource
-from bind_agent.manifests import load_manifests
+from bind_agent.manifests import KONNECTOR_REPOSITORY, is_image, konnector_image, konnector_manifests
 from cli.cluster import Cluster
 from cli.errors import CliError, UsageError, WaitTimeoutError
 from cli.output import Progress, inert
 
-REPOSITORY: Final = "bind-agent/konnector"
-"""Repository of the konnector's image; the same name stands in ``manifests/konnector``."""
-
+REPOSITORY: Final = KONNECTOR_REPOSITORY
 _POLL: Final = 1.0
-# What an object needs comes before it.
-_ORDER: Final = (
-    "Namespace",
-    "ServiceAccount",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "Role",
-    "RoleBinding",
-    "NetworkPolicy",
-    "Deployment",
-)
-_IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9._/:@-]*[a-zA-Z0-9._-]*")
 _SEMVER: Final = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 
 
@@ -64,7 +50,7 @@ class Decision:
 
 def default_image() -> str:
     """The image that belongs to this version of the CLI."""
-    return f"{REPOSITORY}:v{__version__}"
+    return konnector_image()
 
 
 def check_image(image: str) -> str:
@@ -73,7 +59,7 @@ def check_image(image: str) -> str:
     Raises:
         UsageError: it cannot be one.
     """
-    if len(image) > 500 or not _IMAGE.fullmatch(image):
+    if not is_image(image):
         raise UsageError(
             f"{inert(image, limit=100)!r} is not an image reference",
             next_step=f"give --konnector-image as REPOSITORY:TAG, for instance {default_image()}",
@@ -83,11 +69,7 @@ def check_image(image: str) -> str:
 
 def manifests(image: str) -> list[Object]:
     """All objects of the konnector with this image, in the order in which they are applied."""
-    objects = load_manifests("konnector")
-    for obj in objects:
-        if obj["kind"] == "Deployment":
-            obj["spec"]["template"]["spec"]["containers"][0]["image"] = image
-    return sorted(objects, key=lambda obj: _ORDER.index(obj["kind"]))
+    return konnector_manifests(image)
 
 
 def decide(deployment: Object | None, *, image: str, skip: bool) -> Decision:

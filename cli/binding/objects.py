@@ -1,21 +1,15 @@
-"""The objects that a binding puts on the app cluster. Pure."""
+"""The objects that a binding puts on the app cluster. Pure; what they look like stands in `bind_agent.api`."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from bind_agent.api import keys
+from bind_agent.api import consumer_side, keys
 from bind_agent.api.claims import AcceptablePermissionClaim
-from bind_agent.api.meta import Object, labels
-from bind_agent.api.rbac import binding_cluster_role
+from bind_agent.api.meta import Object, annotation, labels
 from bind_agent.api.resource import Resource
-from cli.binding.claims import wire
 from cli.binding.credential import Kubeconfig
 from cli.binding.request import Wanted
 
-
-def namespace_manifest() -> Object:
-    """The namespace that holds bindings and credentials."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": keys.CONSUMER_NAMESPACE}}
+namespace_manifest = consumer_side.namespace
 
 
 def secret_manifest(kubeconfig: Kubeconfig, *, redacted: bool = False) -> Object:
@@ -25,23 +19,14 @@ def secret_manifest(kubeconfig: Kubeconfig, *, redacted: bool = False) -> Object
         kubeconfig: the provider's.
         redacted: for showing: the content is left out.
     """
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "generateName": keys.KUBECONFIG_PREFIX,
-            "namespace": keys.CONSUMER_NAMESPACE,
-            "labels": {keys.MANAGED_BY: keys.MANAGER},
-        },
-        "type": "Opaque",
-        "data": {keys.KUBECONFIG: "PHJlZGFjdGVkPg==" if redacted else kubeconfig.encoded()},
-    }
+    return consumer_side.secret(b"<redacted>" if redacted else kubeconfig.document())
 
 
-def role_manifest(wanted: Wanted, claims: Sequence[AcceptablePermissionClaim]) -> Object:
-    """The ClusterRole of one binding; objects that the provider made are adopted, as konnectors do."""
-    resource = Resource(wanted.group, "v1", wanted.plural)
-    return binding_cluster_role(wanted.name, resource, wire(claims), adopt=True)
+def role_manifest(
+    wanted: Wanted, claims: Sequence[AcceptablePermissionClaim], *, conflict_policy: str = ""
+) -> Object:
+    """The ClusterRole of one binding; see `consumer_side.role`."""
+    return consumer_side.role(wanted.group, wanted.plural, claims, conflict_policy=conflict_policy)
 
 
 def same_role(existing: Object | None, role: Object) -> bool:
@@ -54,22 +39,30 @@ def same_role(existing: Object | None, role: Object) -> bool:
 
 
 def binding_manifest(
-    served: Resource, wanted: Wanted, claims: Sequence[AcceptablePermissionClaim], *, secret: str
+    served: Resource,
+    wanted: Wanted,
+    claims: Sequence[AcceptablePermissionClaim],
+    *,
+    secret: str,
+    conflict_policy: str = "",
 ) -> Object:
-    """The APIServiceBinding of one API."""
-    metadata = {"name": wanted.name} | ({"namespace": binding_namespace(served)} if served.namespaced else {})
-    spec: dict[str, Any] = {
-        "kubeconfigSecretRef": {
-            "namespace": keys.CONSUMER_NAMESPACE,
-            "name": secret,
-            "key": keys.KUBECONFIG,
-        }
-    }
-    if claims:
-        spec["permissionClaims"] = wire(claims)
-    return {"apiVersion": keys.API_VERSION, "kind": keys.KIND_BINDING, "metadata": metadata, "spec": spec}
+    """The APIServiceBinding of one API; see `consumer_side.binding`."""
+    return consumer_side.binding(
+        wanted.group,
+        wanted.plural,
+        claims,
+        secret=secret,
+        namespaced=served.namespaced,
+        conflict_policy=conflict_policy,
+    )
 
 
 def binding_namespace(served: Resource) -> str:
     """Where bindings live: in ``klutch-bind``, or nowhere where they are cluster-scoped (spec section 1)."""
     return keys.CONSUMER_NAMESPACE if served.namespaced else ""
+
+
+def conflict_policy_of(binding: Object | None) -> str:
+    """The conflict policy that a binding states; empty when it states none, or one that konnectors do not know."""
+    stated = annotation(binding or {}, keys.CONFLICT_POLICY)
+    return stated if stated in consumer_side.CONFLICT_POLICIES else ""

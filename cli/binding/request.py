@@ -115,10 +115,19 @@ def parse_request(data: bytes, *, origin: str) -> ExportRequest:
             f"{origin} holds {len(documents)} documents; one is needed",
             next_step="bind one request at a time; a request may name several APIs",
         )
-    return _checked(documents[0], origin)
+    return check_request(documents[0], origin=origin)
 
 
-def _checked(document: Any, origin: str) -> ExportRequest:
+def check_request(document: Any, *, origin: str) -> ExportRequest:
+    """Check a decoded request.
+
+    Args:
+        document: plain data of JSON or YAML.
+        origin: where it comes from, for messages; harmless text.
+
+    Raises:
+        UsageError: it is not a request that could work; the message names the field and the rule.
+    """
     if not isinstance(document, dict):
         raise UsageError(f"{origin} is not an object", next_step=_SHOW)
     kind = (document.get("apiVersion"), document.get("kind"))

@@ -15,7 +15,6 @@ from bind_agent.api.rbac import ROLE_PREFIX
 from bind_agent.api.resource import BINDINGS, CLUSTERROLES, CRDS, NAMESPACES, SECRETS, Resource
 from cli.binding.claims import parse_entries
 from cli.binding.credential import Kubeconfig, stored_kubeconfig
-from cli.binding.objects import binding_namespace
 from cli.binding.request import Wanted
 from cli.cluster import Cluster
 from cli.errors import CliError
@@ -106,11 +105,20 @@ def take_survey(
     )
 
 
-def find_binding(cluster: Cluster, served: Resource | None, binding_name: str) -> Object | None:
-    """The binding of that name, if any."""
+def find_binding(
+    cluster: Cluster, served: Resource | None, binding_name: str, *, namespace: str = keys.CONSUMER_NAMESPACE
+) -> Object | None:
+    """The binding of that name, if any.
+
+    Args:
+        cluster: the one that holds the binding.
+        served: its endpoint, None when bindings are not served.
+        binding_name: `P.G`.
+        namespace: where bindings are, if they live in namespaces.
+    """
     if served is None:
         return None
-    return cluster.get(served, binding_name, namespace=binding_namespace(served))
+    return cluster.get(served, binding_name, namespace=namespace if served.namespaced else "")
 
 
 def _matching_secrets(cluster: Cluster, kubeconfig: Kubeconfig) -> list[Object]:

@@ -1,149 +1,45 @@
 """``kubectl bind apiservice``: bind an API of a provider into the app cluster."""
 
 import sys
-from dataclasses import dataclass
 
 import click
 
-from bind_agent.api import keys
-from cli.access import Access
 from cli.binding import dryrun
-from cli.binding.consent import Asker, Policy
 from cli.binding.consumer import ConsumerSide
-from cli.binding.credential import Kubeconfig, accept, fetch_kubeconfig, read_kubeconfig
-from cli.binding.flow import Flow, Outcome, Plan
-from cli.binding.install import check_image
-from cli.binding.provider import ProviderSide
+from cli.binding.flow import Flow
 from cli.binding.request import ExportRequest, parse_request
 from cli.binding.source import read_file, read_url
-from cli.cluster import Cluster
+from cli.commands.choices import Choices, asker, choices, provider_side, result
+from cli.commands.remote import Remote, remote
 from cli.errors import UsageError
-from cli.options import FORMS, Connection, Seconds, connection, output
-from cli.output import Progress, inert, render_object, render_server_tables
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """Where the provider's kubeconfig comes from, and which namespace on the provider is meant.
-
-    Attributes:
-        path: kubeconfig file; wins over the Secret.
-        secret_namespace: namespace of a Secret on the app cluster that holds it.
-        secret_name: name of that Secret.
-        namespace: namespace on the provider instead of the kubeconfig's.
-        allow_private: private and loopback addresses are fine.
-    """
-
-    path: str
-    secret_namespace: str
-    secret_name: str
-    namespace: str
-    allow_private: bool
-
-    def check(self) -> None:
-        """Refuse what cannot be meant.
-
-        Raises:
-            UsageError: no source, or half a Secret.
-        """
-        if bool(self.secret_namespace) != bool(self.secret_name):
-            raise UsageError(
-                "--remote-kubeconfig-namespace and --remote-kubeconfig-name belong together",
-                next_step="give both, or --remote-kubeconfig with a file",
-            )
-        if not self.path and not self.secret_name:
-            raise UsageError(
-                "the provider is not named",
-                next_step="give --remote-kubeconfig PATH, or --remote-kubeconfig-namespace and "
-                "--remote-kubeconfig-name",
-            )
-
-    def read(self, consumer: Cluster) -> Kubeconfig:
-        """The checked kubeconfig."""
-        data = (
-            read_kubeconfig(self.path)
-            if self.path
-            else fetch_kubeconfig(consumer, self.secret_namespace, self.secret_name)
-        )
-        return accept(data, namespace=self.namespace, allow_private=self.allow_private)
-
-    @property
-    def preferred_secret(self) -> str:
-        """The Secret that was named, where konnectors read Secrets."""
-        if not self.path and self.secret_namespace == keys.CONSUMER_NAMESPACE:
-            return self.secret_name
-        return ""
+from cli.options import FORMS, Connection, connection, output
 
 
 @click.command()
 @click.argument("url", required=False, metavar="[URL]")
 @click.option("-f", "--file", "file", metavar="FILE", help="File with the request; - is standard input.")
-@click.option("--remote-kubeconfig", metavar="PATH", default="", help="Kubeconfig of the provider.")
-@click.option(
-    "--remote-kubeconfig-namespace",
-    metavar="NS",
-    default="",
-    help="Namespace of a Secret in the app cluster that holds the provider's kubeconfig.",
-)
-@click.option("--remote-kubeconfig-name", metavar="NAME", default="", help="Name of that Secret.")
-@click.option(
-    "-n",
-    "--namespace",
-    metavar="NS",
-    default="",
-    help="Namespace of that Secret, where --remote-kubeconfig-namespace is not given.",
-)
-@click.option(
-    "--remote-namespace",
-    metavar="NS",
-    default="",
-    help="Namespace on the provider; else the one of the kubeconfig's context.",
-)
-@click.option(
-    "--allow-private-provider/--refuse-private-provider",
-    default=True,
-    show_default=True,
-    help="The provider may have a private or loopback address.",
-)
-@click.option(
-    "--accept-claims",
-    metavar="all|none|KIND,...",
-    help="Answer the questions about claims beforehand; kinds are RESOURCE or RESOURCE.GROUP. "
-    "States the whole outcome: earlier answers do not count.",
-)
-@click.option("--skip-konnector", is_flag=True, help="Leave the konnector alone.")
-@click.option("--konnector-image", metavar="IMAGE", default="", help="Install the konnector's image IMAGE.")
 @click.option("--dry-run", is_flag=True, help="Write nothing anywhere; print what would be written.")
 @click.option("--wait", is_flag=True, help="Wait until the bindings are ready.")
-@click.option(
-    "--timeout", type=Seconds(), default="10m", show_default=True, help="Greatest length of each wait."
-)
 @click.option("--downgrade-konnector", is_flag=True, hidden=True, help="Accepted for older scripts.")
 @click.option("--no-banner", is_flag=True, hidden=True, help="Accepted for older scripts.")
 @output(*FORMS, default="table")
+@remote
+@choices
 @connection
 def apiservice(
     *,
     connection: Connection,
+    choices: Choices,
+    remote: Remote,
     url: str | None,
     file: str | None,
-    remote_kubeconfig: str,
-    remote_kubeconfig_namespace: str,
-    remote_kubeconfig_name: str,
-    namespace: str,
-    remote_namespace: str,
-    allow_private_provider: bool,
-    accept_claims: str | None,
-    skip_konnector: bool,
-    konnector_image: str,
     dry_run: bool,
     wait: bool,
-    timeout: float,
     downgrade_konnector: bool,
     no_banner: bool,
     form: str,
 ) -> None:
-    r"""Bind an API of a provider into this cluster.
+    """Bind an API of a provider into this cluster.
 
     The request comes from a file, from standard input or from an https URL. Nothing is written to this
     cluster before the provider has agreed and you have answered what the provider may copy. Running
@@ -163,38 +59,22 @@ def apiservice(
       END
 
     Exit codes: 0 done, 1 failed, 2 wrong options or input, 3 refused by you, 4 timed out, 130 interrupted.
-    """
+    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     del downgrade_konnector, no_banner
-    remote = Remote(
-        path=remote_kubeconfig,
-        secret_namespace=remote_kubeconfig_namespace or (namespace if remote_kubeconfig_name else ""),
-        secret_name=remote_kubeconfig_name,
-        namespace=remote_namespace,
-        allow_private=allow_private_provider,
-    )
-    remote.check()
-    policy = None if accept_claims is None else Policy.parse(accept_claims)
-    image = check_image(konnector_image) if konnector_image else ""
+    choices.check()
     request = _request(url, file, timeout=connection.request_timeout)
     progress = connection.progress()
     with connection.app_cluster(progress) as app_cluster:
-        kubeconfig = remote.read(app_cluster)
-        plan = Plan(
-            request=request,
-            kubeconfig=kubeconfig,
-            policy=policy,
-            image=image,
-            skip_konnector=skip_konnector,
-            wait_ready=wait,
-            timeout=timeout,
-            prefer_secret=remote.preferred_secret,
-        )
-        access = Access(kubeconfig.config())
-        access.check_address()
-        with Cluster(
-            access, label="provider", timeout=connection.request_timeout, trace=progress.detail
-        ) as provider:
-            _bind(plan, provider, app_cluster, progress, form=form, dry_run=dry_run)
+        kubeconfig = remote.read(app_cluster, choices)
+        plan = choices.plan(request, kubeconfig, wait=wait, prefer_secret=remote.preferred_secret)
+        with provider_side(connection, kubeconfig, progress) as provider:
+            consumer = ConsumerSide(app_cluster, progress)
+            if dry_run:
+                steps = dryrun.plan_steps(plan, provider, consumer, progress)
+                click.echo(dryrun.render(steps, form), nl=False)
+                return
+            outcome = Flow(provider, consumer, asker(), progress).run(plan)
+            click.echo(result([outcome], consumer, form), nl=False)
 
 
 def _request(url: str | None, file: str | None, *, timeout: float) -> ExportRequest:
@@ -208,33 +88,3 @@ def _request(url: str | None, file: str | None, *, timeout: float) -> ExportRequ
     assert file is not None  # noqa: S101 - exactly one of the two is given
     data = read_file(file, sys.stdin.buffer)
     return parse_request(data, origin="standard input" if file == "-" else file)
-
-
-def _bind(
-    plan: Plan, provider: Cluster, app_cluster: Cluster, progress: Progress, *, form: str, dry_run: bool
-) -> None:
-    provider_side = ProviderSide(provider, plan.kubeconfig.namespace, progress)
-    consumer_side = ConsumerSide(app_cluster, progress)
-    if dry_run:
-        steps = dryrun.plan_steps(plan, provider_side, consumer_side, progress)
-        click.echo(dryrun.render(steps, form), nl=False)
-        return
-    asker = Asker(sys.stdin, _prompt)
-    outcome = Flow(provider_side, consumer_side, asker, progress).run(plan)
-    click.echo(_result(outcome, consumer_side, form), nl=False)
-
-
-def _prompt(text: str) -> None:
-    # Questions go to stderr, so that stdout holds the result only.
-    sys.stderr.write(text)
-    sys.stderr.flush()
-
-
-def _result(outcome: Outcome, consumer: ConsumerSide, form: str) -> str:
-    if form in {"json", "yaml"}:
-        bindings = outcome.bindings
-        return render_object(bindings[0] if len(bindings) == 1 else bindings, form)
-    if form == "name":
-        kind = f"{keys.KIND_BINDING.lower()}.{keys.GROUP}"
-        return "".join(f"{kind}/{inert(one.name)}\n" for one in outcome.wanted)
-    return render_server_tables(consumer.tables(outcome.served, outcome.wanted), wide=form == "wide")

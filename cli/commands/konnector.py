@@ -2,9 +2,10 @@
 
 import click
 
+from bind_agent.api import keys
 from bind_agent.api.resource import BINDINGS
 from cli.binding.install import check_image, default_image, manifests
-from cli.binding.objects import role_manifest
+from cli.binding.objects import conflict_policy_of, role_manifest
 from cli.binding.request import Wanted
 from cli.binding.survey import Standing, find_binding
 from cli.errors import CliError
@@ -28,21 +29,28 @@ def konnector() -> None:
 )
 @output("yaml", "json", default="yaml")
 def show_manifests(image: str, form: str) -> None:
-    r"""Print what `kubectl bind apiservice` would install.
+    """Print what `kubectl bind apiservice` would install.
 
     No cluster is touched. To install it yourself, for instance with other rights than those who bind:
 
     \b
       kubectl bind konnector manifests | kubectl apply --server-side -f -
-    """
+    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     click.echo(render_object(manifests(check_image(image)), form), nl=False)
 
 
 @konnector.command(name="rbac")
 @click.argument("name", metavar="BINDING")
+@click.option(
+    "--namespace",
+    metavar="NAMESPACE",
+    default=keys.CONSUMER_NAMESPACE,
+    show_default=True,
+    help="Where the binding is; in control plane mode the root namespace.",
+)
 @output("yaml", "json", default="yaml")
 @connection
-def show_role(*, connection: Connection, name: str, form: str) -> None:
+def show_role(*, connection: Connection, name: str, namespace: str, form: str) -> None:
     r"""Print the role that the konnector needs for BINDING (PLURAL.GROUP).
 
     It is made from the binding on the app cluster: the bound API and the claims that were
@@ -50,10 +58,17 @@ def show_role(*, connection: Connection, name: str, form: str) -> None:
 
     \b
       kubectl bind konnector rbac postgresqls.example.com | kubectl apply --server-side -f -
+
+    In control plane mode the binding is on the control plane, and the role belongs on the app
+    cluster:
+
+    \b
+      kubectl bind konnector rbac postgresqls.example.com --kubeconfig CONTROL_PLANE \
+        --namespace ROOT | kubectl --kubeconfig APP_CLUSTER apply --server-side -f -
     """
     with connection.app_cluster(connection.progress()) as cluster:
         served = cluster.served(BINDINGS.group, BINDINGS.version, BINDINGS.plural)
-        binding = find_binding(cluster, served, name)
+        binding = find_binding(cluster, served, name, namespace=namespace)
     if binding is None:
         raise CliError(
             f"the app cluster has no binding {inert(name)}",
@@ -61,5 +76,6 @@ def show_role(*, connection: Connection, name: str, form: str) -> None:
         )
     plural, _, group = name.partition(".")
     wanted = Wanted(group, plural)
-    role = role_manifest(wanted, Standing(wanted, binding).claims)
+    claims, policy = Standing(wanted, binding).claims, conflict_policy_of(binding)
+    role = role_manifest(wanted, claims, conflict_policy=policy)
     click.echo(render_object(role, form), nl=False)

@@ -19,21 +19,21 @@ from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.status import write_status
 from bind_agent.runtime.store import Entry
-from konnector.appcluster import AppCluster
+from konnector.clusters import Home
 from konnector.sync.recent import RecentWrites
 
 
 class BindingStatus:
     """Statements about bindings, and the controller that writes them."""
 
-    def __init__(self, app: AppCluster, bindings: Informer) -> None:
+    def __init__(self, home: Home, bindings: Informer) -> None:
         """Start with no statement.
 
         Args:
-            app: the app cluster.
-            bindings: informer of all bindings of the cluster.
+            home: the cluster that holds the bindings.
+            bindings: informer of all bindings that are served.
         """
-        self._app = app
+        self._home = home
         self._bindings = bindings
         self._stated: dict[str, dict[str, Condition]] = {}
         self._pretty_names: dict[str, str] = {}
@@ -95,7 +95,7 @@ class BindingStatus:
             return
         desired = self._desired(key, binding)
         try:
-            answer = await write_status(self._app.client, self._app.bindings, binding, desired)
+            answer = await write_status(self._home.client, self._home.bindings.resource, binding, desired)
         except Conflict:
             self._recent.forget(key)
             raise

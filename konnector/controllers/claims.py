@@ -21,10 +21,8 @@ from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.consent import Consent, Decision, decide
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
-from bind_agent.kube.client import Client
 from bind_agent.runtime.controller import Controller, Result
-from bind_agent.runtime.informer import InformerPool
-from konnector.appcluster import AppCluster
+from konnector.clusters import AppCluster, Provider
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.troubles import Followed, Trouble
 from konnector.sync import remedies
@@ -63,30 +61,24 @@ class Claims:
     def __init__(
         self,
         app: AppCluster,
-        provider: Client,
-        pool: InformerPool,
+        provider: Provider,
         mapping: ServiceNamespaces,
         status: BindingStatus,
         *,
-        provider_id: str,
         bindings: Callable[[], Iterable[Object]],
     ) -> None:
         """Start with no claim.
 
         Args:
             app: the app cluster.
-            provider: client of the provider.
-            pool: informers on the provider.
+            provider: the provider.
             mapping: consumer namespaces to service namespaces.
             status: where conditions of bindings are stated.
-            provider_id: identity of the provider as it was reached.
             bindings: the bindings of the session as they are now.
         """
-        self._provider_id = provider_id
         self._bindings = bindings
         self._app = app
         self._provider = provider
-        self._pool = pool
         self._mapping = mapping
         self._status = status
         self._asked: dict[str, Asked] = {}
@@ -227,11 +219,11 @@ class Claims:
     ) -> None:
         sync = ClaimSync(
             self._app,
-            self._provider,
-            self._pool,
+            self._provider.copies,
+            self._provider.pool,
             self._mapping,
             resource,
-            provider_id=self._provider_id,
+            provider_id=self._provider.identity,
             reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
         )
         sync.update(claims, held=held, binding=binding)

@@ -12,21 +12,21 @@ from types import TracebackType
 import structlog
 
 from bind_agent.api import conditions, keys, meta
-from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity, Status
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORTS, NAMESPACES
-from bind_agent.kube.client import Client
 from bind_agent.kube.errors import Conflict
 from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller
-from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.status import write_status
 from bind_agent.runtime.store import Entry
-from konnector.appcluster import AppCluster
+from konnector.clusters import AppCluster, Provider
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.claims import Claims
 from konnector.controllers.crds import CrdWatches
 from konnector.controllers.export_status import export_status
+from konnector.controllers.retirement import mirrored
 from konnector.controllers.shape import Shape, choose_binding, shape_of
 from konnector.controllers.troubles import Followed, Trouble
 from konnector.sync.brake import Brake
@@ -45,14 +45,11 @@ class Exports:
     def __init__(
         self,
         app: AppCluster,
-        provider: Client,
-        pool: InformerPool,
+        provider: Provider,
         exports: Informer,
         bindings: Informer,
         mapping: ServiceNamespaces,
-        cluster_namespace: str,
         *,
-        provider_id: str,
         served: Callable[[], frozenset[str]],
         status: BindingStatus,
     ) -> None:
@@ -60,23 +57,18 @@ class Exports:
 
         Args:
             app: the app cluster.
-            provider: client of the provider.
-            pool: informers on the provider.
+            provider: the provider.
             exports: informer of the tenant's exports.
             bindings: informer of all bindings.
             mapping: consumer namespaces to service namespaces.
-            cluster_namespace: the tenant's namespace.
-            provider_id: identity of the provider as it was reached.
             served: keys of the bindings of this session.
             status: where conditions of bindings are stated.
         """
         self._app = app
         self._provider = provider
-        self._pool = pool
         self._exports = exports
         self._bindings = bindings
         self._mapping = mapping
-        self._cluster_namespace = cluster_namespace
         self._served = served
         self._status = status
         self._recent = RecentWrites()
@@ -87,9 +79,7 @@ class Exports:
         self._brakes: dict[str, Brake] = {}
         self._resumed: dict[str, str] = {}
         self._generations: dict[str, tuple[int, int]] = {}
-        self.claims = Claims(
-            app, provider, pool, mapping, status, provider_id=provider_id, bindings=self._served_bindings
-        )
+        self.claims = Claims(app, provider, mapping, status, bindings=self._served_bindings)
         self.controller = Controller("exports", self._reconcile, workers=1)
 
     def __enter__(self) -> "Exports":
@@ -152,13 +142,15 @@ class Exports:
         return [entry.object() for entry in entries if entry is not None]
 
     async def _reconcile(self, name: str) -> None:
-        export_key = meta.join_key(self._cluster_namespace, name)
+        export_key = meta.join_key(self._provider.namespace, name)
         export_entry = self._exports.store.get(export_key)
         bindings = self._bindings_of(name)
         self._crds.keep(meta.split_key(key)[1] for key in self._served())
         crd_entry = self._crds.watch(name).store.get(name) if bindings else None
         export = self._recent.read(export_key, export_entry) if export_entry else None
-        binding_key, binding, crd = choose_binding(bindings, crd_entry.object() if crd_entry else None)
+        binding_key, binding, crd = choose_binding(
+            bindings, crd_entry.object() if crd_entry else None, control_plane=self._app.control_plane
+        )
         shape = shape_of(export, binding, crd) if export and binding and crd else None
         await self._ensure_running(name, shape)
         self._follow_schema(name, export, crd)
@@ -169,9 +161,11 @@ class Exports:
         else:
             self.claims.remove(name)
         if export is not None:
+            for key, bound in bindings.items():
+                self._follow_retirement(key, bound, export)
             desired = export_status(export, binding, crd, now=datetime.now(UTC))
             try:
-                answer = await write_status(self._provider, EXPORTS, export, desired)
+                answer = await write_status(self._provider.client, EXPORTS, export, desired)
             except Conflict:
                 self._recent.forget(export_key)
                 raise
@@ -188,11 +182,13 @@ class Exports:
         if running is not None or shape is None:
             return
         if not self._namespace_uid:
-            self._namespace_uid = meta.uid(await self._provider.get(NAMESPACES, self._cluster_namespace))
+            self._namespace_uid = meta.uid(
+                await self._provider.client.get(NAMESPACES, self._provider.namespace)
+            )
         log.info("starting the sync", resource=str(shape.resource), cluster_wide=shape.cluster_wide)
         sync = ObjectSync(
             self._app,
-            Tenant(self._provider, self._pool, self._cluster_namespace, self._namespace_uid),
+            Tenant(self._provider.copies, self._provider.pool, self._provider.namespace, self._namespace_uid),
             self._mapping,
             shape.resource,
             Policy(
@@ -238,6 +234,16 @@ class Exports:
             self._status.state([binding_key], held)
         elif self._status.stated(binding_key, ConditionType.DELETIONS_ALLOWED) is not None:
             self._status.state([binding_key], conditions.true(ConditionType.DELETIONS_ALLOWED))
+
+    def _follow_retirement(self, binding_key: str, binding: Object, export: Object) -> None:
+        """Show on a binding that the provider has announced the end of its export."""
+        stated = self._status.stated(binding_key, ConditionType.RETIRING)
+        wanted = mirrored(export, stated)
+        if wanted is None or wanted == stated:
+            return
+        self._status.state([binding_key], wanted)
+        if wanted.status == Status.TRUE:
+            self._app.recorder.event(binding, type="Warning", reason=wanted.reason, message=wanted.message)
 
     async def _sync(self, name: str, sync: ObjectSync) -> None:
         """A sync that fails is its own problem: it is started again, the others go on."""

@@ -17,10 +17,11 @@ from bind_agent.kube.errors import ApiError, Conflict, Forbidden, Invalid
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
-from konnector.appcluster import AppCluster
+from konnector.clusters import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.crds import CrdWatches
 from konnector.schema import compare as gate
+from konnector.schema import owner
 from konnector.schema.crd import SchemaError, desired_crd
 from konnector.sync import remedies
 from konnector.sync.recent import RecentWrites
@@ -135,7 +136,7 @@ class Schemas:
             )
             return None
         try:
-            desired = desired_crd(export.object(), binding)
+            desired = desired_crd(export.object(), binding, control_plane=self._app.control_plane)
         except SchemaError as error:
             self._disconnected(key, error.reason, error.message)
             return None
@@ -147,13 +148,13 @@ class Schemas:
             self._disconnected(
                 key,
                 Reason.PERMISSION_DENIED,
-                f"the konnector lacks a right on the app cluster: {error.message}; {remedies.BASE_ROLES}",
+                remedies.lacking(error.message, self._app.roles),
             )
             return Result(after=_FORBIDDEN_RETRY_SECONDS)
 
     async def _write(self, key: str, existing: Object | None, desired: Object) -> Result | None:
         name = meta.name(desired)
-        verdict = gate.compare(existing, desired, old_owner_exists=self._owner_exists(existing, desired))
+        verdict = gate.compare(existing, desired, old_owner_exists=self._owner_exists(existing))
         match verdict:
             case gate.Create(object=crd):
                 log.info("creating the CRD", crd=name)
@@ -202,15 +203,11 @@ class Schemas:
         self._recent.remember(name, answer, informer.store.get(name), informer.resource_version)
         self._in_sync(key)
 
-    def _owner_exists(self, existing: Object | None, desired: Object) -> bool:
-        """Whether the binding that an existing CRD names as its owner is still there."""
+    def _owner_exists(self, existing: Object | None) -> bool:
+        """Whether a binding that an existing CRD names is still there."""
         if existing is None:
             return False
-        owners = {
-            str(ref.get("uid"))
-            for ref in meta.owner_references(existing)
-            if ref.get("kind") == "APIServiceBinding"
-        }
+        owners = owner.owner_uids(existing)
         return any(entry.uid in owners for entry in self._bindings.store.entries())
 
     def _in_sync(self, key: str) -> None:

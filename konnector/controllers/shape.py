@@ -8,7 +8,7 @@ from bind_agent.api import conditions, keys, meta
 from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
-from konnector.schema import compare as gate
+from konnector.schema import owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Shape:
 
 
 def choose_binding(
-    bindings: Mapping[str, Object], crd: Object | None
+    bindings: Mapping[str, Object], crd: Object | None, *, control_plane: str = ""
 ) -> tuple[str | None, Object | None, Object | None]:
     """The binding that an API is synced for: the one that owns the CRD.
 
@@ -40,13 +40,14 @@ def choose_binding(
     Args:
         bindings: the served bindings of that name, by key.
         crd: the CRD of that name on the app cluster, if there is one.
+        control_plane: identity of the cluster that holds the bindings, when that is not the app cluster.
 
     Returns:
         Key and binding, both None without any, and the CRD; None when it is somebody else's, whose objects are none
         of our business.
     """
     for key in sorted(bindings):
-        if crd is not None and gate.is_owned_by(crd, bindings[key]):
+        if crd is not None and owner.is_owned_by(crd, bindings[key], control_plane=control_plane):
             return key, bindings[key], crd
     first = min(bindings, default=None)
     return first, bindings[first] if first is not None else None, None

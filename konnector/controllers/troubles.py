@@ -22,12 +22,14 @@ from bind_agent.kube.errors import (
     Unauthorized,
 )
 from bind_agent.runtime.informer import Informer
+from konnector.clusters import Far
 from konnector.sync import remedies
 from konnector.sync.model import Side
 
 _ORDER: Final = (
     Reason.CREDENTIAL_REJECTED,
     Reason.PROVIDER_UNREACHABLE,
+    Reason.APP_CLUSTER_UNREACHABLE,
     Reason.PERMISSION_DENIED,
     Reason.CRD_NOT_FOUND,
     Reason.INFORMER_SYNC_TIMEOUT,
@@ -61,24 +63,24 @@ class Trouble:
     message: str
 
 
-def of_watch(followed: Followed, binding: str, server: str) -> Trouble | None:
+def of_watch(followed: Followed, binding: str, far: Far) -> Trouble | None:
     """Why a collection is not followed, None when it is.
 
     Args:
         followed: the collection.
         binding: name of the binding, `P.G`.
-        server: address of the provider.
+        far: the end that is reached with a kubeconfig.
     """
     informer, side = followed.informer, followed.side
     if informer.last_error is not None:
-        return of_error(informer.last_error, informer.resource, side, binding, server)
+        return of_error(informer.last_error, informer.resource, side, binding, far)
     if informer.has_synced:
         return None
-    where = server if side is Side.PROVIDER else "the app cluster"
+    where = _where(side, far)
     return Trouble(Reason.INFORMER_SYNC_TIMEOUT, f"no complete list of {informer.resource} from {where} yet")
 
 
-def of_error(error: KubeError, resource: Resource, side: Side, binding: str, server: str) -> Trouble:
+def of_error(error: KubeError, resource: Resource, side: Side, binding: str, far: Far) -> Trouble:
     """What a failed list or watch means.
 
     Args:
@@ -86,40 +88,56 @@ def of_error(error: KubeError, resource: Resource, side: Side, binding: str, ser
         resource: what was asked for.
         side: which server was asked.
         binding: name of the binding, `P.G`.
-        server: address of the provider.
+        far: the end that is reached with a kubeconfig.
     """
     match error:
-        case Unauthorized() if side is Side.PROVIDER:
-            return Trouble(Reason.CREDENTIAL_REJECTED, remedies.rejected(error.message))
+        case Unauthorized() if side is far.side:
+            return _rejected(error, far)
         case Forbidden():
-            return Trouble(Reason.PERMISSION_DENIED, remedies.denied(side, error.message, binding))
+            return Trouble(
+                Reason.PERMISSION_DENIED, remedies.denied(side, error.message, binding, root=far.root)
+            )
         case NotFound():
             return Trouble(Reason.CRD_NOT_FOUND, remedies.not_served(side, resource))
-        case ConnectionFailed() | ServerError() if side is Side.PROVIDER:
-            return Trouble(Reason.PROVIDER_UNREACHABLE, remedies.unreachable(server, _said(error)))
-    where = server if side is Side.PROVIDER else "the app cluster"
-    return Trouble(Reason.INFORMER_SYNC_TIMEOUT, f"cannot follow {resource} of {where}: {_said(error)}")
+        case ConnectionFailed() | ServerError() if side is far.side:
+            return _unreachable(_said(error), far)
+    return Trouble(
+        Reason.INFORMER_SYNC_TIMEOUT, f"cannot follow {resource} of {_where(side, far)}: {_said(error)}"
+    )
 
 
-def of_client(error: KubeError | None, waiting: float, *, slow: float, server: str) -> Trouble | None:
-    """What the latest calls to the provider say about it, None when all is well.
+def of_client(error: KubeError | None, waiting: float, *, slow: float, far: Far) -> Trouble | None:
+    """What the latest calls to the far end say about it, None when all is well.
 
     Args:
         error: why the latest call failed, if the server or the credential was at fault.
         waiting: seconds that the oldest call waits for its answer.
         slow: more than so many seconds are too many.
-        server: address of the provider.
+        far: the end that is reached with a kubeconfig.
     """
     if isinstance(error, Unauthorized):
-        return Trouble(Reason.CREDENTIAL_REJECTED, remedies.rejected(error.message))
+        return _rejected(error, far)
     if error is not None:
-        return Trouble(Reason.PROVIDER_UNREACHABLE, remedies.unreachable(server, _said(error)))
+        return _unreachable(_said(error), far)
     if waiting >= slow:
         # Without the number: a condition that changes every second would be written every second.
-        return Trouble(
-            Reason.PROVIDER_UNREACHABLE, remedies.unreachable(server, f"no answer for more than {slow:.0f} s")
-        )
+        return _unreachable(f"no answer for more than {slow:.0f} s", far)
     return None
+
+
+def _rejected(error: Unauthorized, far: Far) -> Trouble:
+    return Trouble(Reason.CREDENTIAL_REJECTED, remedies.rejected(error.message, far.side, secret=far.secret))
+
+
+def _unreachable(message: str, far: Far) -> Trouble:
+    reason = Reason.PROVIDER_UNREACHABLE if far.side is Side.PROVIDER else Reason.APP_CLUSTER_UNREACHABLE
+    return Trouble(reason, remedies.unreachable(far.server, message, far.side))
+
+
+def _where(side: Side, far: Far) -> str:
+    if side is far.side:
+        return far.server
+    return "the provider" if side is Side.PROVIDER else "the app cluster"
 
 
 def informers_synced(troubles: Iterable[Trouble]) -> Condition:

@@ -9,7 +9,9 @@ from typing import Any, Final, TypeAlias
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
+from konnector.schema import owner
 from konnector.schema.breaking import Change, breaking_changes
+from konnector.schema.owner import Standing
 from konnector.sync import essence
 
 _MOST_CHANGES: Final = 100
@@ -71,20 +73,18 @@ def compare(
     Args:
         existing: the CRD of that name on the app cluster, None when there is none.
         desired: from ``desired_crd``.
-        old_owner_exists: whether a binding with a UID that the existing CRD names as its owner still
-            exists. If none does, a CRD of a binding of the same name was left over when that was made
-            again, and is ours.
+        old_owner_exists: whether a binding that the existing CRD names still exists (``owner.judge``).
         has_objects: whether objects may be stored; without any, changes of the schema harm nothing.
     """
     if existing is None:
         return Create(desired)
-    standing = _ownership(existing, desired, old_owner_exists=old_owner_exists)
-    if isinstance(standing, Foreign):
-        return standing
+    standing = owner.judge(existing, desired, old_owner_exists=old_owner_exists)
+    if standing in {Standing.ANOTHERS, Standing.UNSIGNED}:
+        return _foreign(existing, standing)
     old_spec, new_spec = _mapping(existing.get("spec")), _mapping(desired["spec"])
     digest = meta.annotation(desired, keys.CONTENT_DIGEST)
     noted = meta.annotation(existing, keys.CONTENT_DIGEST) == digest
-    if noted and standing and essence.difference(_stated(new_spec), old_spec) is None:
+    if noted and standing is Standing.OURS and essence.difference(_stated(new_spec), old_spec) is None:
         return Unchanged()
     changes: list[Change] = []
     for change in _harm(existing, old_spec, new_spec, has_objects=has_objects):
@@ -93,50 +93,19 @@ def compare(
             break
     if changes:
         return Held(tuple(changes))
-    return Update({**desired, "metadata": _metadata(existing, desired)})
+    return Update({**desired, "metadata": owner.signed(existing, desired)})
 
 
-def is_owned_by(crd: Mapping[str, Any], binding: Mapping[str, Any]) -> bool:
-    """Whether a CRD names this very binding as an owner; only then its objects are synced for it."""
-    return any(_is_binding(ref) and ref.get("uid") == meta.uid(binding) for ref in meta.owner_references(crd))
-
-
-def _ownership(existing: Mapping[str, Any], desired: Object, *, old_owner_exists: bool) -> bool | Foreign:
-    """True: names our binding as it is; False: names a binding of that name which is gone."""
-    owner = meta.owner_references(desired)[0]
-    name, uid = owner["name"], owner["uid"]
-    ours = [ref for ref in meta.owner_references(existing) if _is_binding(ref) and ref.get("name") == name]
-    if any(ref.get("uid") == uid or not uid for ref in ours):
-        return True
-    if ours and not old_owner_exists:
-        return False
-    reason = "is of another binding of that name" if ours else "was not installed by this binding"
+def _foreign(existing: Mapping[str, Any], standing: Standing) -> Foreign:
+    reason = (
+        "is of another binding of that name"
+        if standing is Standing.ANOTHERS
+        else "was not installed by this binding"
+    )
     return Foreign(
         f"the CRD {meta.name(existing)} {reason} and is left as it is; remove that CRD, or do not bind this "
         "API to this cluster"
     )
-
-
-def _is_binding(reference: Mapping[str, Any]) -> bool:
-    version = reference.get("apiVersion")
-    group = version.partition("/")[0] if isinstance(version, str) else ""
-    return group == keys.GROUP and reference.get("kind") == keys.KIND_BINDING
-
-
-def _metadata(existing: Mapping[str, Any], desired: Object) -> Object:
-    """The existing metadata with our owner reference and digest."""
-    owner = meta.owner_references(desired)[0]
-    others = [
-        ref
-        for ref in meta.owner_references(existing)
-        if not (_is_binding(ref) and ref.get("name") == owner["name"])
-    ]
-    annotations = {**meta.annotations(existing), **meta.annotations(desired)}
-    return {
-        **meta.metadata(existing),
-        "annotations": annotations,
-        "ownerReferences": [*others, owner],
-    }
 
 
 def _harm(

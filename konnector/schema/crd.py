@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bind_agent.api import keys, meta
+from bind_agent.api import keys
 from bind_agent.api.conditions_catalogue import Reason
-from bind_agent.api.conversion import InvalidExport, binding_owner, to_crd
+from bind_agent.api.conversion import InvalidExport, to_crd
 from bind_agent.api.decoding import decode
 from bind_agent.api.export import Export
 from bind_agent.api.meta import Object
 from bind_agent.api.validation import InvalidObject
+from konnector.schema.owner import signature
 from konnector.sync import essence
 
 
@@ -28,28 +29,30 @@ class SchemaError(ValueError):
         self.message = message
 
 
-def desired_crd(export: Mapping[str, Any], binding: Mapping[str, Any]) -> Object:
-    """Make the CRD of an export, owned by its binding.
+def desired_crd(export: Mapping[str, Any], binding: Mapping[str, Any], *, control_plane: str = "") -> Object:
+    """Make the CRD of an export, signed for its binding.
 
-    The owner reference is always there, because Go konnectors know their CRDs by it (spec 6.6.3); the garbage
-    collector follows it only when the binding is cluster-scoped. A digest of the spec is noted in an
-    annotation, so that a later export that only leaves something out is noticed.
+    Of a binding on the app cluster the owner reference is always there, because Go konnectors know their CRDs by it
+    (spec 6.6.3); the garbage collector follows it only when the binding is cluster-scoped. A digest of the spec is
+    noted in an annotation, so that a later export that only leaves something out is noticed.
 
     Args:
         export: the APIServiceExport as the provider returned it.
         binding: the APIServiceBinding of the same name; the name is what ties the two together (spec 3.4).
+        control_plane: identity of the cluster that holds the binding, when that is not the app cluster.
 
     Raises:
         SchemaError: malformed, of a protected group, too large or too deep.
     """
     try:
-        owner = binding_owner(meta.name(binding), meta.uid(binding))
-        crd = to_crd(decode(Export, export), owner=owner)
+        crd = to_crd(decode(Export, export))
+        crd["metadata"] |= signature(binding, control_plane=control_plane)
     except (InvalidObject, InvalidExport) as error:
         raise SchemaError(
             Reason.EXPORT_INVALID, f"{error}; the provider has to correct the export"
         ) from error
     # Conversion is said outright: an existing CRD must not keep a webhook (threats A35).
     crd["spec"]["conversion"] = {"strategy": "None"}
-    crd["metadata"]["annotations"] = {keys.CONTENT_DIGEST: essence.digest(crd["spec"])}
+    marks = crd["metadata"].get("annotations", {})
+    crd["metadata"]["annotations"] = {keys.CONTENT_DIGEST: essence.digest(crd["spec"]), **marks}
     return crd

@@ -20,7 +20,7 @@ from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, 
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.store import Entry
-from konnector.appcluster import AppCluster
+from konnector.clusters import AppCluster
 from konnector.sync import claim_model, model, remedies
 from konnector.sync.claim_model import ClaimPlacement, ClaimPolicy, ClaimSet, ClaimStep
 from konnector.sync.claim_plan import plan_claim
@@ -141,7 +141,7 @@ class ClaimSync:
             binding: name of a binding that they come from, for messages.
         """
         self._binding = binding
-        wanted = ClaimSet.of(self.resource, claims, {self._app.options.secret_namespace}, held)
+        wanted = ClaimSet.of(self.resource, claims, self._app.own_namespaces, held)
         if wanted != self._claims:
             self._claims = wanted
             self._changed.set()
@@ -358,7 +358,8 @@ class ClaimSync:
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
         if isinstance(error, Forbidden):
-            reason, message = model.Reason.DENIED, remedies.denied(side, error.message, self._binding)
+            reason = model.Reason.DENIED
+            message = remedies.denied(side, error.message, self._binding, root=self._app.root)
         else:
             reason, message = model.Reason.CREDENTIAL, remedies.rejected(error.message)
         self.reports.refuse(key, self._subject(placement), reason, message)

@@ -6,6 +6,7 @@ again has another UID and gets nothing of the old one's data before that is gone
 """
 
 from collections.abc import Callable
+from types import TracebackType
 from typing import Literal
 
 import structlog
@@ -21,7 +22,7 @@ from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.faults import describe
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
-from konnector.appcluster import AppCluster
+from konnector.clusters import AppCluster
 from konnector.sync import remedies
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,13 @@ class ServiceNamespaces:
         self.controller = Controller("service-namespaces", self._reconcile, workers=8)
         self._remove_handlers = [records.add_handler(self._on_event), namespaces.add_handler(self._on_event)]
 
-    def close(self) -> None:
+    def __enter__(self) -> "ServiceNamespaces":
+        """Follow for as long as the block lasts."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop following."""
         for remove in self._remove_handlers:
             remove()

@@ -19,7 +19,7 @@ from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.reflector import NEW_SCHEMA_SECONDS
 from bind_agent.runtime.store import Entry
-from konnector.appcluster import AppCluster
+from konnector.clusters import AppCluster
 from konnector.sync import model, remedies
 from konnector.sync.brake import Brake
 from konnector.sync.execution import Execution, RefusedByServerError, ReplanError, side_of
@@ -275,7 +275,7 @@ class ObjectSync:
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
         if isinstance(error, Forbidden):
-            message = remedies.denied(side, error.message, self.resource.group_resource)
+            message = remedies.denied(side, error.message, self.resource.group_resource, root=self._app.root)
             self._refuse(key, model.Reason.DENIED, message)
         else:
             self._refuse(key, model.Reason.CREDENTIAL, remedies.rejected(error.message))

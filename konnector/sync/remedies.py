@@ -11,18 +11,33 @@ from konnector.sync.model import Side
 BASE_ROLES: Final = "apply what `kubectl bind konnector manifests` prints"
 """For rights that the konnector needs before anything is bound."""
 
+APP_CLUSTER_ROLES: Final = "apply manifests/konnector/app-cluster to the app cluster"
+"""The same for one that runs on the control plane."""
+
+ROOT_NAMESPACE_ROLES: Final = (
+    "let the backend write the Role control-plane-connector and the RoleBinding klutch-binder in the root namespace, "
+    "see docs/control-plane-mode.md"
+)
+"""What that one needs on the control plane itself."""
+
 _WHERE: Final = {Side.CONSUMER: "on the app cluster", Side.PROVIDER: "on the provider"}
 
 
-def denied(side: Side, message: str, binding: str) -> str:
+def denied(side: Side, message: str, binding: str, *, root: str = "") -> str:
     """A right is missing.
 
     Args:
         side: where.
         message: the API server's, which names verb, kind and account.
         binding: name of the binding, `P.G`.
+        root: namespace of the binding on the control plane; empty where it is on the app cluster.
     """
-    if side is Side.CONSUMER:
+    if side is Side.CONSUMER and root:
+        step = (
+            f"apply there what `kubectl bind konnector rbac {binding} --namespace {root}` prints with the kubeconfig "
+            "of the control plane"
+        )
+    elif side is Side.CONSUMER:
         step = f"apply what `kubectl bind konnector rbac {binding}` prints"
     else:
         step = (
@@ -30,6 +45,17 @@ def denied(side: Side, message: str, binding: str) -> str:
             "role that is missing there"
         )
     return f"the konnector lacks a right {_WHERE[side]}: {message}; {step}"
+
+
+def lacking(message: str, roles: str, where: str = "the app cluster") -> str:
+    """A right is missing that every binding needs.
+
+    Args:
+        message: the API server's.
+        roles: what gives such rights there.
+        where: which cluster.
+    """
+    return f"the konnector lacks a right on {where}: {message}; {roles}"
 
 
 def not_served(side: Side, resource: Resource) -> str:
@@ -68,23 +94,33 @@ def may_not_ask(message: str, tenant: str) -> str:
     )
 
 
-def rejected(message: str) -> str:
-    """The provider does not accept the credential.
+def rejected(message: str, side: Side = Side.PROVIDER, *, secret: str = "") -> str:
+    """A cluster does not accept the credential.
 
     Args:
         message: the API server's.
+        side: which cluster.
+        secret: the Secret that a new kubeconfig is put into, where that is the way.
     """
-    return (
-        f"the provider rejects the credential: {message}; it was revoked or has expired: ask the provider for a new "
-        "kubeconfig and bind again with it (`kubectl bind apiservice --remote-kubeconfig`)"
+    whose, step = (
+        (
+            "the provider",
+            "ask the provider for a new kubeconfig and bind again with it (`kubectl bind apiservice "
+            "--remote-kubeconfig`)",
+        )
+        if side is Side.PROVIDER
+        else ("the app cluster", f"put a kubeconfig with a new token into the Secret {secret}")
     )
+    return f"{whose} rejects the credential: {message}; it was revoked or has expired: {step}"
 
 
-def unreachable(server: str, message: str) -> str:
-    """The provider does not answer.
+def unreachable(server: str, message: str, side: Side = Side.PROVIDER) -> str:
+    """A cluster does not answer.
 
     Args:
         server: its address.
         message: what happened.
+        side: which cluster.
     """
-    return f"{server} cannot be reached: {message}; check network and provider, the konnector goes on trying"
+    whose = "provider" if side is Side.PROVIDER else "app cluster"
+    return f"{server} cannot be reached: {message}; check network and {whose}, the konnector goes on trying"

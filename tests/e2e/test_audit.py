@@ -126,7 +126,8 @@ async def test_no_request_was_forbidden(system: System) -> None:
 
 async def test_each_right_of_the_konnector_is_used(system: System) -> None:
     seen = used(system, system.consumer, KONNECTOR)
-    roles = await _roles(system.down, "klutch-bind-konnector-base", "klutch-bind-binding-", "klutch-bind/")
+    roles = await _roles(system.down, "klutch-bind-konnector-", "klutch-bind-binding-", "klutch-bind/")
+    assert {"klutch-bind-konnector-base", "klutch-bind-konnector-bindings"} <= roles.keys()
     assert not (left := spare(system, roles, seen)), left
 
 

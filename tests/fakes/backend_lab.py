@@ -4,7 +4,7 @@ Tests act as platform teams (admin), as tenants (their tokens) and as accidents,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -26,8 +26,10 @@ from bind_agent.api.resource import (
 )
 from bind_agent.backend import access
 from bind_agent.backend.options.serve import Serve
+from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import Backend, endpoint_of
+from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.identity import identity
 from bind_agent.backend.tenancy.provision import Added, Tenants
@@ -91,11 +93,31 @@ class Lab:
     admin: Client
     own: Client
     tenants: Tenants
+    endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
 
-    async def join(self, name: str, cluster_id: str = "c1") -> Party:
-        """Add a tenant and connect with its kubeconfig."""
-        added = await self.tenants.add(identity(name, cluster_id), prefix="cluster", pretty_name="Lab")
+    async def join(
+        self,
+        name: str,
+        cluster_id: str = "c1",
+        *,
+        person: Person | None = None,
+        allow: Collection[str] = (),
+    ) -> Party:
+        """Add a tenant and connect with its kubeconfig.
+
+        Args:
+            name: of the tenant; ignored when somebody logs in.
+            cluster_id: which app cluster.
+            person: who logs in; None: the command line adds the tenant.
+            allow: what the command line lets it request.
+        """
+        who = (
+            identity(name, cluster_id)
+            if person is None
+            else identity(person.subject, cluster_id, person.issuer)
+        )
+        added = await self.tenants.add(who, prefix="cluster", pretty_name="Lab", person=person, allow=allow)
         client = Client.open(from_kubeconfig(added.kubeconfig), user_agent="tenant-in-tests")
         party = Party(added, client)
         self.parties.append(party)
@@ -248,9 +270,12 @@ async def lab(
         backend = Backend(options, own, recorder, endpoint=endpoint)
         elector = LeaderElector(own, BACKEND_NAMESPACE, options.lease_name)
         tenants = Tenants(
-            own, Rights(own), Credentials(own, ttl=options.tenancy.token_ttl, endpoint=endpoint)
+            own,
+            Rights(own),
+            Credentials(own, ttl=options.tenancy.token_ttl, endpoint=endpoint),
+            legacy_issuer=options.tenancy.legacy_issuer,
         )
-        found = Lab(cluster, stage, admin, own, tenants)
+        found = Lab(cluster, stage, admin, own, tenants, endpoint=endpoint)
         try:
             async with background(backend.run(elector), recorder.run()):
 

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import BINDINGS, Resource
+from bind_agent.api.resource import BINDINGS, NAMESPACES, SECRETS, Resource
 from bind_agent.kube.errors import KubeError
 from bind_agent.runtime.informer import Event, Handler
 from bind_agent.runtime.store import Store, make_entry
-from konnector.appcluster import AppCluster
+from konnector.clusters import AppCluster, Collection, Home, Provider
 from konnector.options import Options
+from konnector.sync import remedies
 
 CLUSTER_ID = "cluster-uid"
 
@@ -87,7 +88,7 @@ class StillPool:
 
     def acquire(self, resource: Resource, *, namespace: str | None = None, **selectors: str) -> StillInformer:
         """The informer of a kind and the rest of what selects."""
-        key = (resource.plural, "/".join([namespace or "", *selectors.values()]))
+        key = (resource.plural, "/".join([namespace or "", *filter(None, selectors.values())]))
         return self.made.setdefault(key, StillInformer(resource, synced=self.synced))
 
     def release(self, informer: Any) -> None:
@@ -150,12 +151,32 @@ def app_cluster(client: Any = None, **options: Any) -> AppCluster:
     return AppCluster(
         client=cast("Any", client or CannedClient()),
         pool=cast("Any", StillPool()),
-        bindings=BINDINGS,
         cluster_id=CLUSTER_ID,
         recorder=cast("Any", NotedEvents()),
         options=Options(**options),
+        own_namespaces=frozenset({"klutch-bind"}),
+        roles=remedies.BASE_ROLES,
+    )
+
+
+def home_of(app: AppCluster) -> Home:
+    """The same cluster as the one that holds the bindings."""
+    return Home(
+        client=app.client,
+        pool=app.pool,
+        bindings=Collection(BINDINGS),
+        needed=(Collection(SECRETS, app.options.secret_namespace), Collection(NAMESPACES)),
+        title="the app cluster",
+        roles=remedies.BASE_ROLES,
+        options=app.options,
         allow_loopback=False,
     )
+
+
+def provider(client: Any = None, namespace: str = "cns", pool: Any = None) -> Provider:
+    """A provider that consists of parts."""
+    client = cast("Any", client or CannedClient())
+    return Provider(client, client, cast("Any", pool or StillPool()), namespace, "provider-id")
 
 
 def stated() -> Any:

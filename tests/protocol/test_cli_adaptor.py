@@ -428,6 +428,6 @@ def test_downloads_check_certificates(serve: Callable[..., Server], ca: trustme.
         read_url(server.url, timeout=5.0)
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(ca.cert_pem.bytes())
-    assert read_url(server.url, timeout=5.0, verify=str(bundle)) == b"fine"
+    assert read_url(server.url, timeout=5.0, ca_file=str(bundle)) == b"fine"
     with pytest.raises(UnreachableError, match="no connection"):
         read_url("https://127.0.0.1:1/x", timeout=5.0)

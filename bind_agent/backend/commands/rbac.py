@@ -55,4 +55,9 @@ def _claims(connection: Connection, kind: Kind) -> set[Kind]:
             f"no template on the provider selects {kind}: apply it first, or name the claimed kinds"
             " with --claim"
         )
+    if choice.ambiguous:
+        raise click.ClickException(
+            f"several templates select {kind} ({choice.all_keys}): delete all but one, or name the claimed"
+            " kinds with --claim"
+        )
     return {claimed_kind(claim) for claim in choice.claims}

@@ -10,13 +10,14 @@ import click
 from bind_agent.backend.grants import NameTaken
 from bind_agent.backend.options.connection import Connection
 from bind_agent.backend.options.tenancy import Tenancy
+from bind_agent.backend.retiring import RetiringError
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.serve import endpoint_of
 from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
-from bind_agent.backend.tenancy.handout import HandoutError
 from bind_agent.backend.tenancy.identity import IdentityError
 from bind_agent.backend.tenancy.provision import TenancyError, Tenants
+from bind_agent.handout import HandoutError
 from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.config import load
 from bind_agent.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
@@ -54,7 +55,7 @@ def run(connection: Connection, tenancy: Tenancy, work: Callable[[Session], Awai
     logging.setup(_quiet(connection.log_level), form="auto")
     try:
         return asyncio.run(_run(connection, tenancy, work))
-    except (TenancyError, IdentityError, AddressError, HandoutError, NameTaken) as error:
+    except (TenancyError, IdentityError, AddressError, HandoutError, NameTaken, RetiringError) as error:
         raise click.ClickException(str(error)) from None
     except KubeError as error:
         raise click.ClickException(_sentence(error)) from None
@@ -67,7 +68,8 @@ async def _run(connection: Connection, tenancy: Tenancy, work: Callable[[Session
         credentials = Credentials(
             client, ttl=tenancy.token_ttl, endpoint=endpoint, demanded=bool(tenancy.external.address)
         )
-        return await work(Session(client, Tenants(client, Rights(client), credentials), endpoint))
+        tenants = Tenants(client, Rights(client), credentials, legacy_issuer=tenancy.legacy_issuer)
+        return await work(Session(client, tenants, endpoint))
 
 
 def _quiet(level: str) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,36 @@ import click
 import orjson
 import yaml
 
-from bind_agent.api import conditions, goduration, meta
+from bind_agent import handout
+from bind_agent.api import conditions, goduration, meta, naming
 from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.text import printable
 from bind_agent.backend import names
+from bind_agent.backend.allowed import EVERYTHING
+from bind_agent.backend.commands import bundle
+from bind_agent.backend.commands.output import table
 from bind_agent.backend.commands.session import Session, run
 from bind_agent.backend.options.connection import Connection, connection_options
-from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
+from bind_agent.backend.options.tenancy import Tenancy, check_issuer, reaper_options, tenancy_options
 from bind_agent.backend.options.types import Duration
-from bind_agent.backend.tenancy import handout
 from bind_agent.backend.tenancy.address import AddressError, is_local
 from bind_agent.backend.tenancy.identity import Identity, IdentityError, identity
 from bind_agent.backend.tenancy.kubeconfig import Issued
 from bind_agent.backend.tenancy.provision import Added, Tenant
+from bind_agent.backend.tenancy.reaper import Limits, judge
 
 _OVERLAP = timedelta(minutes=10)
-_COLUMNS = ("namespace", "name", "clusterId", "ready", "konnector", "lastHeartbeat", "credential")
+_COLUMNS = (
+    "namespace",
+    "name",
+    "clusterId",
+    "issuer",
+    "ready",
+    "konnector",
+    "lastHeartbeat",
+    "silence",
+    "credential",
+)
 
 
 @click.group(name="tenant")
@@ -45,27 +59,61 @@ def tenant() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File for the kubeconfig (mode 0600); default: standard output.",
 )
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="RESOURCE.GROUP|*",
+    help="What the tenant may request; without it all APIs that are open to everybody. Replaces what an"
+    " earlier --allow said.",
+)
+@click.option(
+    "--issuer",
+    default="",
+    metavar="URL",
+    help="NAME is the subject of an account at this issuer, which finds the tenant when it logs in.",
+)
+@bundle.options
 @connection_options
 @tenancy_options
-def add(name: str, cluster_id: str, out: Path | None, connection: Connection, tenancy: Tenancy) -> None:
+def add(
+    name: str,
+    cluster_id: str,
+    out: Path | None,
+    allow: tuple[str, ...],
+    issuer: str,
+    bundle_: bundle.Handout | None,
+    connection: Connection,
+    tenancy: Tenancy,
+) -> None:
     """Add the tenant NAME, or hand its kubeconfig out again.
 
     The kubeconfig is what `kubectl bind apiservice --remote-kubeconfig` takes. It holds a token that expires;
-    the konnector follows its renewal by itself.
+    the konnector follows its renewal by itself. With --bundle and --api, the APIs are asked for as well, and the file
+    is all that the app cluster needs: `kubectl apply --server-side -f FILE` binds there.
+
+    A tenant that is added without --issuer belongs to the command line: no login reaches it, whatever its
+    subject.
     """
     try:
-        who = identity(name, cluster_id)
+        who = identity(name, cluster_id, check_issuer(issuer, "--issuer"))
     except IdentityError as error:
         raise click.UsageError(str(error)) from None
+    kinds = _allowed(allow, who)
 
     async def work(session: Session) -> Added:
         if isinstance(session.endpoint, AddressError):
             raise session.endpoint
-        return await session.tenants.add(
-            who, prefix=tenancy.namespace_prefix, pretty_name=tenancy.pretty_name
+        added = await session.tenants.add(
+            who, prefix=tenancy.namespace_prefix, pretty_name=tenancy.pretty_name, allow=kinds
         )
+        if bundle_ is not None:
+            await bundle_.make(session, added)
+        return added
 
     added = run(connection, tenancy, work)
+    if bundle_ is not None and out is None:
+        bundle_.say(added)
+        return
     if out is None:
         sys.stdout.buffer.write(added.kubeconfig)
         sys.stdout.buffer.flush()
@@ -77,6 +125,26 @@ def add(name: str, cluster_id: str, out: Path | None, connection: Connection, te
                 f"{error}; the tenant {added.namespace} exists, repeat this with another --out"
             ) from None
     _say_added(added, out)
+
+
+def _allowed(allow: tuple[str, ...], who: Identity) -> frozenset[str]:
+    """Check `--allow`.
+
+    Raises:
+        click.UsageError: one of them is no resource, or the tenant is an account's.
+    """
+    if allow and who.issuer:
+        raise click.UsageError(
+            "--allow is for tenants of the command line: what an account may bind is up to spec.allowed of"
+            " the templates"
+        )
+    for one in allow:
+        plural, _, group = one.partition(".")
+        if one != EVERYTHING and not (naming.is_resource(plural) and group and naming.is_group(group)):
+            raise click.UsageError(
+                f"--allow {one!r} is no resource: write plural.group, for instance databases.example.org, or *"
+            )
+    return frozenset(allow)
 
 
 def _say_added(added: Added, out: Path | None) -> None:
@@ -105,14 +173,20 @@ def _say_added(added: Added, out: Path | None) -> None:
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True
 )
+@reaper_options
 @connection_options
-def list_(output: str, connection: Connection) -> None:
-    """Show all tenants and whether their konnectors are alive."""
+def list_(output: str, reaper: Limits, connection: Connection) -> None:
+    """Show all tenants and whether their konnectors are alive.
+
+    With the reaper's flags it also shows what a backend with these flags would do, and when at the earliest;
+    nothing is changed.
+    """
+    now = datetime.now(UTC)
 
     async def work(session: Session) -> Sequence[Tenant]:
         return await session.tenants.list()
 
-    rows = [_row(one) for one in run(connection, Tenancy(), work)]
+    rows = [_row(one, reaper, now) for one in run(connection, Tenancy(), work)]
     if output == "json":
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
     elif output == "yaml":
@@ -120,7 +194,7 @@ def list_(output: str, connection: Connection) -> None:
     elif not rows:
         click.echo("no tenants yet: `bind-backend tenant add NAME --cluster-id ID`", err=True)
     else:
-        click.echo(_table(rows))
+        click.echo(table(_COLUMNS, rows))
 
 
 @tenant.command(name="rotate")
@@ -194,7 +268,18 @@ def revoke(tenant_: str, delete: bool, yes: bool, connection: Connection) -> Non
         )
 
 
-def _row(one: Tenant) -> dict[str, Any]:
+def _silence(one: Tenant, limits: Limits, now: datetime) -> str:
+    """What follows from a consumer's silence: by these limits, or as the running backend announced it."""
+    if one.binding is None:
+        return ""
+    if limits.revoke_after is None:
+        announced = conditions.get(conditions.of(one.binding), names.CONSUMER_SEEN)
+        return "" if announced is None else printable(announced.reason, 32)
+    due = judge(one.binding, limits, now=now, working_since=now - limits.notice).due
+    return "" if due is None else f"{due[0]} {conditions.timestamp(due[1])}"
+
+
+def _row(one: Tenant, limits: Limits, now: datetime) -> dict[str, Any]:
     binding = one.binding or {}
     status = binding.get("status") or {}
     ready = conditions.get(conditions.of(binding), ConditionType.READY)
@@ -205,19 +290,12 @@ def _row(one: Tenant) -> dict[str, Any]:
         "namespace": one.namespace,
         "name": printable(who.subject, 80),
         "clusterId": printable(who.cluster_id, 64),
+        "issuer": printable(who.issuer, 80),
+        "allowed": printable(meta.annotation(binding, names.ALLOWED_KINDS), 256),
         "ready": "" if ready is None else ready.status,
         "message": "" if ready is None else printable(ready.message),
         "konnector": printable(status.get("konnectorVersion") or "", 32),
         "lastHeartbeat": printable(status.get("lastHeartbeatTime") or "", 32),
+        "silence": _silence(one, limits, now),
         "credential": "revoked" if meta.annotation(binding, names.REVOKED) else state,
     }
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    heads = ("NAMESPACE", "NAME", "CLUSTER", "READY", "KONNECTOR", "LAST HEARTBEAT", "CREDENTIAL")
-    lines = [heads, *(tuple(str(row[column]) or "-" for column in _COLUMNS) for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(heads))]
-    return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

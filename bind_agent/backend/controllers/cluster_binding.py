@@ -19,10 +19,12 @@ from bind_agent.backend import names, roots
 from bind_agent.backend.controllers import heartbeat_plan
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.grant import Grants
+from bind_agent.backend.controllers.reaper import Reaper
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.provision import secret_name
+from bind_agent.backend.tenancy.reaper import Verdict
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import ApiError, Conflict, KubeError
 from bind_agent.runtime.controller import Result
@@ -51,9 +53,10 @@ class Phase:
 class ClusterBindingReconciler:
     """Looks after one tenant."""
 
-    def __init__(self, context: Context, credentials: Credentials) -> None:
-        """Set up."""
+    def __init__(self, context: Context, credentials: Credentials, reaper: Reaper | None = None) -> None:
+        """Set up; without a reaper, silence has no consequences."""
         self._context = context
+        self._reaper = reaper
         self._credentials = credentials
         self._grants = Grants(context)
         self._echo = Echo()
@@ -84,12 +87,22 @@ class ClusterBindingReconciler:
             if not roots.is_root(tenant):
                 # The Secret of a root namespace leads to the app cluster and is not ours to issue.
                 phases.append(await _guarded(lambda: self._credential(binding)))
+        verdict = self._silence(tenant, binding)
+        phases.append(Phase(verdict.condition, verdict.after))
         await self._report(binding, phases)
+        if verdict.act and tenant is not None and self._reaper is not None:
+            await self._reaper.act(tenant)
         errors = [phase.error for phase in phases if phase.error is not None]
         if errors:
             raise errors[0] if len(errors) == 1 else ExceptionGroup("phases failed", errors)
         waits = [phase.after for phase in phases if phase.after is not None]
         return Result(after=min([*waits, _LONGEST]).total_seconds()) if waits else None
+
+    def _silence(self, tenant: Object | None, binding: Object) -> Verdict:
+        """Whether the reaper has something to say; a root namespace ends with its AppClusterBinding alone."""
+        if tenant is None or self._reaper is None or roots.is_root(tenant):
+            return Verdict()
+        return self._reaper.judge(binding)
 
     def _health(self, binding: Object) -> Phase:
         health = heartbeat_plan.judge(binding.get("status") or {}, self._context.clock.now())
@@ -135,7 +148,10 @@ class ClusterBindingReconciler:
         status = dict(binding.get("status") or {})
         before = conditions.of(binding)
         wanted = [phase.condition for phase in phases if phase.condition is not None]
-        status["conditions"] = conditions.set_all(before, wanted, self._context.clock.now())
+        kept = before
+        if names.CONSUMER_SEEN not in {condition.type for condition in wanted}:
+            kept = conditions.remove(before, names.CONSUMER_SEEN)
+        status["conditions"] = conditions.set_all(kept, wanted, self._context.clock.now())
         stored = await write_status(
             self._context.client, CLUSTER_BINDINGS, binding, {**binding, "status": status}
         )

@@ -3,13 +3,16 @@
 from dataclasses import dataclass, field
 
 from bind_agent.aio.clock import SYSTEM, Clock
-from bind_agent.backend import names
+from bind_agent.backend import names, roots
 from bind_agent.backend.access import Kind
+from bind_agent.backend.allowed import Requester
 from bind_agent.backend.controllers.request_plan import Limits
 from bind_agent.backend.crds import CrdReader
 from bind_agent.backend.exports import Draft, Policy, Problem, draft
 from bind_agent.backend.rights import Rights
-from bind_agent.backend.templates import choose
+from bind_agent.backend.templates import Choice
+from bind_agent.backend.tenancy.identity import identity_of
+from bind_agent.backend.tenancy.record import requester_of
 from bind_agent.backend.views import Views
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import ApiError, BadRequest, Forbidden, Invalid, PayloadTooLarge, ServerError
@@ -29,6 +32,7 @@ class Context:
         policy: how this backend exports.
         limits: times of a request's life.
         clock: for wall-clock times.
+        legacy_issuer: whose accounts the tenants of a Go backend are.
     """
 
     client: Client
@@ -40,13 +44,29 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     clock: Clock = SYSTEM
 
-    async def draft(self, kind: Kind) -> Draft | Problem:
+    legacy_issuer: str = ""
+
+    async def draft(self, kind: Kind, choice: Choice | None) -> Draft | Problem:
         """What the export of a kind should say at this moment.
+
+        Args:
+            kind: the kind.
+            choice: its template.
 
         Raises:
             KubeError: its CRD could not be read.
         """
-        return draft(kind, await self.crds.read(kind), choose(self.views.templates_of(kind)), self.policy)
+        return draft(kind, await self.crds.read(kind), choice, self.policy)
+
+    def requester(self, cluster_namespace: str) -> Requester:
+        """In whose name a tenant asks."""
+        namespace = self.views.tenant(cluster_namespace) or {}
+        if roots.is_root(namespace):
+            return roots.requester(self.views.binding(cluster_namespace))
+        who = identity_of(namespace, self.legacy_issuer)
+        if who is None:
+            return Requester(kinds=frozenset())
+        return requester_of(who, self.views.binding(cluster_namespace))
 
 
 def refusal(error: ApiError) -> Problem | None:

@@ -4,14 +4,17 @@ import structlog
 
 from bind_agent.api import conditions, keys, meta
 from bind_agent.api.conditions import Condition
+from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import CRDS, EXPORTS
-from bind_agent.backend import access, names
+from bind_agent.api.resource import CLUSTER_BINDINGS, CRDS, EXPORTS
+from bind_agent.backend import access, names, retirement
 from bind_agent.backend.access import Kind
+from bind_agent.backend.allowed import may_request, not_allowed
 from bind_agent.backend.controllers import export_plan
 from bind_agent.backend.controllers.context import Context, refusal
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.exports import Problem
+from bind_agent.backend.templates import Choice, choose_for
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import ApiError
 from bind_agent.runtime.controller import Result
@@ -46,14 +49,19 @@ class ExportReconciler:
         kind = kind_of(export)
         if str(kind) not in context.views.crds.store:
             return await self._without_crd(export)
-        wanted = await context.draft(kind)
+        retiring = retirement.judge(export, context.clock.now())
+        if retiring.over:
+            return await self._retire(export)
+        choice = choose_for(export, context.views.templates_of(kind))
+        wanted = await context.draft(kind, choice)
         granted = await self._granted(export)
-        decision = export_plan.decide(export, wanted, granted, now=context.clock.now())
+        told = [one for one in (retiring.condition, self._allowed(export, kind, choice)) if one is not None]
+        decision = export_plan.decide(export, wanted, granted, told=told, now=context.clock.now())
         if decision.write is not None:
             refused = await self._write(export, decision.write)
             if refused is None:
                 return None
-            decision = export_plan.decide(export, refused, granted, now=context.clock.now())
+            decision = export_plan.decide(export, refused, granted, told=told, now=context.clock.now())
         before = conditions.of(export)
         stored = await write_status(
             context.client, EXPORTS, export, {**export, "status": dict(decision.status)}
@@ -61,7 +69,50 @@ class ExportReconciler:
         self._echo.written(key, export, stored)
         if stored is not export:
             self._tell(export, before, conditions.of(stored))
-        return Result(after=decision.after.total_seconds()) if decision.after is not None else None
+        waits = [wait for wait in (decision.after, retiring.after) if wait is not None]
+        return Result(after=min(waits).total_seconds()) if waits else None
+
+    def _allowed(self, export: Object, kind: Kind, choice: Choice | None) -> Condition | None:
+        """What to say when the tenant could not request its export any more."""
+        if choice is None:
+            return None
+        requester = self._context.requester(meta.namespace(export))
+        if may_request(choice.template, kind, requester):
+            return None
+        return export_plan.not_allowed(not_allowed(kind, choice.key, requester))
+
+    async def _retire(self, export: Object) -> Result | None:
+        """The announced time has come: note that the kind has retired, then delete the export.
+
+        The note comes first, and is seen before the export goes, so no request brings it back in between.
+        """
+        context = self._context
+        name, namespace = meta.name(export), meta.namespace(export)
+        binding = context.views.binding(namespace)
+        kinds = retirement.retired(binding)
+        if binding is not None and name not in kinds:
+            kinds[name] = meta.annotation(export, names.RETIRE_AT)
+            patch = {
+                "metadata": {
+                    "resourceVersion": meta.resource_version(binding),
+                    "annotations": {names.RETIRED: retirement.retired_mark(kinds)},
+                }
+            }
+            await context.client.merge_patch(CLUSTER_BINDINGS, meta.name(binding), patch, namespace=namespace)
+            return Result(after=_LAG)
+        log.info("an export retires", export=name, namespace=namespace)
+        # In this very state only: somebody may have restored it a moment ago.
+        await context.client.delete(
+            EXPORTS,
+            name,
+            namespace=namespace,
+            uid=meta.uid(export),
+            resource_version=meta.resource_version(export),
+        )
+        context.recorder.event(
+            export, type="Normal", reason=names.REASON_RETIRED, message=f"{name} retired as announced"
+        )
+        return None
 
     async def _without_crd(self, export: Object) -> Result | None:
         """The informer has no such CRD: a confirming GET decides, because what follows is a deletion."""
@@ -108,14 +159,16 @@ class ExportReconciler:
     def _tell(self, export: Object, before: list[Object], after: list[Object]) -> None:
         for entry in after:
             told = conditions.get(after, str(entry.get("type")))
-            if told is None or told.status != "False" or told.type not in _OURS:
+            if told is None or not told.reason or told.type not in _OURS:
                 continue
             known = conditions.get(before, told.type)
             if known is None or (known.reason, known.message) != (told.reason, told.message):
                 self._context.recorder.event(export, type="Warning", reason=told.reason, message=told.message)
 
 
-_OURS = frozenset({"ProviderInSync", names.ACCESS_GRANTED})
+_OURS = frozenset(
+    {ConditionType.PROVIDER_IN_SYNC, ConditionType.RETIRING, names.ACCESS_GRANTED, names.ALLOWED}
+)
 
 
 def kind_of(export: Object) -> Kind:

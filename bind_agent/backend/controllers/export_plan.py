@@ -1,6 +1,6 @@
 """What becomes of an APIServiceExport: pure (spec 4.8; W-B9, W-B10)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,8 +19,11 @@ ASK_AGAIN: Final = timedelta(seconds=5)
 _SPEC_WORDS: Final = {Reason.CRD_INVALID: Reason.CRD_UPDATE_FAILED}
 """Reasons that spec 3.11.3 words differently on an export than on a request."""
 
-_MILD: Final = frozenset({Reason.TEMPLATE_NOT_FOUND})
+_MILD: Final = frozenset({Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_AMBIGUOUS})
 """The export goes on as it is."""
+
+_PASSING: Final = (names.ALLOWED, ConditionType.RETIRING)
+"""Conditions that stand only while there is something to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,21 @@ class Decision:
     after: timedelta | None = None
 
 
-def decide(export: Object, wanted: Draft | Problem, granted: Condition | None, *, now: datetime) -> Decision:
+def decide(
+    export: Object,
+    wanted: Draft | Problem,
+    granted: Condition | None,
+    *,
+    told: Iterable[Condition] = (),
+    now: datetime,
+) -> Decision:
     """Decide about an export whose CRD exists.
 
     Args:
         export: as observed.
         wanted: what it should say, or why that is not known.
         granted: the condition about the tenant's rights; None when it is not known yet and stays as it is.
+        told: conditions that stand only while there is something to say: `Allowed`, `Retiring`.
         now: time with a zone.
     """
     old = export.get("status")
@@ -55,7 +66,14 @@ def decide(export: Object, wanted: Draft | Problem, granted: Condition | None, *
     found = [_in_sync(change)]
     if granted is not None:
         found.append(granted)
-    status["conditions"] = conditions.set_all(conditions.of(export), found, now)
+    entries = conditions.of(export)
+    spoken = {condition.type: condition for condition in told}
+    for passing in _PASSING:
+        if passing in spoken:
+            found.append(spoken[passing])
+        else:
+            entries = conditions.remove(entries, passing)
+    status["conditions"] = conditions.set_all(entries, found, now)
     waits = granted is not None and granted.status != "True"
     return Decision(write=None, status=status, after=ASK_AGAIN if waits else None)
 
@@ -68,6 +86,16 @@ def _in_sync(problem: Problem | None) -> Condition:
         _SPEC_WORDS.get(problem.reason, problem.reason),
         Severity.WARNING if problem.reason in _MILD else Severity.ERROR,
         problem.message,
+    )
+
+
+def not_allowed(message: str) -> Condition:
+    """The condition for an export that its tenant could not request any more: rules changed, or groups."""
+    return conditions.false(
+        names.ALLOWED,
+        names.REASON_NOT_ALLOWED,
+        Severity.WARNING,
+        f"{message}; this export goes on until `bind-backend export retire` ends it",
     )
 
 

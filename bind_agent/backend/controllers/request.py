@@ -6,12 +6,14 @@ from bind_agent.api import keys, meta
 from bind_agent.api.conditions_catalogue import Reason
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORT_REQUESTS, EXPORTS
-from bind_agent.backend import names
+from bind_agent.backend import names, retirement
 from bind_agent.backend.access import Kind
+from bind_agent.backend.allowed import may_request, not_allowed
 from bind_agent.backend.controllers import request_plan
 from bind_agent.backend.controllers.context import Context, refusal
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.exports import Draft, Problem, new_export, refuse_kind
+from bind_agent.backend.templates import Choice, choose
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import AlreadyExists, ApiError
 from bind_agent.runtime.controller import Result
@@ -68,8 +70,20 @@ class RequestReconciler:
         problem = self._obstacle(namespace, kind, present)
         if problem is not None or present is not None:
             return problem
-        wanted = await self._context.draft(kind)
-        return wanted if isinstance(wanted, Problem) else await self._create(namespace, wanted)
+        choice = choose(self._context.views.templates_of(kind))
+        wanted = await self._context.draft(kind, choice)
+        if isinstance(wanted, Problem):
+            return wanted
+        if choice is not None and (denied := self._denied(namespace, kind, choice)) is not None:
+            return denied
+        return await self._create(namespace, wanted)
+
+    def _denied(self, namespace: str, kind: Kind, choice: Choice) -> Problem | None:
+        """The credential is the tenant's; what may be asked with it is up to its person (W-B19)."""
+        requester = self._context.requester(namespace)
+        if may_request(choice.template, kind, requester):
+            return None
+        return Problem(names.REASON_NOT_ALLOWED, not_allowed(kind, choice.key, requester))
 
     def _obstacle(self, namespace: str, kind: Kind, present: Object | None) -> Problem | None:
         if (refused := refuse_kind(kind)) is not None:
@@ -85,7 +99,14 @@ class RequestReconciler:
                 Reason.EXPORT_CONFLICT,
                 f"the earlier export {kind} is still being deleted: wait, or see what holds it",
             )
+        if present is not None and (planned := retirement.planned(present)) is not None:
+            return Problem(names.REASON_RETIRING, retirement.announcement(str(kind), planned).message)
+        if present is None and (time := self._retired(namespace).get(str(kind))) is not None:
+            return Problem(names.REASON_RETIRED, retirement.refused(kind, time))
         return None
+
+    def _retired(self, namespace: str) -> dict[str, str]:
+        return retirement.retired(self._context.views.binding(namespace))
 
     async def _create(self, namespace: str, wanted: Draft) -> Problem | None:
         export = new_export(namespace, wanted)

@@ -56,6 +56,8 @@ class Wiring:
         if views.cluster_role_bindings is not None:
             self._on(views.cluster_role_bindings, cluster_bindings, _tenant_of_role, present=False)
         self._granting = (exports, cluster_bindings)
+        self._asking = (requests, exports)
+        self._removers.append(views.cluster_bindings.add_handler(self._reconsider))
         self._removers.append(views.export_roles.add_handler(self._regrant))
         self._removers.append(views.templates.add_handler(self._report_shadowed))
 
@@ -139,6 +141,21 @@ class Wiring:
                 for after in _AGGREGATED:
                     controller.enqueue(key, after=after)
 
+    def _reconsider(self, event: Event, old: Entry | None, new: Entry | None) -> None:
+        """What is noted about a tenant changed: a login brought other groups, an operator another list.
+
+        Heartbeats, which are most of the events, change no annotation.
+        """
+        views = self._context.views
+        if new is None or views.cluster_bindings.initial:
+            return
+        binding = new.object()
+        if old is not None and meta.annotations(old.object()) == meta.annotations(binding):
+            return
+        for controller, informer in zip(self._asking, (views.requests, views.exports), strict=True):
+            for key in tuple(informer.store.by_index(BY_NAMESPACE, meta.namespace(binding))):
+                controller.enqueue(key)
+
     def _report_shadowed(self, event: Event, old: Entry | None, new: Entry | None) -> None:
         """Say on a template that it does not count: its status has no place for it."""
         if new is None or (old is not None and old.generation == new.generation):
@@ -152,9 +169,8 @@ class Wiring:
                 type="Warning",
                 reason=Reason.TEMPLATE_AMBIGUOUS,
                 message=(
-                    f"not in use: template {meta.key(choice.template)} offers the same resource and"
-                    " is older; delete"
-                    " one of both"
+                    f"{choice.all_keys} offer the same resource, so new requests for it are refused:"
+                    " delete all but one"
                 ),
             )
 

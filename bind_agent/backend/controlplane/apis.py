@@ -1,5 +1,6 @@
 """Bindings, requests and exports of an app cluster: the shell around `apis_plan` (spec 5.3 steps 4 and 5)."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -7,12 +8,13 @@ import structlog
 from bind_agent.api import keys, meta
 from bind_agent.api.conditions import Condition
 from bind_agent.api.resource import BINDINGS, EXPORT_REQUESTS, EXPORTS
+from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controlplane import apis_plan as steps
 from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.backend.controlplane.views import ControlPlaneViews, objects_in
 from bind_agent.backend.echo import Echo
-from bind_agent.backend.templates import choose
+from bind_agent.backend.templates import choose, choose_for
 from bind_agent.backend.views import BY_NAMESPACE
 from bind_agent.kube.errors import AlreadyExists
 
@@ -38,15 +40,12 @@ class Apis:
             KubeError: a request failed.
         """
         views, root = self._context.views, wanted.root
-        bindings = objects_in(self._views.bindings, root)
+        bindings, exports = objects_in(self._views.bindings, root), views.exports_in(root)
         seen = steps.Observed(
             wanted=wanted,
-            apis=[
-                steps.Api(kind, choose(views.templates_of(kind)), await self._context.draft(kind))
-                for kind in wanted.kinds
-            ],
+            apis=[await self._offered(kind, exports) for kind in wanted.kinds],
             bindings=bindings,
-            exports=views.exports_in(root),
+            exports=exports,
             requests=objects_in(views.requests, root, BY_NAMESPACE),
             claimable=self._context.policy.claimable,
         )
@@ -55,6 +54,13 @@ class Apis:
         for step in planned.steps:
             await self._execute(step, root, by_name)
         return planned.condition, planned.after
+
+    async def _offered(self, kind: Kind, exports: Sequence[meta.Object]) -> steps.Api:
+        """What the provider has for one kind: for an export that is there, by the template that it was made from."""
+        templates = self._context.views.templates_of(kind)
+        export = next((one for one in exports if meta.name(one) == str(kind)), None)
+        choice = choose(templates) if export is None else choose_for(export, templates)
+        return steps.Api(kind, choice, await self._context.draft(kind, choice))
 
     async def _execute(self, step: steps.Step, root: str, bindings: dict[str, meta.Object]) -> None:
         client = self._context.client

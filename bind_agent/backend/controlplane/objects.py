@@ -82,7 +82,10 @@ def secret_type(secret: Mapping[str, Any]) -> str:
 
 
 def cluster_binding(wanted: Wanted) -> Object:
-    """ClusterBinding `cluster`, which makes the root namespace a tenant's for the other controllers."""
+    """ClusterBinding `cluster`, which makes the root namespace a tenant's for the other controllers.
+
+    It notes what is listed, so that nothing else can be requested there (see `roots.requester`).
+    """
     return {
         "apiVersion": CLUSTER_BINDINGS.api_version,
         "kind": CLUSTER_BINDINGS.kind,
@@ -90,6 +93,7 @@ def cluster_binding(wanted: Wanted) -> Object:
             "name": keys.CLUSTER_BINDING_NAME,
             "namespace": wanted.root,
             "labels": wanted.labels,
+            "annotations": {names.ALLOWED_KINDS: ",".join(sorted(str(kind) for kind in wanted.kinds))},
         },
         "spec": {
             "providerPrettyName": wanted.name,

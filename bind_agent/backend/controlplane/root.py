@@ -183,13 +183,19 @@ class RootNamespaces:
                 words.BINDING_CONFLICT,
                 f"ClusterBinding {wanted.root}/{name} refers to another Secret, which cannot be changed: delete it",
             )
-        if present.get("providerPrettyName") == wanted.name and wanted.is_ours(live):
+        noted = desired["metadata"]["annotations"]
+        if (
+            present.get("providerPrettyName") == wanted.name
+            and wanted.is_ours(live)
+            and noted.items() <= meta.annotations(live).items()
+        ):
             return
         patch = {
             "metadata": {
                 "uid": meta.uid(live),
                 "resourceVersion": meta.resource_version(live),
                 "labels": wanted.labels,
+                "annotations": noted,
             },
             "spec": {"providerPrettyName": desired["spec"]["providerPrettyName"]},
         }

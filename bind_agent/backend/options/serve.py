@@ -12,29 +12,15 @@ from bind_agent.api import goduration, guards
 from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, ISOLATIONS, NAMESPACED
 from bind_agent.backend import claims, names
 from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
+from bind_agent.backend.exports import Policy
 from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.control_plane import ControlPlane, control_plane_options
-from bind_agent.backend.options.tenancy import Tenancy, tenancy_options
+from bind_agent.backend.options.tenancy import Tenancy, reaper_options, tenancy_options
 from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
+from bind_agent.backend.options.web import WebOptions, web_options
+from bind_agent.backend.tenancy.reaper import Limits
 
 DEFAULT_LEASE_NAMESPACE: Final = "kube-system"
-
-WEB_FLAGS: Final = (
-    "--oidc-issuer-client-id",
-    "--oidc-issuer-client-secret",
-    "--oidc-issuer-url",
-    "--oidc-callback-url",
-    "--oidc-authorize-url",
-    "--cookie-signing-key",
-    "--cookie-encryption-key",
-    "--listen-address",
-    "--listen-ip",
-    "--listen-port",
-    "--tls-cert-file",
-    "--tls-key-file",
-    "--testing-auto-select",
-)
-"""Flags of the web half. Known, so that a Go deployment's arguments get an answer that helps."""
 
 GO_LOG_FLAGS: Final = (
     "--vmodule",
@@ -53,6 +39,8 @@ class Serve:
         connection: see there.
         tenancy: see there.
         control_plane: see there.
+        reaper: how long consumers may stay silent.
+        web: the web half; None without one.
         consumer_scope: `Namespaced` or `Cluster`.
         isolation: of cluster-scoped resources.
         claimable: group resources that templates may claim.
@@ -71,6 +59,8 @@ class Serve:
     connection: Connection = field(default_factory=Connection)
     tenancy: Tenancy = field(default_factory=Tenancy)
     control_plane: ControlPlane = field(default_factory=ControlPlane)
+    reaper: Limits = field(default_factory=Limits)
+    web: WebOptions | None = None
     consumer_scope: str = NAMESPACED
     isolation: str = ISOLATION_PREFIXED
     claimable: frozenset[str] = guards.CLAIMABLE
@@ -84,6 +74,11 @@ class Serve:
     workers: int = 8
     fail_after: timedelta = FAIL_AFTER
     prune_after: timedelta = PRUNE_AFTER
+
+    @property
+    def policy(self) -> Policy:
+        """How this backend exports."""
+        return Policy(self.consumer_scope, self.isolation, self.claimable)
 
 
 def claimable(extra: tuple[str, ...]) -> frozenset[str]:
@@ -108,7 +103,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
     @click.command(name="serve")
     @connection_options
     @tenancy_options
-    @control_plane_options
+    @reaper_options
     @option(
         "--consumer-scope",
         type=Word((NAMESPACED, CLUSTER)),
@@ -175,41 +170,31 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         show_default=True,
         help="Age at which an ended request is removed.",
     )
-    @option("--no-web", is_flag=True, help="Do not serve the login pages (this release has none).")
-    @hidden(WEB_FLAGS, "web")
+    @web_options
+    # Below the web's flags, which want to know whether this mode is on.
+    @control_plane_options
     @hidden(GO_LOG_FLAGS, "ignored")
     def serve(
         *,
         connection: Connection,
         tenancy: Tenancy,
+        reaper: Limits,
         control_plane: ControlPlane,
         allow_claim: tuple[str, ...],
         health_address: str,
-        no_web: bool,
-        web: list[str],
+        web: WebOptions | None,
         ignored: list[str],
         **values: Any,
     ) -> None:
-        """Run the controllers: exports, service namespaces, rights and credentials of tenants."""
-        if web and not no_web:
-            raise click.UsageError(
-                f"this release has no web half, so {', '.join(web)} cannot be honoured: drop these"
-                " flags or add"
-                " --no-web, and add tenants with `bind-backend tenant add NAME --cluster-id ID`"
-            )
-        if not no_web and not control_plane.enabled:
-            click.echo(
-                "This release has no web half: add tenants with `bind-backend tenant add NAME"
-                " --cluster-id ID`."
-                " --no-web says that you know.",
-                err=True,
-            )
+        """Serve the login pages, and run the controllers: exports, namespaces, rights, credentials."""
         host, port = parse_address(health_address, "--health-address")
         run(
             Serve(
                 connection=connection,
                 tenancy=tenancy,
                 control_plane=control_plane,
+                reaper=reaper,
+                web=web,
                 claimable=claimable(allow_claim),
                 identity=os.environ.get("POD_NAME", ""),
                 health_host=host,

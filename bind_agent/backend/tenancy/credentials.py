@@ -77,6 +77,14 @@ class Credentials:
         self._demanded = endpoint if demanded and isinstance(endpoint, Endpoint) else None
         self._clock = clock
 
+    async def look(self, namespace: str, secret: str) -> Credential:
+        """What the Secret says; nothing is issued or retired.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        return rotation.read(await self._client.get_or_none(SECRETS, secret, namespace=namespace))
+
     async def keep(self, namespace: str, secret: str) -> Kept:
         """Issue when due, retire when due; otherwise one GET.
 
@@ -122,8 +130,6 @@ class Credentials:
                 fresh = await self._client.get(SECRETS, secret, namespace=namespace)
                 doomed = tuple(old.generation for old in state.retiring)
                 state = await self._retire(namespace, secret, fresh, rotation.read(fresh), doomed)
-                # The token Secret of a Go backend never expires.
-                await self._client.delete(SECRETS, keys.BINDER, namespace=namespace)
             except Conflict:
                 if attempt + 1 == _ATTEMPTS:
                     raise
@@ -181,6 +187,7 @@ class Credentials:
             expires=expires,
             renew=rotation.renew_at(now, expires, namespace),
             old_until=old_until,
+            go_token=await self._client.get_or_none(SECRETS, keys.BINDER, namespace=namespace) is not None,
         )
         await self._write(namespace, secret, present, following)
         log.info("credential issued", namespace=namespace, generation=generation, expires=expires.isoformat())

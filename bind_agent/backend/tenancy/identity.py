@@ -1,8 +1,9 @@
-"""Who a tenant is, and what its namespace is called: pure (spec 4.5, 3.11.2).
+"""Who a tenant is, and what its namespace is called: pure (spec 4.5, 3.11.2; W-S7).
 
 Go backends let the API server invent the end of the name and look the identity up in a cache, so two logins
 at the same time make two namespaces and lock the person out for good (W-B5). Here the name follows from the
-identity: whoever is second collides on create and finds the first one's namespace.
+identity: whoever is second collides on create and finds the first one's namespace. The name proves nothing;
+what counts is the identity and the issuer that stand on the namespace.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,9 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bind_agent.api import keys, meta, naming
+from bind_agent.backend import names
 
-MAX_NAME: Final = 253
+MAX_NAME: Final = 255
+"""OpenID Connect allows subjects of so many characters."""
+
 MAX_CLUSTER_ID: Final = 128
+MAX_ISSUER: Final = 1024
 MAX_PREFIX: Final = 20
 """Leaves room for `-<suffix>-<consumer namespace>` in the 63 characters of a namespace."""
 
@@ -31,37 +36,47 @@ class Identity:
     Attributes:
         subject: who; the name given on the command line, or the subject of a login.
         cluster_id: which consumer cluster.
+        issuer: URL of the issuer that vouches for the subject; empty when it was named on the command line.
     """
 
     subject: str
     cluster_id: str
+    issuer: str = ""
 
     def __str__(self) -> str:
-        """The annotation's value, `<subject>#<cluster id>`."""
+        """The value of the wire's annotation, `<subject>#<cluster id>`; the issuer is not in it."""
         return f"{self.subject}#{self.cluster_id}"
 
     @classmethod
-    def parse(cls, text: str) -> "Identity | None":
-        """Read an annotation; None when it is no identity."""
+    def parse(cls, text: str, issuer: str = "") -> "Identity | None":
+        """Read the wire's annotation; None when it is no identity."""
         subject, separator, cluster_id = text.rpartition("#")
-        return cls(subject, cluster_id) if separator and subject and cluster_id else None
+        return cls(subject, cluster_id, issuer) if separator and subject and cluster_id else None
 
 
-def identity(subject: str, cluster_id: str) -> Identity:
+def identity(subject: str, cluster_id: str, issuer: str = "") -> Identity:
     """Check and build an identity.
+
+    A subject that an issuer vouches for may contain `#`: cluster ids never do, so the last one divides.
 
     Raises:
         IdentityError: a part is empty, too long, or has characters that would make it ambiguous or
         unreadable.
     """
-    for what, value, limit in (("name", subject, MAX_NAME), ("cluster id", cluster_id, MAX_CLUSTER_ID)):
+    divider = "" if issuer else "#"
+    for what, value, limit, forbidden in (
+        ("name", subject, MAX_NAME, divider),
+        ("cluster id", cluster_id, MAX_CLUSTER_ID, "#"),
+    ):
         if not value or value != value.strip():
             raise IdentityError(f"the {what} must not be empty, nor begin or end with a blank")
         if len(value) > limit:
             raise IdentityError(f"the {what} is {len(value)} characters long; at most {limit} are allowed")
-        if "#" in value or not value.isprintable():
+        if (forbidden and forbidden in value) or not value.isprintable():
             raise IdentityError(f"the {what} must consist of printable characters other than '#'")
-    return Identity(subject, cluster_id)
+    if len(issuer) > MAX_ISSUER or not issuer.isprintable() or issuer != issuer.strip():
+        raise IdentityError(f"the issuer must be a URL of at most {MAX_ISSUER} printable characters")
+    return Identity(subject, cluster_id, issuer)
 
 
 def namespace_candidates(prefix: str, who: Identity) -> list[str]:
@@ -73,14 +88,41 @@ def namespace_candidates(prefix: str, who: Identity) -> list[str]:
     """
     lead = naming.cluster_namespace_prefix(prefix)
     return [
-        lead + naming.digest(who.subject, who.cluster_id, *([str(number)] if number else []))
+        lead + naming.digest(who.issuer, who.subject, who.cluster_id, *([str(number)] if number else []))
         for number in range(CANDIDATES)
     ]
 
 
-def belongs_to(namespace: Mapping[str, Any], who: Identity) -> bool:
-    """Whether a Namespace is this tenant's."""
-    return meta.annotation(namespace, keys.IDENTITY) == str(who)
+def annotations(who: Identity) -> dict[str, str]:
+    """What the namespace of a tenant carries from its first moment."""
+    return {keys.IDENTITY: str(who), names.ISSUER: who.issuer}
+
+
+def issuer_of(namespace: Mapping[str, Any], legacy_issuer: str = "") -> str:
+    """The issuer that vouches for a tenant's subject; empty for tenants of the command line.
+
+    Go backends note no issuer. So that no other issuer can claim a subject that it shares, their namespaces
+    belong to one stated issuer, and without one to the command line.
+
+    Args:
+        namespace: of the tenant.
+        legacy_issuer: the issuer of the Go backend that was replaced; empty when none is stated.
+    """
+    noted = meta.annotations(namespace).get(names.ISSUER)
+    if noted is not None:
+        return noted
+    # Earlier releases of ours knew the command line only, and noted no issuer either.
+    return "" if meta.labels(namespace).get(keys.MANAGED_BY) == keys.MANAGER else legacy_issuer
+
+
+def identity_of(namespace: Mapping[str, Any], legacy_issuer: str = "") -> Identity | None:
+    """Who the tenant of a namespace is; None when it is no tenant's."""
+    return Identity.parse(meta.annotation(namespace, keys.IDENTITY), issuer_of(namespace, legacy_issuer))
+
+
+def belongs_to(namespace: Mapping[str, Any], who: Identity, legacy_issuer: str = "") -> bool:
+    """Whether a Namespace is this tenant's: identity and issuer both say so."""
+    return identity_of(namespace, legacy_issuer) == who
 
 
 def oldest(namespaces: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

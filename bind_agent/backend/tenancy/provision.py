@@ -1,13 +1,13 @@
 """Adding, finding and removing tenants (spec 4.5).
 
-The same code serves the command line and, later, the login pages. Every step can be repeated, so an attempt
-that broke off is finished by the next one.
+The same code serves the command line and the login pages. Every step can be repeated, so an attempt that
+broke off is finished by the next one, and several at once make one tenant (W-B5).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -17,38 +17,28 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTER_BINDINGS, NAMESPACES
 from bind_agent.backend import access, names
 from bind_agent.backend.grants import ensure
+from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
-from bind_agent.backend.tenancy import identity, kubeconfig, own_access
+from bind_agent.backend.tenancy import identity, kubeconfig, own_access, record, rotation
 from bind_agent.backend.tenancy.credentials import Credentials
+from bind_agent.backend.tenancy.directory import Directory, TenancyError, Tenant
 from bind_agent.backend.tenancy.identity import Identity
 from bind_agent.backend.tenancy.rotation import Credential
+from bind_agent.backend.tenancy.usable import Usable
+from bind_agent.backend.views import Views
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists, Conflict, NotFound
 
+__all__ = ["Added", "TenancyError", "Tenant", "TenantRevoked", "Tenants", "secret_name"]
+
 log = structlog.get_logger(__name__)
 
-_ATTEMPTS = 5
+_ATTEMPTS: Final = 5
+_RECENT: Final = timedelta(hours=1)
 
 
-class TenancyError(Exception):
-    """A tenant cannot be added, found or changed; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A tenant as it stands.
-
-    Attributes:
-        namespace: its cluster namespace.
-        uid: of that namespace.
-        who: its identity; None when the annotation cannot be read.
-        binding: its ClusterBinding; None while there is none.
-    """
-
-    namespace: str
-    uid: str
-    who: Identity | None
-    binding: Object | None = field(default=None, repr=False)
+class TenantRevoked(TenancyError):  # noqa: N818 - says what is the case
+    """The provider has shut a tenant out; a login does not let it in again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +62,14 @@ class Tenants:
     """The tenants of one provider."""
 
     def __init__(
-        self, client: Client, rights: Rights, credentials: Credentials, *, clock: Clock = SYSTEM
+        self,
+        client: Client,
+        rights: Rights,
+        credentials: Credentials,
+        *,
+        views: Views | None = None,
+        legacy_issuer: str = "",
+        clock: Clock = SYSTEM,
     ) -> None:
         """Set up.
 
@@ -80,43 +77,59 @@ class Tenants:
             client: of the provider cluster.
             rights: who we are and what we may do.
             credentials: issues tokens.
+            views: what is watched; None: everything is asked of the API server.
+            legacy_issuer: whose accounts the tenants of a Go backend are.
             clock: for wall-clock times.
         """
         self._client = client
         self._rights = rights
         self._credentials = credentials
+        self._directory = Directory(client, views=views, legacy_issuer=legacy_issuer)
+        self._usable = Usable(client)
         self._clock = clock
 
-    async def add(self, who: Identity, *, prefix: str, pretty_name: str) -> Added:
+    async def add(
+        self,
+        who: Identity,
+        *,
+        prefix: str,
+        pretty_name: str,
+        person: Person | None = None,
+        allow: Collection[str] = (),
+    ) -> Added:
         """Add a tenant, or finish and renew one that exists.
+
+        When this returns the tenant's rights are in force, so that its first request is not refused.
 
         Args:
             who: the identity.
             prefix: of the namespace's name.
             pretty_name: of the provider, shown to consumers.
+            person: who logged in; None on the command line. What rules need of it is noted.
+            allow: group resources (or `*`) that a tenant of the command line may request; empty leaves what
+                is.
 
         Raises:
+            TenantRevoked: the provider has shut this tenant out, and a login asks for it.
             TenancyError: its namespace is being deleted, or no name is free.
             AddressError: it is not known what the kubeconfig should say.
             KubeError: a request failed; adding again goes on from there.
+            ValueError: the person is another one than the identity names.
         """
+        if person is not None and (person.issuer, person.subject) != (who.issuer, who.subject):
+            message = "the identity is not that of the person who logged in"
+            raise ValueError(message)
+        notes = self._notes(person, allow)
         namespace, created = await self._namespace(who, prefix)
         await own_access.ensure_binding(self._client, self._rights, namespace, known=None)
         await own_access.settle(self._rights, namespace)
-        binding = await self._binding(namespace, pretty_name)
+        binding = await self._binding(namespace, pretty_name, notes, login=person is not None)
         await ensure(self._client, access.binder_binding(namespace, keys.BINDER, namespace), None)
-        secret = secret_name(binding)
-        for attempt in range(_ATTEMPTS):
-            try:
-                state = (await self._credentials.keep(namespace, secret)).state
-            except (Conflict, NotFound):
-                # The controllers look after the same Secret; whoever was first has written a good one.
-                if attempt + 1 == _ATTEMPTS:
-                    raise
-                continue
-            if state.issued is not None:
-                return Added(namespace, created, state, kubeconfig.render(state.issued))
-        raise TenancyError(f"the credential of {namespace} keeps changing: try again")
+        state = await self._credential(namespace, secret_name(binding))
+        if state.issued is None:
+            raise TenancyError(f"the credential of {namespace} keeps changing: try again")
+        await self._usable.wait(namespace, state.issued.token)
+        return Added(namespace, created, state, kubeconfig.render(state.issued))
 
     async def list(self) -> Sequence[Tenant]:
         """All tenants, by namespace.
@@ -124,19 +137,15 @@ class Tenants:
         Raises:
             KubeError: a request failed.
         """
-        namespaces = await self._client.list(NAMESPACES)
-        bindings = await self._client.list(CLUSTER_BINDINGS)
-        by_namespace = {meta.namespace(one): one for one in bindings.items}
-        return [
-            Tenant(
-                meta.name(one),
-                meta.uid(one),
-                Identity.parse(meta.annotation(one, keys.IDENTITY)),
-                by_namespace.get(meta.name(one)),
-            )
-            for one in sorted(namespaces.items, key=meta.name)
-            if meta.annotation(one, keys.IDENTITY) and not meta.is_deleting(one)
-        ]
+        return await self._directory.all()
+
+    async def of_person(self, issuer: str, subject: str) -> Sequence[Tenant]:
+        """The tenants of one account, by namespace; those of the command line are nobody's.
+
+        Raises:
+            KubeError: a request failed.
+        """
+        return await self._directory.of_person(issuer, subject)
 
     async def find(self, text: str) -> Tenant:
         """The tenant of a namespace, a whole identity, or a name that only one tenant has.
@@ -146,7 +155,8 @@ class Tenants:
             KubeError: a request failed.
         """
         tenants = await self.list()
-        found = [one for one in tenants if text in {one.namespace, str(one.who)}]
+        found = [one for one in tenants if one.namespace == text]
+        found = found or [one for one in tenants if str(one.who) == text]
         found = found or [one for one in tenants if one.who is not None and one.who.subject == text]
         if len(found) == 1:
             return found[0]
@@ -154,6 +164,19 @@ class Tenants:
             raise TenancyError(f"there is no tenant {text!r}: `bind-backend tenant list` shows all of them")
         several = ", ".join(one.namespace for one in found)
         raise TenancyError(f"{text!r} has several clusters: name one of the namespaces {several}")
+
+    def known(self, namespace: str) -> Tenant | None:
+        """The tenant of a namespace as far as it is watched; nothing is asked of the API server."""
+        return self._directory.known(namespace)
+
+    async def credential(self, tenant: Tenant) -> Credential:
+        """What is in force for a tenant, without the token itself.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        state = await self._credentials.look(tenant.namespace, secret_name(tenant.binding or {}))
+        return replace(state, issued=None)
 
     async def rotate(self, tenant: Tenant, *, overlap: timedelta) -> Credential:
         """Issue a new credential.
@@ -167,20 +190,26 @@ class Tenants:
             AddressError: it is not known what the kubeconfig should say.
             KubeError: a request failed.
         """
-        binding = _bound(tenant)
-        if meta.annotation(binding, names.REVOKED):
+        if tenant.binding is None:
             raise TenancyError(
-                f"the credential of {tenant.namespace} was revoked: `bind-backend tenant add`"
-                " issues a new one"
+                f"{tenant.namespace} has no ClusterBinding yet: `bind-backend tenant add` finishes it"
             )
         await own_access.ensure_binding(self._client, self._rights, tenant.namespace, known=None)
         await own_access.settle(self._rights, tenant.namespace)
-        state = await self._credentials.rotate(tenant.namespace, secret_name(binding), overlap=overlap)
-        await self._mark(tenant.namespace, names.CREDENTIAL_CHANGED, f"{state.generation}@")
+        await self._refuse_revoked(tenant.namespace)
+        secret = secret_name(tenant.binding)
+        state = await self._credentials.rotate(tenant.namespace, secret, overlap=overlap)
+        await self._uphold_revocation(tenant.namespace, secret)
+        await self._mark(tenant.namespace, {names.CREDENTIAL_CHANGED: f"{state.generation}@{self._now()}"})
         return state
 
-    async def revoke(self, tenant: Tenant, *, delete: bool) -> None:
+    async def revoke(self, tenant: Tenant, *, delete: bool, by: str = names.BY_OPERATOR) -> None:
         """End all credentials of a tenant, and with `delete` the tenant itself.
+
+        Args:
+            tenant: whose.
+            delete: also delete its namespace, and with it everything that it has here.
+            by: `names.BY_OPERATOR`, `BY_PERSON` or `BY_REAPER`; a login undoes the latter two.
 
         Raises:
             KubeError: a request failed; revoking again goes on from there.
@@ -191,18 +220,17 @@ class Tenants:
         if tenant.binding is not None:
             secret = secret_name(tenant.binding)
             # First, so that no controller issues another one in between.
-            await self._mark(tenant.namespace, names.REVOKED)
+            await self._mark(tenant.namespace, {names.REVOKED: self._now(), names.REVOKED_BY: by})
         await self._credentials.destroy(tenant.namespace, secret)
-        log.info("credentials revoked", namespace=tenant.namespace)
+        log.info("credentials revoked", namespace=tenant.namespace, by=by)
         if delete:
             await self._client.delete(NAMESPACES, tenant.namespace, uid=tenant.uid)
 
     async def _namespace(self, who: Identity, prefix: str) -> tuple[str, bool]:
         """Find or create; safe against another one that does the same at the same time (W-B5)."""
-        namespaces = (await self._client.list(NAMESPACES)).items
-        present = identity.oldest(one for one in namespaces if identity.belongs_to(one, who))
-        if present is not None:
-            return meta.name(present), False
+        legacy = self._directory.legacy_issuer
+        if present := await self._directory.namespace_of(who):
+            return present, False
         for name in identity.namespace_candidates(prefix, who):
             wanted = {
                 "apiVersion": NAMESPACES.api_version,
@@ -210,7 +238,7 @@ class Tenants:
                 "metadata": {
                     "name": name,
                     "labels": {keys.MANAGED_BY: keys.MANAGER},
-                    "annotations": {keys.IDENTITY: str(who)},
+                    "annotations": identity.annotations(who),
                 },
             }
             try:
@@ -221,7 +249,7 @@ class Tenants:
                     iter((await self._client.list(NAMESPACES, field_selector=f"metadata.name={name}")).items),
                     {},
                 )
-                if not identity.belongs_to(taken, who):
+                if not identity.belongs_to(taken, who, legacy):
                     continue
                 if meta.is_deleting(taken):
                     raise TenancyError(
@@ -234,35 +262,96 @@ class Tenants:
             f"no namespace name is free for this tenant: use another --namespace-prefix than {prefix}"
         )
 
-    async def _binding(self, namespace: str, pretty_name: str) -> Object:
+    async def _binding(
+        self, namespace: str, pretty_name: str, notes: dict[str, str], *, login: bool
+    ) -> Object:
+        """The ClusterBinding with what is noted on it."""
         wanted: Object = {
             "apiVersion": CLUSTER_BINDINGS.api_version,
             "kind": CLUSTER_BINDINGS.kind,
-            "metadata": {"name": keys.CLUSTER_BINDING_NAME, "namespace": namespace},
+            "metadata": {
+                "name": keys.CLUSTER_BINDING_NAME,
+                "namespace": namespace,
+                "annotations": {**notes, names.ADMITTED: self._now()},
+            },
             "spec": {
                 "providerPrettyName": pretty_name,
                 "kubeconfigSecretRef": {"name": keys.KUBECONFIG, "key": keys.KUBECONFIG},
             },
         }
-        try:
-            return await self._client.create(CLUSTER_BINDINGS, wanted, namespace=namespace)
-        except AlreadyExists:
-            (present,) = (await self._client.list(CLUSTER_BINDINGS, namespace=namespace)).items
-        if meta.annotation(present, names.REVOKED):
-            patch = {"metadata": {"annotations": {names.REVOKED: None}}}
-            return await self._client.merge_patch(
-                CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, patch, namespace=namespace
-            )
-        return present
-
-    async def _mark(self, namespace: str, annotation: str, number: str = "") -> None:
-        """A time on the ClusterBinding, which also wakes the controllers."""
-        patch: dict[str, Any] = {
-            "metadata": {"annotations": {annotation: number + conditions.timestamp(self._clock.now())}}
+        present = await self._directory.binding(namespace)
+        if present is None:
+            try:
+                return await self._client.create(CLUSTER_BINDINGS, wanted, namespace=namespace)
+            except AlreadyExists:
+                present = await self._directory.binding(namespace) or wanted
+        changes: dict[str, str | None] = {
+            key: value for key, value in notes.items() if meta.annotation(present, key) != value
         }
-        await self._client.merge_patch(
-            CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, patch, namespace=namespace
+        if meta.annotation(present, names.REVOKED):
+            by = meta.annotation(present, names.REVOKED_BY) or names.BY_OPERATOR
+            if login and by == names.BY_OPERATOR:
+                raise TenantRevoked(
+                    "the provider has withdrawn this account's access for this app cluster: ask its operators"
+                )
+            changes |= {names.REVOKED: None, names.REVOKED_BY: None, names.ADMITTED: self._now()}
+        admitted = rotation.parse_time(meta.annotation(present, names.ADMITTED))
+        if admitted is None or self._clock.now() - admitted > _RECENT:
+            # Whoever fetches a credential is there, though it may take a while until the konnector reports.
+            changes[names.ADMITTED] = self._now()
+        return await self._mark(namespace, changes) if changes else present
+
+    async def _credential(self, namespace: str, secret: str) -> Credential:
+        for attempt in range(_ATTEMPTS):
+            try:
+                kept = await self._credentials.keep(namespace, secret)
+            except (Conflict, NotFound):
+                # The controllers look after the same Secret; whoever was first has written a good one.
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                continue
+            if kept.written:
+                await self._uphold_revocation(namespace, secret)
+            if kept.state.issued is not None:
+                return kept.state
+        return Credential()
+
+    async def _uphold_revocation(self, namespace: str, secret: str) -> None:
+        """Somebody may have revoked while a credential was being issued: then that one ends as well."""
+        present = await self._directory.binding(namespace)
+        if present is not None and meta.annotation(present, names.REVOKED):
+            await self._credentials.destroy(namespace, secret)
+            raise TenantRevoked(f"the credential of {namespace} was revoked meanwhile")
+
+    async def _refuse_revoked(self, namespace: str) -> None:
+        present = await self._directory.binding(namespace)
+        if present is not None and meta.annotation(present, names.REVOKED):
+            raise TenantRevoked(
+                f"the credential of {namespace} was revoked: `bind-backend tenant add` issues a new one"
+            )
+
+    def _notes(self, person: Person | None, allow: Collection[str]) -> dict[str, str]:
+        notes = {}
+        if person is not None:
+            try:
+                notes[names.LOGIN] = record.note(person)
+            except record.RecordTooLarge as error:
+                raise TenancyError(str(error)) from None
+        if allow:
+            notes[names.ALLOWED_KINDS] = ",".join(sorted(allow))
+        return notes
+
+    async def _mark(self, namespace: str, changes: dict[str, Any]) -> Object:
+        """Annotations on the ClusterBinding; a change also wakes the controllers."""
+        return await self._client.merge_patch(
+            CLUSTER_BINDINGS,
+            keys.CLUSTER_BINDING_NAME,
+            {"metadata": {"annotations": changes}},
+            namespace=namespace,
         )
+
+    def _now(self) -> str:
+        return conditions.timestamp(self._clock.now())
 
 
 def secret_name(binding: Object) -> str:
@@ -271,11 +360,3 @@ def secret_name(binding: Object) -> str:
     reference = spec.get("kubeconfigSecretRef") if isinstance(spec, dict) else None
     found = reference.get("name") if isinstance(reference, dict) else None
     return found if isinstance(found, str) and found else keys.KUBECONFIG
-
-
-def _bound(tenant: Tenant) -> Object:
-    if tenant.binding is None:
-        raise TenancyError(
-            f"{tenant.namespace} has no ClusterBinding yet: `bind-backend tenant add` finishes it"
-        )
-    return tenant.binding

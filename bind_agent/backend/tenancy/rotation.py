@@ -72,9 +72,13 @@ class Plan:
     after: timedelta
 
 
+GO: Final = 0
+"""Generation of the token that a Go backend left: it is in a Secret of its own and never expires (W-S4)."""
+
+
 def token_secret(generation: int) -> str:
-    """Name of the Secret that a token is bound to."""
-    return f"{keys.BINDER}-token-{generation}"
+    """Name of the Secret that a token is bound to, and ends with."""
+    return keys.BINDER if generation == GO else f"{keys.BINDER}-token-{generation}"
 
 
 def read(secret: Mapping[str, Any] | None) -> Credential:
@@ -137,8 +141,25 @@ def renew_at(issued_at: datetime, expires: datetime, namespace: str) -> datetime
         expires: its end as the API server set it, which may be earlier than asked for.
         namespace: the tenant's namespace.
     """
+    return issued_at + (expires - issued_at) * _share(namespace)
+
+
+def issued_at(state: Credential, namespace: str) -> datetime | None:
+    """When the token in force was issued: follows from its end and its renewal (see `renew_at`).
+
+    Args:
+        state: what the Secret says; a Go backend's says nothing, which gives None.
+        namespace: the tenant's namespace.
+    """
+    if state.expires is None or state.renew is None:
+        return None
+    return state.expires - (state.expires - state.renew) / (1 - _share(namespace))
+
+
+def _share(namespace: str) -> float:
+    """The part of a token's life after which it is replaced."""
     bucket = int.from_bytes(hashlib.sha256(namespace.encode()).digest()[:4], "big") % _BUCKETS
-    return issued_at + (expires - issued_at) * (_EARLIEST + _SPREAD * bucket / _BUCKETS)
+    return _EARLIEST + _SPREAD * bucket / _BUCKETS
 
 
 def succeed(
@@ -148,6 +169,7 @@ def succeed(
     expires: datetime,
     renew: datetime,
     old_until: datetime | None,
+    go_token: bool = False,
 ) -> Credential:
     """The state after a new token.
 
@@ -157,8 +179,12 @@ def succeed(
         expires: end of the new token.
         renew: when it is to be replaced.
         old_until: end of the old token; None: it lives until it expires by itself.
+        go_token: there is a token of a Go backend. It never expires, so it ends as if it had been issued now.
     """
     retiring = state.retiring
+    if go_token and GO not in {old.generation for old in retiring}:
+        end = expires if old_until is None else min(expires, old_until)
+        retiring = (*retiring, Retiring(GO, end))
     if state.generation:
         end = state.expires or expires
         retiring = (*retiring, Retiring(state.generation, end if old_until is None else min(end, old_until)))

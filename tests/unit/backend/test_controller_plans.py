@@ -7,13 +7,13 @@ import pytest
 
 from bind_agent.api import conditions, keys
 from bind_agent.api.conditions_catalogue import ConditionType
-from bind_agent.backend import exports, names
+from bind_agent.backend import exports, names, retirement
 from bind_agent.backend.access import ExportNeeds, Kind, cluster_wide_role, tenant_role
 from bind_agent.backend.controllers import export_plan, heartbeat_plan, request_plan
 from bind_agent.backend.controllers import service_namespace_plan as sn
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.exports import Draft, Problem
-from bind_agent.backend.templates import Choice, choose, selected_kind, selector
+from bind_agent.backend.templates import Choice, choose, choose_for, selected_kind, selector
 
 pytestmark = pytest.mark.unit
 
@@ -177,6 +177,41 @@ class TestTemplates:
     def test_equal_age_is_decided_by_name(self) -> None:
         assert choose([template("b"), template("a")]) == Choice(template("a"), (template("b"),))
 
+    def test_several_are_ambiguous_for_something_new(self) -> None:
+        old, new = template("z"), template("a", "2026-02-01T00:00:00Z")
+        found = choose([new, old])
+        assert found is not None
+        assert found.ambiguous
+        assert found.all_keys == "default/z and default/a"
+        problem = exports.draft(KIND, crd(), found, exports.Policy())
+        assert isinstance(problem, Problem)
+        assert (problem.reason, problem.final) == ("TemplateAmbiguous", False)
+        assert "default/z and default/a" in problem.message
+
+    @pytest.mark.parametrize(
+        ("noted", "present", "chosen", "ambiguous"),
+        [
+            ("default/a", ["a"], "a", False),
+            ("default/b", ["a", "b"], "b", False),
+            ("", ["a", "b"], "a", False),
+            ("default/gone", ["b"], "b", False),
+            ("default/gone", ["a", "b"], "a", True),
+            ("default/gone", [], "", False),
+        ],
+        ids=["own", "own-of-several", "unnoted", "the-one-left", "several-left", "none-left"],
+    )
+    def test_an_export_keeps_its_template(
+        self, noted: str, present: list[str], chosen: str, ambiguous: bool
+    ) -> None:
+        export = {"metadata": {"annotations": {names.TEMPLATE: noted} if noted else {}}}
+        found = choose_for(export, [template(name) for name in present])
+        if not chosen:
+            assert found is None
+            return
+        assert found is not None
+        assert (found.key, found.ambiguous) == (f"default/{chosen}", ambiguous)
+        assert len(found.shadowed) == len(present) - 1
+
     def test_deleted_ones_are_left_out(self) -> None:
         gone = template()
         gone["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -216,7 +251,7 @@ class TestDraft:
         assert export["metadata"] == {
             "name": "databases.example.org",
             "namespace": "cluster-a",
-            "annotations": {keys.SOURCE_SPEC_HASH: wanted.hash},
+            "annotations": {keys.SOURCE_SPEC_HASH: wanted.hash, names.TEMPLATE: "default/t"},
         }
         assert export["spec"]["informerScope"] == "Namespaced"
         assert export["spec"]["permissionClaims"] == [SECRETS]
@@ -313,7 +348,7 @@ class TestRevision:
         assert isinstance(changed, dict)
         assert changed["spec"]["informerScope"] == "Cluster"
         assert "clusterScopedIsolation" not in changed["spec"]
-        assert set(changed["metadata"]["annotations"]) == {"other", keys.SOURCE_SPEC_HASH}
+        assert set(changed["metadata"]["annotations"]) == {"other", keys.SOURCE_SPEC_HASH, names.TEMPLATE}
 
     def test_a_scope_that_changed_cannot_be_followed(self) -> None:
         wide = exports.draft(KIND, crd(scope="Cluster"), Choice(template()), exports.Policy("Cluster"))
@@ -371,6 +406,26 @@ class TestExport:
         decision = export_plan.decide(export, wanted_draft(), None, now=NOW)
         assert theirs in decision.status["conditions"]
         assert decision.status["storedVersions"] == ["v1"]
+
+    def test_passing_conditions_come_and_go_and_leave_ready_alone_where_they_warn(self) -> None:
+        plan = retirement.Planned(NOW + timedelta(days=3), "moving")
+        retiring = retirement.announcement("databases.example.org", plan)
+        decision = export_plan.decide(self.export, wanted_draft(), self.granted, told=[retiring], now=NOW)
+        found = decision.status["conditions"]
+        assert conditions.is_true(found, ConditionType.RETIRING)
+        assert conditions.is_true(found, ConditionType.READY)
+        denied = export_plan.not_allowed("the account a may not")
+        export = {**self.export, "status": {"conditions": found}}
+        decision = export_plan.decide(export, wanted_draft(), self.granted, told=[denied], now=NOW)
+        found = decision.status["conditions"]
+        assert conditions.get(found, ConditionType.RETIRING) is None
+        ready = conditions.get(found, ConditionType.READY)
+        assert ready is not None
+        assert (ready.status, ready.reason) == ("False", "NotAllowed")
+        export = {**self.export, "status": {"conditions": found}}
+        decision = export_plan.decide(export, wanted_draft(), self.granted, now=NOW)
+        assert conditions.get(decision.status["conditions"], names.ALLOWED) is None
+        assert conditions.is_true(decision.status["conditions"], ConditionType.READY)
 
     def test_overlay(self) -> None:
         assert "cluster-scope" in export_plan.needs_overlay(self.export).message

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bind_agent import handout
 from bind_agent.api import keys, naming
 from bind_agent.backend import names
-from bind_agent.backend.tenancy import address, handout, identity, kubeconfig, rotation
+from bind_agent.backend.tenancy import address, identity, kubeconfig, rotation
 from bind_agent.backend.tenancy.address import AddressError, Endpoint, External
 from bind_agent.backend.tenancy.identity import Identity, IdentityError
 from bind_agent.backend.tenancy.kubeconfig import Issued
@@ -39,7 +40,7 @@ class TestIdentity:
             ("a#b", "c"),
             ("a", "c\n"),
             ("a\x1b", "c"),
-            ("a" * 254, "c"),
+            ("a" * 256, "c"),
             ("a", "c" * 129),
         ],
     )
@@ -71,10 +72,70 @@ class TestIdentity:
         other = identity.namespace_candidates("p", Identity("ab", "c"))
         assert not set(one) & set(other)
 
-    def test_belongs_by_annotation_only(self) -> None:
-        mine = {"metadata": {"annotations": {keys.IDENTITY: "a#c"}}}
-        assert identity.belongs_to(mine, Identity("a", "c"))
-        assert not identity.belongs_to(mine, Identity("a", "d"))
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (Identity("a", "c", "https://one"), Identity("a", "c", "https://two")),
+            (Identity("a", "c", "https://one"), Identity("a", "c")),
+            (Identity("ab", "c", "https://i"), Identity("b", "c", "https://ia")),
+            (Identity("a", "bc", "https://i"), Identity("ab", "c", "https://i")),
+            # A part that looks like the division of another one.
+            (Identity("1:b", "c", "a"), Identity("b", "c", "a1:")),
+            (Identity("a", "c1:1"), Identity("a", "c")),
+        ],
+        ids=[
+            "issuers",
+            "login-or-command-line",
+            "issuer-and-subject",
+            "subject-and-cluster",
+            "length",
+            "number",
+        ],
+    )
+    def test_all_three_parts_make_the_name(self, one: Identity, other: Identity) -> None:
+        names_ = [set(identity.namespace_candidates("p", who)) for who in (one, other)]
+        assert not names_[0] & names_[1]
+
+    def test_a_subject_of_a_login_may_hold_the_divider(self) -> None:
+        who = identity.identity("a#b", "c", "https://i")
+        assert Identity.parse(str(who), "https://i") == who
+        with pytest.raises(IdentityError):
+            identity.identity("a", "b#c", "https://i")
+
+    @pytest.mark.parametrize("issuer", ["https://i\n", " https://i", "https://i/" + "x" * 1024])
+    def test_refused_issuers(self, issuer: str) -> None:
+        with pytest.raises(IdentityError, match="issuer"):
+            identity.identity("a", "c", issuer)
+
+    @pytest.mark.parametrize(
+        ("labels", "marks", "legacy", "issuer"),
+        [
+            ({}, {names.ISSUER: "https://i"}, "https://old", "https://i"),
+            ({}, {names.ISSUER: ""}, "https://old", ""),
+            ({keys.MANAGED_BY: keys.MANAGER}, {}, "https://old", ""),
+            ({}, {}, "https://old", "https://old"),
+            ({}, {}, "", ""),
+            ({keys.MANAGED_BY: "somebody"}, {}, "https://old", "https://old"),
+        ],
+        ids=["login", "command-line", "earlier-release", "go", "go-unstated", "go-labelled"],
+    )
+    def test_each_namespace_has_one_issuer(
+        self, labels: dict[str, str], marks: dict[str, str], legacy: str, issuer: str
+    ) -> None:
+        namespace = {"metadata": {"labels": labels, "annotations": {keys.IDENTITY: "a#c", **marks}}}
+        assert identity.issuer_of(namespace, legacy) == issuer
+        mine = [
+            one
+            for one in ("", "https://i", "https://old", "https://new")
+            if identity.belongs_to(namespace, Identity("a", "c", one), legacy)
+        ]
+        assert mine == [issuer]
+
+    def test_belongs_by_identity_and_issuer_only(self) -> None:
+        mine = {"metadata": {"annotations": identity.annotations(Identity("a", "c", "https://i"))}}
+        assert identity.belongs_to(mine, Identity("a", "c", "https://i"))
+        assert not identity.belongs_to(mine, Identity("a", "d", "https://i"))
+        assert not identity.belongs_to(mine, Identity("a", "c"))
         assert not identity.belongs_to({}, Identity("a", "c"))
 
     def test_of_several_namespaces_the_oldest_living_one(self) -> None:

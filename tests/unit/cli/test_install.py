@@ -83,9 +83,10 @@ def test_kustomize_installs_the_same_image() -> None:
     [image] = base["images"]
     assert f"{image['name']}:{image['newTag']}" == default_image()
     folder = manifests_dir() / "konnector"
-    assert sorted(base["resources"]) == sorted(
-        path.name for path in folder.glob("*.yaml") if path.name != "kustomization.yaml"
-    )
+    for part, others in ((folder, ["base"]), (folder / "base", []), (folder / "app-cluster", ["../base"])):
+        listed = yaml.safe_load((part / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+        files = [path.name for path in part.glob("*.yaml") if path.name != "kustomization.yaml"]
+        assert sorted(listed) == sorted([*files, *others])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from bind_agent.kube.credentials import Credential
 from cli import main
 from cli.access import Access
 from cli.binding.install import default_image
-from cli.commands.apiservice import Remote
+from cli.commands.remote import Remote
 from cli.errors import CliError, ExitCode, UsageError
 from cli.options import Connection, Seconds, report
 
@@ -141,7 +141,7 @@ def test_the_kubeconfigs_proxy_wins_and_providers_get_none(kubeconfig: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["nonsense"], 2, "No such command"),
+        (["nonsense"], 2, "unknown argument"),
         (["apiservice", "--nonsense"], 2, "No such option"),
         (["apiservice", "-o", "xml"], 2, "not one of"),
         (["apiservice"], 2, "the provider is not named"),
@@ -219,8 +219,8 @@ def test_main_exits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_secret_where_konnectors_read_is_preferred() -> None:
     def remote(**values: str) -> Remote:
-        defaults = {"path": "", "secret_namespace": "klutch-bind", "secret_name": "x", "namespace": ""}
-        return Remote(**{**defaults, **values}, allow_private=True)  # type: ignore[arg-type]
+        defaults = {"path": "", "secret_namespace": "klutch-bind", "secret_name": "x"}
+        return Remote(**{**defaults, **values})
 
     assert remote().preferred_secret == "x"
     assert remote(secret_namespace="default").preferred_secret == ""

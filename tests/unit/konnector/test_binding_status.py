@@ -9,7 +9,7 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import BINDINGS
 from bind_agent.kube.errors import Conflict
 from konnector.controllers.binding_status import BindingStatus, has_secret_ref, secret_ref
-from tests.fakes.parts import CannedClient, StillInformer, app_cluster
+from tests.fakes.parts import CannedClient, StillInformer, app_cluster, home_of
 
 pytestmark = pytest.mark.unit
 
@@ -29,7 +29,7 @@ class Case:
     def __init__(self, *bindings: Object) -> None:
         self.client = CannedClient(merge_patch=self._answer)
         self.informer = StillInformer(BINDINGS, *bindings)
-        self.status = BindingStatus(app_cluster(self.client), cast("Any", self.informer))
+        self.status = BindingStatus(home_of(app_cluster(self.client)), cast("Any", self.informer))
         self.version = 100
 
     def _answer(self, _: Any, name: str, patch: Object, **__: Any) -> Object:

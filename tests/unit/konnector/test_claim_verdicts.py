@@ -13,7 +13,7 @@ from bind_agent.api.resource import SECRETS
 from konnector.controllers.claims import Claims, verdict
 from konnector.sync.claims import EVERYTHING, watched
 from konnector.sync.model import Side
-from tests.fakes.parts import CannedClient, StillInformer, StillPool, app_cluster
+from tests.fakes.parts import CannedClient, StillInformer, app_cluster, provider
 
 pytestmark = pytest.mark.unit
 
@@ -113,11 +113,9 @@ def _claims(found: Any = SECRETS) -> tuple[Claims, Status]:
     status = Status()
     claims = Claims(
         app_cluster(client),
-        cast("Any", CannedClient()),
-        cast("Any", StillPool()),
+        provider(),
         cast("Any", None),
         cast("Any", status),
-        provider_id="p",
         bindings=list,
     )
     return claims, status

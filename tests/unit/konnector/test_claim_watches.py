@@ -111,8 +111,13 @@ class World:
             return {**obj, "metadata": {**obj["metadata"], "uid": "new", "resourceVersion": "9"}}
 
         client: Any = SimpleNamespace(create=create)
-        options = SimpleNamespace(workers=2, secret_namespace=keys.CONSUMER_NAMESPACE)
-        app: Any = SimpleNamespace(client=client, pool=self.here, cluster_id="c", options=options)
+        app: Any = SimpleNamespace(
+            client=client,
+            pool=self.here,
+            cluster_id="c",
+            options=SimpleNamespace(workers=2),
+            own_namespaces=frozenset({keys.CONSUMER_NAMESPACE}),
+        )
         recorder: Any = SimpleNamespace(event=lambda *_, **__: None)
         pool: Any = self.there
         mapping: Any = self.mapping

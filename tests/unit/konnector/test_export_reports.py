@@ -9,7 +9,7 @@ from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from konnector.controllers.export_status import export_status
 from konnector.controllers.shape import shape_of
-from konnector.schema.compare import is_owned_by
+from konnector.schema.owner import is_owned_by
 
 pytestmark = pytest.mark.unit
 

@@ -12,9 +12,13 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTER_BINDINGS, SECRETS
 from bind_agent.kube.errors import Conflict, Forbidden, Unauthorized
 from bind_agent.kube.intake import ProviderKubeconfig, accept_kubeconfig
-from konnector.controllers import heartbeat as module
-from konnector.controllers.heartbeat import Heartbeat, beat, kubeconfig_of
-from tests.fakes.parts import CannedClient, StillInformer, StillPool, app_cluster
+from konnector.controllers import credential as module
+from konnector.controllers.credential import OfferedCredential
+from konnector.controllers.heartbeat import Heartbeat, beat
+from konnector.options import Options
+from konnector.secrets import Secrets, kubeconfig_of
+from tests.fakes.parts import CannedClient, StillInformer, StillPool, app_cluster, home_of
+from tests.fakes.parts import provider as parts_provider
 
 pytestmark = pytest.mark.unit
 
@@ -66,7 +70,7 @@ def _ago(seconds: float) -> str:
     ],
 )
 def test_when_a_heartbeat_is_due(status: dict[str, Any], fresh: bool, next_in: float) -> None:
-    after, wait = beat(_binding(**status), VALID, now=NOW, interval=300, version="v1")
+    after, wait = beat(_binding(**status), [VALID], now=NOW, interval=300, version="v1")
     assert (after["status"]["lastHeartbeatTime"] == _ago(0)) is fresh
     assert after["status"]["heartbeatInterval"] == "5m0s"
     assert after["status"]["konnectorVersion"] == "v1"
@@ -76,8 +80,8 @@ def test_when_a_heartbeat_is_due(status: dict[str, Any], fresh: bool, next_in: f
 def test_conditions_of_the_heartbeat_keep_their_times_and_those_of_others() -> None:
     others = {"type": "Healthy", "status": "True", "lastTransitionTime": _ago(100)}
     before = _binding(conditions=[others])
-    once, _ = beat(before, VALID, now=NOW, interval=300, version="v1")
-    again, _ = beat(once, VALID, now=NOW + timedelta(seconds=1), interval=300, version="v1")
+    once, _ = beat(before, [VALID], now=NOW, interval=300, version="v1")
+    again, _ = beat(once, [VALID], now=NOW + timedelta(seconds=1), interval=300, version="v1")
     assert again == once
     found = {c["type"]: c["status"] for c in once["status"]["conditions"]}
     assert found == {"Ready": "True", "Healthy": "True", "SecretValid": "True", "ValidVersion": "True"}
@@ -108,7 +112,12 @@ class Case:
     """A heartbeat among parts."""
 
     def __init__(
-        self, offered: bytes | None = None, *, app: CannedClient | None = None, provider: Any = None
+        self,
+        offered: bytes | None = None,
+        *,
+        app: CannedClient | None = None,
+        provider: Any = None,
+        follows: bool = True,
     ) -> None:
         self.app = app or CannedClient(merge_patch={})
         self.provider = provider or CannedClient(merge_patch=lambda *_, **__: _binding())
@@ -116,14 +125,16 @@ class Case:
         self.said: list[conditions.Condition] = []
         self.current: ProviderKubeconfig = accept_kubeconfig(_kubeconfig())
         self.mine = StillInformer(SECRETS, _secret("klutch-bind", "kubeconfig-x", _kubeconfig()))
-        self.heartbeat = Heartbeat(
-            app_cluster(self.app),
-            self.provider,
-            cast("Any", self.pool),
+        there = parts_provider(self.provider, CNS, self.pool)
+        credential = OfferedCredential(
+            home_of(app_cluster(self.app)),
+            there,
+            Secrets([cast("Any", self.mine)]),
             current=lambda: self.current,
             secret_keys=lambda: frozenset({"klutch-bind/kubeconfig-x", "klutch-bind/gone"}),
-            consumer_secrets=cast("Any", self.mine),
-            state=self.said.append,
+        )
+        self.heartbeat = Heartbeat(
+            there, Options(), credential=credential if follows else None, state=self.said.append
         )
         self.bindings = self.pool.acquire(CLUSTER_BINDINGS, namespace=CNS)
         self.bindings.put(_binding())
@@ -243,6 +254,17 @@ async def test_a_secret_that_may_not_be_written_is_an_error() -> None:
     case = Case(_kubeconfig("two"), app=CannedClient(merge_patch=Forbidden("no", code=403)))
     with pytest.raises(Forbidden):
         await case.run()
+
+
+async def test_where_no_credential_is_offered_nothing_is_said_about_it() -> None:
+    # Control plane mode: the ClusterBinding names the app cluster's kubeconfig, which is nobody's to copy (spec 5.6).
+    case = Case(_kubeconfig("two"), follows=False)
+    await case.run()
+    assert case.app.calls == []
+    assert case.secrets.handlers == case.mine.handlers == []
+    written = case.provider.calls[-1][1][2]["status"]
+    assert {c["type"] for c in written["conditions"]} == {"Ready", "ValidVersion"}
+    assert written["lastHeartbeatTime"]
 
 
 async def test_closing_ends_all_following() -> None:

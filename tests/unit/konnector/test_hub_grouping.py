@@ -9,13 +9,14 @@ import yaml
 
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import NAMESPACES, SECRETS
+from bind_agent.api.resource import BINDINGS, NAMESPACES, SECRETS
 from bind_agent.kube.errors import Forbidden
 from bind_agent.kube.intake import ProviderKubeconfig
 from konnector import hub as module
+from konnector.agent import OnAppCluster
 from konnector.hub import Hub
 from tests.fakes.eventually import eventually
-from tests.fakes.parts import StillInformer, StillPool, app_cluster
+from tests.fakes.parts import StillInformer, StillPool, app_cluster, home_of
 
 pytestmark = pytest.mark.unit
 
@@ -91,8 +92,8 @@ class Case:
     def __init__(self, *objects: Object) -> None:
         self.app = app_cluster()
         self.pool = cast("StillPool", self.app.pool)
-        self.hub = Hub(self.app)
-        self.bindings = self.pool.acquire(self.app.bindings)
+        self.hub = Hub(OnAppCluster(home_of(self.app), self.app))
+        self.bindings = self.pool.acquire(BINDINGS)
         self.secrets = self.pool.acquire(SECRETS, namespace="klutch-bind")
         self.namespaces = self.pool.acquire(NAMESPACES)
         for obj in objects:

@@ -287,9 +287,9 @@ async def test_a_mapping_in_use_never_changes_and_the_namespace_hears_of_the_att
 
 async def test_events_of_both_sides_look_at_the_namespace_until_closed() -> None:
     case = Case()
-    case.namespaces.put(_namespace())
-    case.records.put(_record(name="bank"))
-    assert case.mapping.controller.queue.depth == 2
-    case.mapping.close()
+    with case.mapping:
+        case.namespaces.put(_namespace())
+        case.records.put(_record(name="bank"))
+        assert case.mapping.controller.queue.depth == 2
     assert case.records.handlers == []
     assert case.namespaces.handlers == []

@@ -15,6 +15,7 @@ from konnector.sync.claim_copy import build
 from konnector.sync.claim_model import ClaimPlacement, ClaimPolicy, ClaimSet, DeleteCopy
 from konnector.sync.claim_plan import plan_claim
 from konnector.sync.model import ConfirmAbsence, Side
+from tests.fakes.parts import provider
 
 pytestmark = pytest.mark.unit
 
@@ -114,11 +115,9 @@ class World:
         nothing: Any = None
         self.claims = Claims(
             app,
-            nothing,
-            nothing,
+            provider(),
             nothing,
             status,
-            provider_id="p",
             bindings=self.bindings.values,
         )
 

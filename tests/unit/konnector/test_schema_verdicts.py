@@ -36,7 +36,7 @@ async def _verdicts(
     """Status, reason and severity of what one look states, by type."""
     owner = {"apiVersion": keys.API_VERSION, "kind": keys.KIND_BINDING, "name": NAME, "uid": "b"}
     wanted = {"metadata": {"name": NAME, "ownerReferences": [owner]}, "spec": {"group": "example.com"}}
-    monkeypatch.setattr(schema, "desired_crd", lambda *_: wanted)
+    monkeypatch.setattr(schema, "desired_crd", lambda *_, **__: wanted)
     stated: dict[str, tuple[str, str, str]] = {}
 
     def state(_: list[str], *conditions: Condition) -> None:
@@ -46,7 +46,7 @@ async def _verdicts(
         raise Invalid("spec.versions: too wrong", code=422)
 
     pool = SimpleNamespace(acquire=lambda *_, **__: crds, release=lambda _: None)
-    app: Any = SimpleNamespace(pool=pool, client=SimpleNamespace(create=create))
+    app: Any = SimpleNamespace(pool=pool, client=SimpleNamespace(create=create), control_plane="")
     status: Any = SimpleNamespace(state=state, state_provider=lambda *_: None)
     binding = {"metadata": {"name": NAME, "namespace": "klutch-bind", "uid": "b"}}
     schemas = schema.Schemas(

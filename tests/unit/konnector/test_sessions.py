@@ -11,9 +11,14 @@ from bind_agent.api.conditions import Condition
 from bind_agent.api.resource import EXPORTS, SECRETS
 from bind_agent.kube.errors import ConnectionFailed, Unauthorized
 from bind_agent.kube.intake import ProviderKubeconfig, accept_kubeconfig
-from konnector.controllers.troubles import Trouble
-from konnector.session import TOLERATED_SECONDS, ProviderSession
-from tests.fakes.parts import StillInformer, StillPool, app_cluster
+from konnector.agent import OnAppCluster
+from konnector.clusters import Ends, Far
+from konnector.controllers.troubles import Followed, Trouble
+from konnector.monitor import TOLERATED_SECONDS, Monitor
+from konnector.secrets import Secrets
+from konnector.session import ProviderSession
+from konnector.sync.model import Side
+from tests.fakes.parts import StillInformer, StillPool, app_cluster, home_of, provider
 
 pytestmark = pytest.mark.unit
 
@@ -53,12 +58,12 @@ class Case:
 
     def __init__(self) -> None:
         self.status = Status()
+        app = app_cluster()
         self.session = ProviderSession(
-            app_cluster(),
+            OnAppCluster(home_of(app), app),
             _kubeconfig(),
             bindings=cast("Any", StillInformer()),
-            secrets=cast("Any", StillInformer(SECRETS)),
-            namespaces=cast("Any", StillInformer()),
+            secrets=Secrets([cast("Any", StillInformer(SECRETS))]),
             status=cast("Any", self.status),
         )
         self.session.update(_kubeconfig(), frozenset({KEY}), frozenset())
@@ -66,6 +71,16 @@ class Case:
         self.pool = StillPool()
         self.client = SimpleNamespace(trouble=None, waiting=0.0, credentials=[])
         self.client.update_credential = self.client.credentials.append
+        self.ends = Ends(
+            app, provider(self.client, pool=self.pool), Far(Side.PROVIDER, "https://203.0.113.7")
+        )
+        self.monitor = Monitor(
+            self.ends,
+            cast("Any", self.status),
+            (Followed(Side.PROVIDER, cast("Any", self.base)),),
+            bindings=lambda: self.session.bindings,
+            exports=lambda: self.session._exports,
+        )
         self.hindrances: list[Trouble] = []
         self.rechecks = 0
         self.enqueued: list[str] = []
@@ -77,14 +92,14 @@ class Case:
             controller=controller,
         )
         running = cast("Any", self.session)
-        running._exports, running._client, running._pool = parts, self.client, self.pool
+        running._exports, running._ends, running._monitor = parts, self.ends, self.monitor
         running._schemas = SimpleNamespace(controller=controller)
 
     def _recheck(self) -> None:
         self.rechecks += 1
 
     def look(self, now: float) -> None:
-        self.session._look(KEY, cast("Any", self.client), cast("Any", (self.base,)), now)
+        self.monitor.look(KEY, now)
 
 
 def test_trouble_that_passes_soon_is_not_told() -> None:
@@ -148,12 +163,12 @@ def test_a_rotated_credential_has_everything_tried_again() -> None:
 
 def test_before_it_runs_a_session_only_remembers() -> None:
     case = Case()
-    cast("Any", case.session)._client = cast("Any", case.session)._exports = None
-    cast("Any", case.session)._schemas = cast("Any", case.session)._pool = None
+    cast("Any", case.session)._ends = cast("Any", case.session)._exports = None
+    cast("Any", case.session)._schemas = cast("Any", case.session)._monitor = None
     case.session.update(_kubeconfig("two"), frozenset({"klutch-bind/b"}), frozenset())
     assert case.session.bindings == {"klutch-bind/b"}
     case.session._try_again()
-    case.session._enqueue_all()
+    case.session._enqueue(case.session.bindings)
     assert case.enqueued == []
 
 
@@ -163,31 +178,31 @@ def test_bindings_that_come_and_go_are_looked_at() -> None:
     case.session.update(_kubeconfig(), frozenset({"klutch-bind/other.g"}), frozenset())
     assert sorted(case.enqueued) == ["klutch-bind/other.g", KEY, "other.g", "things.g"]
     case.enqueued.clear()
-    case.session._enqueue_all()
+    case.session._enqueue(case.session.bindings)
     assert sorted(case.enqueued) == ["klutch-bind/other.g", "other.g"]
 
 
 def test_what_holds_for_the_session_is_kept_for_bindings_that_come_later() -> None:
     case = Case()
-    case.session._state(conditions.true("Heartbeating"))
+    case.monitor.state(conditions.true("Heartbeating"))
     assert case.status.reason("Heartbeating") == "True"
-    assert case.session._said == {"Heartbeating": conditions.true("Heartbeating")}
+    assert case.monitor._said == {"Heartbeating": conditions.true("Heartbeating")}
 
 
 def test_one_that_reaches_the_provider_wakes_the_others() -> None:
     case = Case()
     first, second = case.pool.acquire(EXPORTS), case.pool.acquire(SECRETS)
-    encourage = case.session._encourage
+    encourage = case.monitor.encourage
     first.last_error = second.last_error = ConnectionFailed("refused")
     case.client.trouble = ConnectionFailed("refused")
-    encourage(cast("Any", case.client), cast("Any", case.pool))
-    encourage(cast("Any", case.client), cast("Any", case.pool))
+    encourage()
+    encourage()
     assert (first.nudged, second.nudged) == (0, 0)
     first.last_error = None
-    encourage(cast("Any", case.client), cast("Any", case.pool))
+    encourage()
     assert (first.nudged, second.nudged) == (0, 1)
     case.client.trouble = None
-    encourage(cast("Any", case.client), cast("Any", case.pool))
+    encourage()
     assert second.nudged == 2
-    encourage(cast("Any", case.client), cast("Any", case.pool))
+    encourage()
     assert second.nudged == 2

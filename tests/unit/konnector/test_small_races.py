@@ -15,7 +15,9 @@ from bind_agent.kube.errors import Conflict, ServerError
 from bind_agent.runtime.informer import Event
 from bind_agent.runtime.store import Store, make_entry
 from konnector.controllers import heartbeat, schema
+from konnector.options import Options
 from konnector.sync.namespaces import ServiceNamespaces
+from tests.fakes.parts import provider
 
 pytestmark = pytest.mark.unit
 
@@ -97,18 +99,7 @@ async def test_only_a_real_failure_of_the_heartbeat_is_told(
     binding = {"metadata": {"name": keys.CLUSTER_BINDING_NAME, "namespace": "cns"}, "spec": {}}
     informer = Informer(binding)
     pool: Any = SimpleNamespace(acquire=lambda *_, **__: informer, release=lambda _: None)
-    app: Any = SimpleNamespace(options=SimpleNamespace(heartbeat_interval=300.0))
-    current: Any = SimpleNamespace(namespace="cns")
-    nothing: Any = None
-    beating = heartbeat.Heartbeat(
-        app,
-        nothing,
-        pool,
-        current=lambda: current,
-        secret_keys=frozenset,
-        consumer_secrets=Informer(),  # type: ignore[arg-type]
-        state=stated.append,
-    )
+    beating = heartbeat.Heartbeat(provider(pool=pool), Options(), credential=None, state=stated.append)
 
     async def refused(*_: object) -> None:
         raise error
@@ -123,7 +114,7 @@ async def test_only_a_real_failure_of_the_heartbeat_is_told(
 def test_a_time_without_a_zone_counts_as_none() -> None:
     valid = conditions.true(ConditionType.SECRET_VALID)
     found = {"metadata": {}, "status": {"lastHeartbeatTime": "2026-01-01T00:00:00"}}
-    desired, _ = heartbeat.beat(found, valid, now=NOW, interval=300.0, version="v1")
+    desired, _ = heartbeat.beat(found, [valid], now=NOW, interval=300.0, version="v1")
     assert desired["status"]["lastHeartbeatTime"] == "2026-01-01T00:00:00Z"
 
 
@@ -135,7 +126,7 @@ async def test_a_crd_that_was_deleted_as_we_wrote_it_is_made_again(monkeypatch: 
         "metadata": {"name": name, "ownerReferences": [owner]},
         "spec": {"group": "example.com"},
     }
-    monkeypatch.setattr(schema, "desired_crd", lambda *_: wanted)
+    monkeypatch.setattr(schema, "desired_crd", lambda *_, **__: wanted)
     crds = Informer()
     made: list[str] = []
 
@@ -145,7 +136,7 @@ async def test_a_crd_that_was_deleted_as_we_wrote_it_is_made_again(monkeypatch: 
         return {**obj, "metadata": metadata}
 
     pool = SimpleNamespace(acquire=lambda *_, **__: crds, release=lambda _: None)
-    app: Any = SimpleNamespace(pool=pool, client=SimpleNamespace(create=create))
+    app: Any = SimpleNamespace(pool=pool, client=SimpleNamespace(create=create), control_plane="")
     status: Any = SimpleNamespace(state=lambda *_: None, state_provider=lambda *_: None)
     export = {"metadata": {"name": name, "namespace": "cns"}}
     schemas = schema.Schemas(

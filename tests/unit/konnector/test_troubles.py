@@ -6,6 +6,7 @@ import pytest
 
 from bind_agent.api.resource import EXPORTS, SECRETS, Resource
 from bind_agent.kube import errors
+from konnector.clusters import Far
 from konnector.controllers.troubles import (
     Followed,
     Trouble,
@@ -21,12 +22,13 @@ pytestmark = pytest.mark.unit
 
 KIND = Resource("g.example", "v1", "things", kind="Thing")
 SERVER = "https://provider.example"
+FAR = Far(Side.PROVIDER, SERVER)
 
 
 def _trouble(side: Side, error: errors.KubeError | None, *, synced: bool = True) -> Trouble | None:
     informer = StillInformer(KIND, synced=synced)
     informer.last_error = error
-    return of_watch(Followed(side, cast("Any", informer)), "things.g.example", SERVER)
+    return of_watch(Followed(side, cast("Any", informer)), "things.g.example", FAR)
 
 
 def _api(kind: type[Any], code: int) -> errors.KubeError:
@@ -90,12 +92,12 @@ def test_a_watch_that_works_or_has_not_answered_yet() -> None:
     ids=["fine", "waiting", "slow", "away", "rejected"],
 )
 def test_the_latest_calls_in_words(error: errors.KubeError | None, waiting: float, reason: str) -> None:
-    found = of_client(error, waiting, slow=10.0, server=SERVER)
+    found = of_client(error, waiting, slow=10.0, far=FAR)
     assert (found.reason if found else "") == reason
 
 
 def test_a_slow_answer_gives_the_same_words_each_second() -> None:
-    assert of_client(None, 11.0, slow=10.0, server=SERVER) == of_client(None, 12.0, slow=10.0, server=SERVER)
+    assert of_client(None, 11.0, slow=10.0, far=FAR) == of_client(None, 12.0, slow=10.0, far=FAR)
 
 
 def test_the_trouble_that_explains_the_others_is_told() -> None:
@@ -126,6 +128,6 @@ def test_messages_of_servers_are_not_repeated_for_secrets_beyond_their_names() -
     )
     informer = StillInformer(SECRETS)
     informer.last_error = error
-    found = of_watch(Followed(Side.CONSUMER, cast("Any", informer)), EXPORTS.group_resource, SERVER)
+    found = of_watch(Followed(Side.CONSUMER, cast("Any", informer)), EXPORTS.group_resource, FAR)
     assert found is not None
     assert "secrets is forbidden" in found.message

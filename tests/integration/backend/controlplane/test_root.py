@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
-from bind_agent.api import keys, meta
+from bind_agent.api import conditions, keys, meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import (
     APP_CLUSTER_BINDINGS,
     BINDINGS,
     CLUSTER_BINDINGS,
     DEPLOYMENTS,
+    EXPORT_REQUESTS,
+    EXPORT_TEMPLATES,
+    EXPORTS,
     LEASES,
     NAMESPACES,
     ROLEBINDINGS,
@@ -25,7 +28,7 @@ from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 from bind_agent.kube.errors import Forbidden
-from tests.fakes.backend_lab import eventually
+from tests.fakes.backend_lab import eventually, template_of
 from tests.fakes.control_plane_lab import AppCluster, Plane
 
 pytestmark = pytest.mark.integration
@@ -171,7 +174,12 @@ class TestDrift:
     ) -> None:
         await plane.lab.publish(kind)
         app = await plane.ready(unique("team"), "prod", kind, konnector={"deploy": True})
-        await app.condition("APIsBound")
+
+        async def granted() -> bool:
+            found = (await app.exported(kind), await app.cluster_binding())
+            return all(conditions.is_true(conditions.of(one), names.ACCESS_GRANTED) for one in found)
+
+        await eventually(granted)
         mark = plane.lab.cluster.audit_mark()
         await app.touch()
         probe = await plane.ready(unique("probe"), "prod")
@@ -230,6 +238,43 @@ class TestRights:
             ):
                 assert not await allowed(verb, resource, one.root), (verb, resource)
 
+    async def test_a_konnector_gets_no_api_that_is_not_listed(
+        self, plane: Plane, kind: Resource, unique: Callable[[str], str]
+    ) -> None:
+        """W-B19; what is listed is got even where `spec.allowed` names no person."""
+        other = Resource(kind.group, "v1", "queues", kind="Queue")
+        await plane.lab.publish(kind, template=False)
+        await plane.lab.publish(other)
+        closed = template_of(kind)
+        closed["spec"]["allowed"] = {"users": [], "groups": []}
+        await plane.lab.admin.create(EXPORT_TEMPLATES, closed)
+        app = await plane.ready(unique("team"), "prod", kind)
+        await app.exported(kind)
+        async with await self.konnector(plane, app) as client:
+            body = {
+                "apiVersion": keys.API_VERSION,
+                "kind": keys.KIND_EXPORT_REQUEST,
+                "metadata": {"name": "more", "namespace": app.root},
+                "spec": {"resources": [{"group": other.group, "resource": other.plural}]},
+            }
+            await client.create(EXPORT_REQUESTS, body)
+
+            async def refused() -> bool:
+                found = await app.appears(EXPORT_REQUESTS, "more")
+                condition = conditions.get(conditions.of(found), "ExportsReady")
+                assert condition is not None
+                return condition.reason == names.REASON_NOT_ALLOWED
+
+            await eventually(refused)
+            with pytest.raises(Forbidden):
+                await client.merge_patch(
+                    CLUSTER_BINDINGS,
+                    keys.CLUSTER_BINDING_NAME,
+                    {"metadata": {"annotations": {names.ALLOWED_KINDS: "*"}}},
+                    namespace=app.root,
+                )
+        assert await app.inside(EXPORTS, other.crd_name) is None
+
     async def test_the_backends_own_rights_end_at_root_namespaces(
         self, plane: Plane, unique: Callable[[str], str]
     ) -> None:
@@ -237,7 +282,6 @@ class TestRights:
         for verb, resource in (
             ("create", DEPLOYMENTS),
             ("patch", DEPLOYMENTS),
-            ("list", SECRETS),
             ("create", SECRETS),
             ("create", ROLES),
             ("create", BINDINGS),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bind_agent.api import keys, naming
-from bind_agent.backend import roots
+from bind_agent.backend import names, roots
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controlplane import model
 from bind_agent.backend.controlplane.model import Wanted
@@ -96,6 +96,19 @@ def test_tenants_of_a_login_are_tenants_and_no_roots() -> None:
     found = namespace(**{keys.IDENTITY: "anna#c1"})
     assert (roots.is_tenant(found), roots.is_root(found)) == (True, False)
     assert not roots.is_tenant(namespace())
+
+
+@pytest.mark.parametrize(
+    ("binding", "kinds"),
+    [
+        (None, frozenset()),
+        ({"metadata": {}}, frozenset()),
+        ({"metadata": {"annotations": {names.ALLOWED_KINDS: "a.b,c"}}}, frozenset({"a.b", "c"})),
+    ],
+)
+def test_only_what_is_listed_may_be_requested(binding: dict[str, Any] | None, kinds: frozenset[str]) -> None:
+    found = roots.requester(binding)
+    assert (found.person, found.kinds) == (None, kinds)
 
 
 def test_names_that_give_the_same_root_have_different_records() -> None:

@@ -1,4 +1,4 @@
-"""Writing a kubeconfig to a file: whole or not at all, for its owner only, never through a link."""
+"""Writing a credential to a file: whole or not at all, for its owner only, never through a link."""
 
 import os
 import secrets

@@ -1,0 +1,122 @@
+"""Deciding about permission claims beforehand: the value of ``--accept-claims`` (threats A19, A23).
+
+Whoever binds without a person at the keyboard (pipelines, bundles) states the whole outcome. What nobody may
+grant is refused, and a binding without a claim that the provider requires is not made (W-C3).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bind_agent.api.claims import (
+    ACCEPTED,
+    REJECTED,
+    AcceptablePermissionClaim,
+    PermissionClaim,
+    decided,
+)
+from bind_agent.api.guards import refuse_claim, refuse_kind
+from bind_agent.api.text import printable
+
+ALL: Final = "all"
+NONE: Final = "none"
+
+
+class AcceptanceError(ValueError):
+    """The claims cannot be settled as asked; the message names them and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Which claims are accepted.
+
+    Attributes:
+        everything: ``all`` (True) or ``none`` (False); None when kinds are listed.
+        kinds: the listed kinds, ``resource`` or ``resource.group``.
+    """
+
+    everything: bool | None
+    kinds: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, text: str) -> "Acceptance":
+        """Read ``all``, ``none`` or a comma list of kinds.
+
+        Raises:
+            AcceptanceError: an empty entry, or ``all``/``none`` mixed with kinds.
+        """
+        listed = [entry.strip() for entry in text.split(",")]
+        if listed in ([ALL], [NONE]):
+            return cls(everything=listed == [ALL])
+        if not all(listed) or {ALL, NONE} & set(listed):
+            message = (
+                f"--accept-claims={printable(text, 80)} is not understood: give all, none, or kinds with "
+                "commas, for instance secrets,configmaps"
+            )
+            raise AcceptanceError(message)
+        return cls(everything=None, kinds=frozenset(listed))
+
+    def accepts(self, claim: PermissionClaim) -> bool:
+        """The answer to one claim."""
+        return claim.group_resource in self.kinds if self.everything is None else self.everything
+
+
+def refusals(offered: Sequence[PermissionClaim]) -> tuple[list[str], list[PermissionClaim]]:
+    """Claims that nobody is asked about (threat A23).
+
+    Returns:
+        Sentences that forbid the whole binding (power over the cluster, or a required claim that cannot be
+        granted), and optional claims that are rejected by rule while the rest goes on.
+    """
+    fatal, rejected = [], []
+    for claim in offered:
+        refusal = refuse_claim(claim)
+        if refusal is None:
+            continue
+        dangerous = refuse_kind(claim.group, claim.resource, allowed={claim.group_resource}) is not None
+        if dangerous or claim.required:
+            fatal.append(refusal.message)
+        else:
+            rejected.append(claim)
+    return fatal, rejected
+
+
+def settle(
+    offered: Sequence[PermissionClaim], acceptance: Acceptance | None, *, api: str
+) -> tuple[AcceptablePermissionClaim, ...]:
+    """The entries of a new binding, in the provider's order, decided without asking anybody.
+
+    Args:
+        offered: the claims of the export.
+        acceptance: the stated outcome; None is enough only where there is nothing to decide.
+        api: the API that is being bound, ``P.G``, for messages.
+
+    Raises:
+        AcceptanceError: a claim may not be granted, is required and not accepted, or nothing was stated.
+    """
+    fatal, by_rule = refusals(offered)
+    if fatal:
+        message = f"{api}: the template claims what nobody may grant: {printable('; '.join(fatal), 500)}"
+        raise AcceptanceError(message)
+    open_claims = [claim for claim in offered if claim not in by_rule]
+    if open_claims and acceptance is None:
+        kinds = ", ".join(sorted({claim.group_resource for claim in open_claims}))
+        message = (
+            f"{api} has claims on {printable(kinds)}: say with --accept-claims (all, none, or kinds) which of them are"
+            " accepted"
+        )
+        raise AcceptanceError(message)
+    accepted = [claim for claim in open_claims if acceptance is not None and acceptance.accepts(claim)]
+    missing = sorted({one.group_resource for one in open_claims if one.required and one not in accepted})
+    if missing:
+        message = (
+            f"{api} cannot be bound without its required claims on {printable(', '.join(missing))}: accept them with"
+            " --accept-claims"
+        )
+        raise AcceptanceError(message)
+    entries: list[AcceptablePermissionClaim] = []
+    for claim in offered:
+        entry = decided(claim, ACCEPTED if claim in accepted else REJECTED)
+        if entry not in entries:
+            entries.append(entry)
+    return tuple(entries)

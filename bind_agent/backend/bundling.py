@@ -1,0 +1,198 @@
+"""A bundle for a tenant: ask for its APIs in its place, and list what its app cluster has to hold.
+
+The requests are made with the tenant's own credential over the own way to the API server. So the backend needs no
+right to create them, and a tenant gets in this way what it may have and nothing more.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bind_agent.aio.clock import SYSTEM, Clock
+from bind_agent.api import conditions, consumer_side, keys, meta
+from bind_agent.api.acceptance import Acceptance, AcceptanceError, settle
+from bind_agent.api.bundle import BoundApi, Credential, bundle
+from bind_agent.api.claims import PermissionClaim
+from bind_agent.api.decoding import decode
+from bind_agent.api.export import Export
+from bind_agent.api.export_request import FAILED, SUCCEEDED
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import EXPORT_REQUESTS, EXPORTS
+from bind_agent.api.text import printable
+from bind_agent.api.validation import InvalidObject
+from bind_agent.backend.access import Kind
+from bind_agent.backend.tenancy.provision import TenancyError
+from bind_agent.kube import credentials
+from bind_agent.kube.client import Client, user_agent
+from bind_agent.kube.config import ClusterConfig
+from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, NotFound
+from bind_agent.kube.intake import IntakeError, ProviderKubeconfig, accept_kubeconfig
+from bind_agent.manifests import binding_crd, konnector_manifests
+
+_POLL: Final = 0.5
+_SETTLE: Final = 30.0
+"""Seconds in which a refusal may pass: authorizers learn of a new tenant's rights a moment later."""
+
+
+class BundleError(TenancyError):
+    """There is no bundle; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a bundle is to hold.
+
+    Attributes:
+        apis: the APIs to bind.
+        acceptance: which claims are accepted; None is enough where there are none.
+        conflict_policy: of the bindings; empty for none.
+        image: of the konnector; empty leaves the konnector out.
+        secret: name of the Secret with the kubeconfig; empty for one that follows from provider and tenant.
+        with_secret: whether the Secret is in it, or only referred to.
+        timeout: seconds until the exports have to be there.
+    """
+
+    apis: tuple[Kind, ...]
+    acceptance: Acceptance | None = None
+    conflict_policy: str = ""
+    image: str = ""
+    secret: str = ""
+    with_secret: bool = True
+    timeout: float = 120.0
+
+
+async def make(
+    config: ClusterConfig, kubeconfig: bytes, wish: Wish, *, clock: Clock = SYSTEM
+) -> list[Object]:
+    """Ask for the APIs and make the bundle.
+
+    Args:
+        config: the own way to the provider's API server.
+        kubeconfig: the tenant's, as it was issued.
+        wish: what the bundle is to hold.
+        clock: for the wait.
+
+    Raises:
+        BundleError: an API was refused or not answered in time, or its claims are not settled. Exports that were
+            made stay; asking again goes on from there.
+        KubeError: a request failed.
+    """
+    try:
+        tenant = accept_kubeconfig(kubeconfig, allow_loopback=True)
+    except IntakeError as error:
+        raise BundleError(f"the tenant's kubeconfig cannot be put into a bundle: {error}") from None
+    own = replace(config, credential=credentials.Credential(token=tenant.token), namespace=tenant.namespace)
+    async with Client.open(own, user_agent=user_agent("backend")) as client:
+        asking = _Asking(client, tenant.namespace, clock, clock.monotonic() + wish.timeout)
+        for kind in wish.apis:
+            await asking.request(kind)
+        apis = [await _api(asking, kind, wish) for kind in wish.apis]
+    return objects(tenant, wish, apis)
+
+
+def objects(tenant: ProviderKubeconfig, wish: Wish, apis: Sequence[BoundApi]) -> list[Object]:
+    """The bundle's objects, once the claims are settled (pure)."""
+    credential = Credential(
+        secret=wish.secret or consumer_side.secret_name(tenant.server, tenant.namespace),
+        document=tenant.document() if wish.with_secret else None,
+    )
+    konnector = [*konnector_manifests(wish.image), binding_crd()] if wish.image else []
+    return bundle(apis, credential, konnector=konnector)
+
+
+async def _api(asking: "_Asking", kind: Kind, wish: Wish) -> BoundApi:
+    offered = await asking.claims(kind)
+    try:
+        claims = settle(offered, wish.acceptance, api=str(kind))
+    except AcceptanceError as error:
+        raise BundleError(str(error)) from None
+    return BoundApi(kind.group, kind.plural, claims, wish.conflict_policy)
+
+
+class _Asking:
+    """Requests of one tenant, and their answers."""
+
+    def __init__(self, client: Client, namespace: str, clock: Clock, deadline: float) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._clock = clock
+        self._deadline = deadline
+        self._started = clock.monotonic()
+
+    async def request(self, kind: Kind) -> None:
+        """Ask for an API, or take up an unanswered or answered request for it."""
+        wanted = {
+            "apiVersion": keys.API_VERSION,
+            "kind": keys.KIND_EXPORT_REQUEST,
+            "metadata": {"name": str(kind), "namespace": self._namespace},
+            "spec": {"resources": [{"group": kind.group, "resource": kind.plural}]},
+        }
+        while True:
+            try:
+                await self._client.create(EXPORT_REQUESTS, wanted, namespace=self._namespace)
+            except AlreadyExists:
+                if await self._taken_up(kind):
+                    return
+            except Forbidden:
+                if self._clock.monotonic() - self._started > _SETTLE:
+                    raise
+            else:
+                return
+            await self._pause(f"{kind}: the request cannot be made")
+
+    async def _taken_up(self, kind: Kind) -> bool:
+        """Whether a request of that name is one to wait for; a failed one is removed, so that it is asked anew."""
+        found = await self._client.get_or_none(EXPORT_REQUESTS, str(kind), namespace=self._namespace)
+        if found is None:
+            return False
+        if _phase(found) != FAILED and not meta.is_deleting(found):
+            return True
+        with contextlib.suppress(NotFound, Conflict):
+            await self._client.delete(
+                EXPORT_REQUESTS, str(kind), namespace=self._namespace, uid=meta.uid(found)
+            )
+        return False
+
+    async def claims(self, kind: Kind) -> tuple[PermissionClaim, ...]:
+        """Wait for the answer to the request for an API, and return the claims of its export."""
+        said = "no backend has answered; is one running?"
+        while True:
+            request = await self._client.get_or_none(EXPORT_REQUESTS, str(kind), namespace=self._namespace)
+            if request is not None and _phase(request) == FAILED:
+                raise BundleError(f"{kind} is refused: {_terminal(request)}")
+            if request is None or _phase(request) == SUCCEEDED:
+                export = await self._export(kind)
+                if export is not None:
+                    return export.spec.permission_claims
+                said = "the request was answered, and there is no export"
+            else:
+                said = _waiting_for(request) or said
+            await self._pause(f"{kind}: {said}")
+
+    async def _export(self, kind: Kind) -> Export | None:
+        try:
+            return decode(Export, await self._client.get(EXPORTS, str(kind), namespace=self._namespace))
+        except NotFound:
+            return None
+        except InvalidObject as error:
+            raise BundleError(str(error)) from None
+
+    async def _pause(self, why: str) -> None:
+        if self._clock.monotonic() > self._deadline:
+            raise BundleError(f"{why}; repeat this when the cause is gone")
+        await self._clock.sleep(_POLL)
+
+
+def _phase(request: Object) -> str:
+    return str((request.get("status") or {}).get("phase") or "")
+
+
+def _terminal(request: Object) -> str:
+    return printable((request.get("status") or {}).get("terminalMessage") or "no reason given", 400)
+
+
+def _waiting_for(request: Object) -> str:
+    """What a pending request says about itself."""
+    said = [one.get("message") for one in conditions.of(request) if one.get("status") == "False"]
+    return next((printable(message, 300) for message in said if message), "")

@@ -1,0 +1,1 @@
+"""One module per endpoint or pair of endpoints; each ends in `routes`."""

@@ -1,0 +1,68 @@
+"""Under which name we are asked: pure (host header attacks, DNS rebinding)."""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from bind_agent.backend.options.web import LOOPBACK_HOSTS, WebOptions
+
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""Answered under any name: a kubelet asks by address, and the answer tells nothing."""
+
+_NETLOC: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def expected(host: str, path: str, options: WebOptions) -> bool:
+    """Whether a request is meant for us.
+
+    Args:
+        host: the Host header.
+        path: of the request.
+        options: the callback URL and the advertised login URL name the hosts that are ours.
+    """
+    if path in PROBES:
+        return True
+    asked = _split(host)
+    for url in filter(None, (options.callback_url, options.authorize_url)):
+        parts = urlsplit(url)
+        default = _DEFAULT_PORTS[parts.scheme]
+        # Without a port the header means the scheme's own.
+        if asked and (asked[0], asked[1] or default) == (parts.hostname, parts.port or default):
+            return True
+    return False
+
+
+def loopback(host: str) -> bool:
+    """Whether a Host header names this machine."""
+    asked = _split(host)
+    return asked is not None and asked[0] in LOOPBACK_HOSTS
+
+
+def scheme(options: WebOptions, *, tls: bool, forwarded: str) -> str:
+    """The scheme under which the browser sees us.
+
+    Args:
+        options: the number of trusted proxies, and the callback URL, which has the last word.
+        tls: the connection is TLS.
+        forwarded: the X-Forwarded-Proto header; counts only from a proxy of our own.
+    """
+    if tls:
+        return "https"
+    if options.trusted_proxies:
+        hops = [hop.strip().lower() for hop in forwarded.split(",") if hop.strip()]
+        if hops and hops[-1] in _DEFAULT_PORTS:
+            return hops[-1]
+    return urlsplit(options.callback_url).scheme
+
+
+def _split(netloc: str) -> tuple[str, int | None] | None:
+    """Host in lower case, and port; None when it cannot be read."""
+    if not _NETLOC.fullmatch(netloc):
+        return None
+    try:
+        parts = urlsplit(f"//{netloc}")
+        port = parts.port
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname else None

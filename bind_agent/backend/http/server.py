@@ -1,0 +1,107 @@
+"""The listener: bounded in every direction, with an orderly end (W-B15)."""
+
+import asyncio
+import contextlib
+import socket
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from bind_agent.aio.tasks import background
+from bind_agent.backend.http.tls import Certificate
+
+log = structlog.get_logger(__name__)
+
+KEEP_ALIVE: Final = 30.0
+"""Seconds that a connection may wait for its next request, the first one included."""
+
+FINISH: Final = 15.0
+"""Seconds that requests under way get when the end comes."""
+
+_HEADER_LINE: Final = 8 * 1024
+_HEADER_FIELD: Final = 32 * 1024
+"""The Cookie header of a person with many groups is one field."""
+_HEADERS: Final = 64
+_BACKLOG: Final = 1024
+_CLOSE: Final = 5.0
+
+
+class WebServer:
+    """Serves one application.
+
+    Attributes:
+        port: the port listened on, once `started` returned; before that the one asked for, 0 for any.
+        serving: requests are taken.
+    """
+
+    def __init__(self, host: str, port: int, *, certificate: Certificate | None = None) -> None:
+        """Set up; nothing listens before `run`."""
+        self.host = host
+        self.port = port
+        self.serving = False
+        self._certificate = certificate
+        self._listening = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    async def started(self) -> None:
+        """Wait until the server listens."""
+        await self._listening.wait()
+
+    def stop(self) -> None:
+        """Take no more requests, finish those under way; `run` returns then."""
+        self.serving = False
+        self._stopping.set()
+
+    async def run(self, app: web.Application) -> None:
+        """Serve until `stop` or cancelled.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        # No access log: addresses carry states and codes. `app` logs routes.
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=KEEP_ALIVE,
+            shutdown_timeout=FINISH,
+            max_line_size=_HEADER_LINE,
+            max_field_size=_HEADER_FIELD,
+            max_headers=_HEADERS,
+            lingering_time=_CLOSE,
+            # Nobody sends us compressed bodies, so nobody gets to inflate one here.
+            auto_decompress=False,
+        )
+        context = self._certificate.context if self._certificate else None
+        async with contextlib.AsyncExitStack() as stack:
+            listener = stack.enter_context(_listen(self.host, self.port))
+            if self._certificate:
+                await stack.enter_async_context(background(self._certificate.follow(), name="certificate"))
+            try:
+                await runner.setup()
+                site = web.SockSite(runner, listener, ssl_context=context, backlog=_BACKLOG)
+                await site.start()
+                self.port = listener.getsockname()[1]
+                self.serving = True
+                self._listening.set()
+                log.info("serving", host=self.host, port=self.port, tls=context is not None)
+                await self._stopping.wait()
+                log.info("finishing requests under way")
+            finally:
+                self.serving = False
+                self._listening.clear()
+                await runner.cleanup()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,242 @@
+"""Clusters of a person: is each alive, what is bound there, how long does its credential last. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from bind_agent.api import conditions, goduration, meta
+from bind_agent.api.claim_words import ClaimWords
+from bind_agent.api.conditions_catalogue import Reason
+from bind_agent.api.export import CLUSTER
+from bind_agent.api.meta import Object
+from bind_agent.api.text import printable
+from bind_agent.backend import names
+from bind_agent.backend.controllers import heartbeat_plan
+from bind_agent.backend.pages import claim_view, condition_view
+from bind_agent.backend.pages.condition_view import Badge, Row, Tone
+from bind_agent.backend.pages.times import Moment, length, moment
+from bind_agent.backend.tenancy import rotation
+from bind_agent.backend.tenancy.provision import Tenant
+from bind_agent.backend.tenancy.rotation import Credential, parse_time
+
+_TEXT: Final = 253
+_MOST_VERSIONS: Final = 20
+
+_HEALTH_WORDS: Final = {
+    Reason.FIRST_HEARTBEAT_PENDING: "not connected yet",
+    Reason.HEARTBEAT_INTERVAL_MISSING: "incomplete report",
+    Reason.HEARTBEAT_TIME_DRIFT: "clock differs",
+    Reason.HEARTBEAT_TIMEOUT: "silent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One app cluster, in a line of a list and at the head of its page.
+
+    Attributes:
+        namespace: its cluster namespace on the provider; part of the address.
+        cluster_id: which cluster it is, as it said.
+        subject: whose it is, for operators.
+        issuer: who vouches for the subject; empty for tenants of the command line.
+        health: whether its konnector is alive.
+        heartbeat: the last one; None before the first.
+        interval: how often it reports, in words, or empty.
+        konnector: version of its konnector, or empty.
+        apis: how many APIs are exported to it.
+        credential: whether it has a credential.
+        since: when it was added.
+    """
+
+    namespace: str
+    cluster_id: str
+    subject: str
+    issuer: str
+    health: Badge
+    heartbeat: Moment | None
+    interval: str
+    konnector: str
+    apis: int
+    credential: Badge
+    since: Moment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One API that a cluster has.
+
+    Attributes:
+        name: `plural.group`.
+        kind: how people call it.
+        scope: where its objects live, in words.
+        versions: served versions.
+        ready: summary of its conditions.
+        conditions: all of them.
+        claims: what else is copied.
+        since: when it was exported.
+        ends: when it is taken away; None while it stays.
+    """
+
+    name: str
+    kind: str
+    scope: str
+    versions: tuple[str, ...]
+    ready: Badge
+    conditions: tuple[Row, ...]
+    claims: tuple[ClaimWords, ...]
+    since: Moment | None
+    ends: Moment | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """The credential of a cluster, without anything of its content.
+
+    Attributes:
+        issued: when; None when unknown.
+        expires: its end; None when unknown.
+        renews: when the backend replaces it; None when unknown.
+        lasts: how long it lasts from now, in words; empty when it has ended or nothing is known.
+        retiring: ends of earlier ones that still work.
+        generation: its number; 0 when a Go backend wrote it.
+    """
+
+    issued: Moment | None
+    expires: Moment | None
+    renews: Moment | None
+    lasts: str
+    retiring: tuple[Moment, ...]
+    generation: int
+
+
+def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Cluster:
+    """One cluster of a list.
+
+    Args:
+        tenant: the tenant with its ClusterBinding; what stands in there was written by the tenant.
+        apis: how many exports it has.
+        now: time with a zone.
+        since: creation of its namespace (RFC 3339), or empty.
+    """
+    binding = tenant.binding or {}
+    status = _mapping(binding.get("status"))
+    at = parse_time(_text(status.get("lastHeartbeatTime")))
+    added = parse_time(since)
+    return Cluster(
+        namespace=tenant.namespace,
+        cluster_id=printable(tenant.who.cluster_id, _TEXT) if tenant.who else "",
+        subject=printable(tenant.who.subject, _TEXT) if tenant.who else "",
+        issuer=printable(getattr(tenant.who, "issuer", ""), _TEXT),
+        health=health(status, now),
+        heartbeat=moment(at, now) if at else None,
+        interval=_interval(status.get("heartbeatInterval")),
+        konnector=printable(_text(status.get("konnectorVersion")), 64),
+        apis=apis,
+        credential=credential(binding),
+        since=moment(added, now) if added else None,
+    )
+
+
+def health(status: Mapping[str, Any], now: datetime) -> Badge:
+    """Whether a konnector is alive at this moment, judged by the same rule as the condition Healthy."""
+    condition = heartbeat_plan.judge(status, now).condition
+    found = condition_view.badge(condition, good="healthy")
+    return Badge(found.tone, _HEALTH_WORDS.get(condition.reason, found.word), found.message)
+
+
+def credential(binding: Mapping[str, Any]) -> Badge:
+    """Whether a cluster has a credential."""
+    if meta.annotation(binding, names.REVOKED):
+        return Badge(
+            Tone.BAD, "revoked", "Nothing works with the old credential; binding again issues a new one."
+        )
+    found = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
+    return condition_view.badge(found, good="valid", missing="being issued")
+
+
+def token(state: Credential, *, namespace: str, now: datetime) -> TokenView:
+    """What a person may know about a credential.
+
+    Args:
+        state: as the Secret says.
+        namespace: the tenant's.
+        now: time with a zone.
+    """
+    issued = rotation.issued_at(state, namespace)
+    left = state.expires - now if state.expires else None
+    return TokenView(
+        issued=moment(issued, now) if issued else None,
+        expires=moment(state.expires, now) if state.expires else None,
+        renews=moment(state.renew, now) if state.renew else None,
+        lasts=length(left) if left is not None and left.total_seconds() > 0 else "",
+        retiring=tuple(moment(old.at, now) for old in state.retiring if old.at > now),
+        generation=state.generation,
+    )
+
+
+def api(export: Mapping[str, Any], *, provider: str, now: datetime, ends: datetime | None = None) -> Api:
+    """One API of a cluster's page.
+
+    Args:
+        export: the APIServiceExport.
+        provider: what the provider is called.
+        now: time with a zone.
+        ends: when it is taken away.
+    """
+    spec = _mapping(export.get("spec"))
+    kind = _mapping(spec.get("names")).get("kind")
+    name = meta.name(export)
+    listed = spec.get("versions")
+    versions = [_text(_mapping(one).get("name")) for one in listed] if isinstance(listed, list) else []
+    claims = spec.get("permissionClaims")
+    created = parse_time(meta.creation_timestamp(export))
+    return Api(
+        name=name,
+        kind=printable(kind if isinstance(kind, str) and kind else name, _TEXT),
+        scope="cluster-scoped" if spec.get("scope") == CLUSTER else "namespaced",
+        versions=tuple(printable(one, 63) for one in versions[:_MOST_VERSIONS]),
+        ready=condition_view.ready(export),
+        conditions=condition_view.rows(export, now),
+        claims=claim_view.words(
+            [one for one in claims if isinstance(one, Mapping)] if isinstance(claims, list) else [],
+            api=name,
+            provider=provider,
+        ),
+        since=moment(created, now) if created else None,
+        ends=moment(ends, now) if ends else None,
+    )
+
+
+def worst(found: Iterable[Cluster]) -> Sequence[Cluster]:
+    """Clusters in the order in which a person wants to see them: those in trouble first, then by name."""
+    rank = {Tone.BAD: 0, Tone.WARN: 1, Tone.WAIT: 2, Tone.GOOD: 3}
+    return sorted(
+        found,
+        key=lambda one: (
+            min(rank[one.health.tone], rank[one.credential.tone]),
+            one.cluster_id,
+            one.namespace,
+        ),
+    )
+
+
+def owned(export: Object, name: str) -> bool:
+    """Whether an export is the one that an address names."""
+    return meta.name(export) == name and not meta.is_deleting(export)
+
+
+def _interval(value: object) -> str:
+    try:
+        found = goduration.parse(_text(value))
+    except goduration.DurationError:
+        return ""
+    return length(found) if found.total_seconds() > 0 else ""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,179 @@
+"""When a silent consumer is revoked and deleted: the pure decision."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bind_agent.api import conditions
+from bind_agent.backend import names
+from bind_agent.backend.tenancy.reaper import DELETE, REVOKE, Limits, Verdict, is_reapable, judge, last_seen
+
+pytestmark = pytest.mark.unit
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+LONG_AGO = NOW - 1000 * DAY
+BOTH = Limits(30 * DAY, 90 * DAY)
+
+
+def stamp(time: datetime) -> str:
+    return conditions.timestamp(time)
+
+
+def binding(
+    seen: datetime | str | None = None,
+    *,
+    born: datetime = LONG_AGO,
+    admitted: datetime | None = None,
+    revoked_by: str = "",
+    said: list[Any] | None = None,
+) -> dict[str, Any]:
+    marks = {}
+    if admitted:
+        marks[names.ADMITTED] = stamp(admitted)
+    if revoked_by:
+        marks |= {names.REVOKED: stamp(NOW - DAY), names.REVOKED_BY: revoked_by}
+    status: dict[str, Any] = {"conditions": said or []}
+    if seen is not None:
+        status["lastHeartbeatTime"] = stamp(seen) if isinstance(seen, datetime) else seen
+    return {
+        "metadata": {"name": "cluster", "creationTimestamp": stamp(born), "annotations": marks},
+        "status": status,
+    }
+
+
+def look(
+    obj: dict[str, Any], now: datetime = NOW, limits: Limits = BOTH, since: datetime = LONG_AGO
+) -> Verdict:
+    return judge(obj, limits, now=now, working_since=since)
+
+
+def told(obj: dict[str, Any], now: datetime, limits: Limits = BOTH) -> dict[str, Any]:
+    """The object after the announcement of that moment was written."""
+    condition = look(obj, now, limits).condition
+    assert condition is not None
+    entries = conditions.set_all(conditions.of(obj), [condition], now)
+    return {**obj, "status": {**obj["status"], "conditions": entries}}
+
+
+def test_off_by_default() -> None:
+    assert look(binding(LONG_AGO), limits=Limits()) == Verdict()
+
+
+def test_nothing_before_the_last_quarter() -> None:
+    verdict = look(binding(NOW - 22 * DAY))
+    assert (verdict.condition, verdict.act) == (None, "")
+    assert verdict.due == (REVOKE, NOW + 8 * DAY)
+    assert verdict.after == timedelta(hours=12)
+
+
+def test_the_announcement_names_date_and_way_out() -> None:
+    verdict = look(binding(NOW - 29 * DAY))
+    assert verdict.condition is not None
+    assert (verdict.condition.status, verdict.condition.reason) == ("False", "RevocationAnnounced")
+    assert stamp(NOW - 29 * DAY) in verdict.condition.message
+    assert stamp(NOW + DAY) in verdict.condition.message
+    assert "--revoke-unseen-after" in verdict.condition.message
+    assert (verdict.act, verdict.due) == ("", (REVOKE, NOW + DAY))
+
+
+def test_an_announcement_stays_as_it_is_until_the_deed() -> None:
+    obj = told(binding(NOW - 29 * DAY), NOW)
+    later = look(obj, NOW + timedelta(hours=5))
+    assert later.condition == conditions.get(conditions.of(obj), names.CONSUMER_SEEN)
+    assert later.act == ""
+    assert look(obj, NOW + DAY).act == REVOKE
+
+
+def test_nobody_is_revoked_unannounced_however_long_it_is_overdue() -> None:
+    obj = binding(NOW - 400 * DAY)
+    assert look(obj).act == ""
+    obj = told(obj, NOW)
+    assert look(obj, NOW + timedelta(minutes=59)).act == ""
+    assert look(obj, NOW + timedelta(hours=1)).act == REVOKE
+
+
+def test_a_backend_that_was_away_waits_although_it_had_announced() -> None:
+    obj = told(binding(NOW - 29 * DAY), NOW)
+    back = NOW + 9 * DAY
+    assert look(obj, back, since=back).act == ""
+    verdict = look(obj, back + timedelta(minutes=30), since=back)
+    assert (verdict.act, verdict.after) == ("", timedelta(minutes=30))
+    assert look(obj, back + timedelta(hours=1), since=back).act == REVOKE
+
+
+def test_a_heartbeat_takes_everything_back() -> None:
+    obj = told(binding(NOW - 29 * DAY), NOW)
+    obj["status"]["lastHeartbeatTime"] = stamp(NOW + timedelta(hours=1))
+    verdict = look(obj, NOW + timedelta(hours=2))
+    assert (verdict.condition, verdict.act) == (None, "")
+
+
+def test_a_later_silence_is_announced_anew() -> None:
+    obj = told(binding(NOW - 29 * DAY), NOW)
+    obj["status"]["lastHeartbeatTime"] = stamp(NOW + DAY)
+    verdict = look(obj, NOW + 60 * DAY)
+    assert verdict.condition is not None
+    assert stamp(NOW + DAY) in verdict.condition.message
+    assert verdict.act == ""
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        binding(None, born=NOW - 5 * DAY),
+        binding(None, born=LONG_AGO, admitted=NOW - 5 * DAY),
+        binding("soon", born=NOW - 5 * DAY),
+        binding(LONG_AGO + DAY, admitted=NOW - 5 * DAY),
+    ],
+    ids=["new", "let-in-again", "unreadable", "fetched-its-credential"],
+)
+def test_who_had_no_time_to_connect_gets_it(obj: dict[str, Any]) -> None:
+    assert last_seen(obj, NOW) == NOW - 5 * DAY
+    assert look(obj) == Verdict(due=(REVOKE, NOW + 25 * DAY), after=17.5 * DAY)
+
+
+def test_who_never_connected_is_silent_in_the_end() -> None:
+    obj = told(binding(None, born=NOW - 31 * DAY), NOW)
+    assert look(obj, NOW + timedelta(hours=1)).act == REVOKE
+
+
+def test_two_clocks_that_disagree_end_nobody() -> None:
+    assert look(binding(NOW + DAY)) == Verdict()
+    assert last_seen(binding(NOW + timedelta(seconds=9)), NOW) is not None
+    assert last_seen({}, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("by", "limits"), [("operator", BOTH), ("person", BOTH), ("reaper", Limits(30 * DAY))]
+)
+def test_deleted_is_only_who_the_reaper_revoked_and_only_on_demand(by: str, limits: Limits) -> None:
+    assert look(binding(LONG_AGO, revoked_by=by), limits=limits) == Verdict()
+
+
+def test_deletion_is_announced_on_its_own() -> None:
+    obj = told(binding(NOW - 31 * DAY), NOW)
+    obj["metadata"]["annotations"] = {names.REVOKED: "x", names.REVOKED_BY: names.BY_REAPER}
+    assert look(obj, NOW + DAY) == Verdict(due=(DELETE, NOW + 59 * DAY), after=35.5 * DAY)
+    late = NOW + 58 * DAY
+    verdict = look(obj, late)
+    assert verdict.condition is not None
+    assert verdict.condition.reason == "DeletionAnnounced"
+    assert "everything" in verdict.condition.message
+    obj = told(obj, late)
+    assert look(obj, late + DAY - timedelta(seconds=1)).act == ""
+    assert look(obj, late + DAY).act == DELETE
+
+
+def test_short_limits_are_announced_as_long_as_they_last() -> None:
+    hour = timedelta(hours=1)
+    verdict = look(binding(NOW), limits=Limits(hour, notice=hour))
+    assert verdict.condition is not None
+    assert verdict.due == (REVOKE, NOW + hour)
+
+
+def test_which_objects_count() -> None:
+    assert is_reapable(binding())
+    assert not is_reapable({"metadata": {"name": "other"}})
+    assert not is_reapable({"metadata": {"name": "cluster", "deletionTimestamp": "x"}})
