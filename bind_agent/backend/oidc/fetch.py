@@ -160,7 +160,8 @@ class Fetcher:
         if self._session is None:
             raise RuntimeError("the fetcher is used outside its block")
         try:
-            # The address goes out as the issuer wrote it. The total limit of aiohttp covers an answer that trickles; this one covers everything else as well.
+            # The total limit of aiohttp covers an answer that trickles; this one covers everything else as well.
+            # The address goes out as the issuer wrote it, not normalised.
             async with (
                 asyncio.timeout(self._limits.seconds),
                 self._session.request(
