@@ -15,8 +15,9 @@ from bind_agent.kube.intake import ProviderKubeconfig
 from bind_agent.kube.intake_fields import IntakeError
 from bind_agent.runtime.informer import InformerPool
 from bind_agent.runtime.recorder import Recorder
-from konnector.clusters import AppCluster, Collection, Ends, Far, Home, Provider, cluster_identity
+from konnector.clusters import AppCluster, Collection, Ends, Far, Home, Provider
 from konnector.controllers.binding_status import secret_ref
+from konnector.guard import cluster_identity
 from konnector.install import ensure_binding_crd
 from konnector.mode import Destination, invalid_secret
 from konnector.options import Options
@@ -127,5 +128,5 @@ class OnAppCluster:
             fence=self.home.fence,
         )
         async with client, InformerPool(client, cluster=Side.PROVIDER) as pool:
-            provider = Provider(client, pool, kubeconfig.namespace, kubeconfig.identity)
+            provider = Provider(client, client, pool, kubeconfig.namespace, kubeconfig.identity)
             yield Ends(self._app, provider, Far(Side.PROVIDER, kubeconfig.server))

@@ -15,16 +15,14 @@ in control plane mode  provider      app cluster
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bind_agent.api import meta
-from bind_agent.api.resource import NAMESPACES, SECRETS, Resource
+from bind_agent.api.resource import SECRETS, Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.intake import ProviderKubeconfig, accept_kubeconfig
 from bind_agent.runtime.informer import InformerPool
 from bind_agent.runtime.recorder import Recorder
+from konnector.guard import Guard, cluster_identity
 from konnector.options import Options
 from konnector.sync.model import Side
-
-_IDENTITY_NAMESPACE = "kube-system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +101,7 @@ class AppCluster:
         options: what the process was told.
         own_namespaces: namespaces that hold credentials of konnectors: nothing crosses them.
         control_plane: identity of the cluster with the bindings, empty when it is this one.
+        root: namespace of the bindings on that cluster.
         roles: what to do when a right is missing that every binding needs.
     """
 
@@ -113,6 +112,7 @@ class AppCluster:
     options: Options
     own_namespaces: frozenset[str]
     control_plane: str = ""
+    root: str = ""
     roles: str = ""
 
     async def identified(self) -> "AppCluster":
@@ -130,12 +130,14 @@ class Provider:
 
     Attributes:
         client: its API server.
+        copies: the same, for writes that follow from what the app cluster holds.
         pool: informers on it.
         namespace: the tenant's cluster namespace.
         identity: which provider and tenant this is, in marks on the app cluster.
     """
 
     client: Client
+    copies: Client
     pool: InformerPool
     namespace: str
     identity: str
@@ -149,11 +151,13 @@ class Far:
         side: which end it is.
         server: its address.
         secret: the Secret (``namespace/name``) that people put a new kubeconfig into; empty where they bind again.
+        root: namespace of the bindings, where they are not on the app cluster.
     """
 
     side: Side
     server: str
     secret: str = ""
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +168,19 @@ class Ends:
         app: the app cluster.
         provider: the provider.
         far: which of both is not the home cluster.
+        guard: in the way of writes while it is not certain which app cluster they would follow from; None where the
+            app cluster is at home.
     """
 
     app: AppCluster
     provider: Provider
     far: Far
+    guard: Guard | None = None
+
+    def doubt(self) -> None:
+        """What is behind the kubeconfig may be another app cluster from now on."""
+        if self.guard is not None:
+            self.guard.doubt()
 
     @property
     def far_client(self) -> Client:
@@ -179,12 +191,3 @@ class Ends:
     def far_pool(self) -> InformerPool:
         """Informers on the far end."""
         return self.app.pool if self.far.side is Side.CONSUMER else self.provider.pool
-
-
-async def cluster_identity(client: Client) -> str:
-    """The UID of the namespace ``kube-system``: it lives as long as the cluster does.
-
-    Raises:
-        KubeError: the namespace cannot be read.
-    """
-    return meta.uid(await client.get(NAMESPACES, _IDENTITY_NAMESPACE))

@@ -30,6 +30,7 @@ from bind_agent.runtime.informer import InformerPool
 from bind_agent.runtime.recorder import Recorder
 from konnector.clusters import AppCluster, Collection, Ends, Far, Home, Provider
 from konnector.controllers.binding_status import secret_ref
+from konnector.guard import Guard
 from konnector.mode import Destination, invalid_secret
 from konnector.mode_options import ControlPlane
 from konnector.options import Options
@@ -100,7 +101,7 @@ class ControlPlaneMode:
             allow_loopback=is_loopback(self._config.host) if loopback is None else loopback,
             fence=fence,
         )
-        return OnControlPlane(home, self._flags, identity(self._config, self._flags.root_namespace))
+        return OnControlPlane(home, self._flags, self._config)
 
 
 class OnControlPlane:
@@ -109,17 +110,18 @@ class OnControlPlane:
     provider_rotates = False
     far_is_needed = True
 
-    def __init__(self, home: Home, flags: ControlPlane, provider_id: str) -> None:
+    def __init__(self, home: Home, flags: ControlPlane, config: ClusterConfig) -> None:
         """Serve from here.
 
         Args:
             home: the control plane.
             flags: root namespace, and the Secret with the app cluster's kubeconfig.
-            provider_id: identity of the control plane and the root namespace.
+            config: how the control plane is reached.
         """
         self.home = home
         self._flags = flags
-        self._provider_id = provider_id
+        self._config = config
+        self._provider_id = identity(config, flags.root_namespace)
         self._secret = meta.join_key(flags.secret_namespace, flags.secret_name)
 
     def destination(self, binding: Object, secrets: Secrets) -> Destination | Condition:
@@ -164,21 +166,25 @@ class OnControlPlane:
     async def connect(self, kubeconfig: ProviderKubeconfig) -> AsyncIterator[Ends]:
         """A client of the app cluster, with a recorder for its events; the provider is here already."""
         options = self.home.options
-        client = Client.open(
-            kubeconfig.config(),
-            user_agent=user_agent("konnector"),
-            max_in_flight=options.max_in_flight,
-            cluster=Side.CONSUMER,
-            fence=self.home.fence,
-        )
-        recorder = Recorder(client, "konnector", instance=options.identity)
+        guard = Guard()
+
+        def opened(config: ClusterConfig, side: Side, fence: Callable[[], None] | None) -> Client:
+            return Client.open(
+                config,
+                user_agent=user_agent("konnector"),
+                max_in_flight=options.max_in_flight,
+                cluster=side,
+                fence=fence,
+            )
+
         async with (
-            client,
+            opened(kubeconfig.config(), Side.CONSUMER, self.home.fence) as client,
+            opened(self._config, Side.PROVIDER, self._fence(guard)) as copies,
             InformerPool(client, cluster=Side.CONSUMER) as app_pool,
             # Of its own, on the same client: what a session follows ends with it.
             InformerPool(self.home.client, cluster=Side.PROVIDER) as pool,
-            _beside(recorder.run),
         ):
+            recorder = Recorder(client, "konnector", instance=options.identity)
             app = AppCluster(
                 client=client,
                 pool=app_pool,
@@ -187,10 +193,21 @@ class OnControlPlane:
                 options=options,
                 own_namespaces=frozenset({keys.CONSUMER_NAMESPACE}),
                 control_plane=self._provider_id,
+                root=self._flags.root_namespace,
                 roles=remedies.APP_CLUSTER_ROLES,
             )
-            provider = Provider(self.home.client, pool, self._flags.root_namespace, self._provider_id)
-            yield Ends(app, provider, Far(Side.CONSUMER, kubeconfig.server, self._secret))
+            provider = Provider(self.home.client, copies, pool, self._flags.root_namespace, self._provider_id)
+            async with _beside(recorder.run):
+                far = Far(Side.CONSUMER, kubeconfig.server, self._secret, self._flags.root_namespace)
+                yield Ends(app, provider, far, guard)
+
+    def _fence(self, guard: Guard) -> Callable[[], None]:
+        def check() -> None:
+            if self.home.fence is not None:
+                self.home.fence()
+            guard.check()
+
+        return check
 
 
 def identity(config: ClusterConfig, root_namespace: str) -> str:

@@ -7,7 +7,7 @@ from bind_agent.api import meta
 from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Reason, Status
 from bind_agent.api.resource import NAMESPACES
-from bind_agent.kube.errors import Forbidden, KubeError
+from bind_agent.kube.errors import ConnectionFailed, Forbidden, KubeError, ServerError, Unauthorized
 from bind_agent.kube.transport import SLOW
 from bind_agent.runtime.informer import Informer
 from konnector.clusters import Ends
@@ -27,6 +27,8 @@ from konnector.sync.model import Side
 from konnector.sync.patience import Patience
 
 _SECONDS = 1.0
+_LOST = (ConnectionFailed, Unauthorized, ServerError)
+"""Failures after which another cluster may answer, unlike those that say something about a kind."""
 TOLERATED_SECONDS = 4.0
 """Trouble that passes by itself within so many seconds is not told."""
 
@@ -66,6 +68,7 @@ class Monitor:
         self._patience = Patience()
         self._failing: set[Informer] = set()
         self._troubled = False
+        self._lost = False
 
     async def run(self) -> None:
         """Say what cannot be followed or written, and when it can again, until cancelled."""
@@ -90,13 +93,19 @@ class Monitor:
         return all(one.informer.has_synced and one.informer.last_error is None for one in self._base)
 
     def encourage(self) -> None:
-        """One that reaches the far end again is a sign for all that wait for their next attempt."""
+        """One that reaches the far end again is a sign for all that wait for their next attempt.
+
+        The first that does not is one that the app cluster may be exchanged meanwhile.
+        """
         client = self._ends.far_client
         failing = {i for i in self._ends.far_pool.informers() if i.last_error is not None}
+        lost = client.trouble is not None or any(isinstance(i.last_error, _LOST) for i in failing)
+        if lost and not self._lost:
+            self._ends.doubt()
         if self._failing - failing or (self._troubled and client.trouble is None):
             for informer in failing:
                 informer.nudge()
-        self._failing, self._troubled = failing, client.trouble is not None
+        self._failing, self._troubled, self._lost = failing, client.trouble is not None, lost
 
     def look(self, key: str, now: float) -> None:
         """State how one binding stands.

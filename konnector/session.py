@@ -73,6 +73,7 @@ class ProviderSession:
             if self._ends is not None:
                 log.info("credential rotated", server=kubeconfig.server)
                 self._ends.far_client.update_credential(kubeconfig.config())
+                self._ends.doubt()
                 self._try_again()
         changed = bindings ^ self._binding_keys
         self._binding_keys = bindings
@@ -127,10 +128,12 @@ class ProviderSession:
                 group.create_task(self._monitor.run(), name="monitor")
                 group.create_task(heartbeat.controller.run(), name="heartbeat")
                 app = await self._identify(ends.app, self._monitor)
+                if ends.guard is not None:
+                    group.create_task(ends.guard.watch(app.client, app.cluster_id), name="guard")
                 for informer in (exports, records, heartbeat.cluster_bindings, namespaces):
                     await informer.wait_synced()
                 self._status.state(self._binding_keys, conditions.true(ConditionType.INFORMERS_SYNCED))
-                mapping = ServiceNamespaces(app, provider.client, provider.namespace, records, namespaces)
+                mapping = ServiceNamespaces(app, provider.copies, provider.namespace, records, namespaces)
                 self._schemas = Schemas(
                     app,
                     exports,

@@ -139,5 +139,21 @@ def binding(
         }
     }
     if claims:
-        spec["permissionClaims"] = [to_wire(claim) for claim in claims]
+        spec["permissionClaims"] = [_spelled_out(claim) for claim in claims]
     return {"apiVersion": keys.API_VERSION, "kind": keys.KIND_BINDING, "metadata": metadata, "spec": spec}
+
+
+def _spelled_out(claim: AcceptablePermissionClaim) -> dict[str, Any]:
+    """The claim with what the API server would fill in (spec 3.2.4).
+
+    Tools that compare what they applied with what is there find no difference then.
+    """
+    plain = {"group": "", "read": {}, **to_wire(claim)}
+    plain["selector"] = {
+        "names": list(claim.selector.names),
+        "namespaces": list(claim.selector.namespaces),
+        **plain.get("selector", {}),
+    }
+    recreate = claim.on_conflict.recreate_when_consumer_side_deleted
+    plain["onConflict"] = {"recreateWhenConsumerSideDeleted": recreate}
+    return plain

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import structlog
 
-from bind_agent.api import keys, meta
+from bind_agent.api import conditions, keys, meta
+from bind_agent.api.conditions_catalogue import ConditionType, Severity, Status
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import (
     CLUSTER_BINDINGS,
@@ -24,7 +25,7 @@ from bind_agent.api.resource import (
     ROLEBINDINGS,
     SERVICE_NAMESPACES,
 )
-from bind_agent.backend import names, templates
+from bind_agent.backend import names, roots, templates
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
 from bind_agent.backend.tenancy.identity import Identity
@@ -37,11 +38,20 @@ BY_NAMESPACE: Final = "namespace"
 BY_NAME: Final = "name"
 BY_KIND: Final = "kind"
 BY_RECORD: Final = "record"
+BY_ROLE: Final = "role"
+BY_STATE: Final = "state"
+
+TENANT: Final = "tenant"
+"""Value of `BY_ROLE` for the namespace of a tenant."""
+TROUBLED: Final = "troubled"
+"""Value of `BY_STATE` for what an operator has to look at."""
 BY_SUBJECT: Final = "subject"
 
 _GRANTED: Final = f"{names.AGGREGATE_TO_BACKEND}={keys.TRUE}"
 _OURS: Final = f"{keys.MANAGED_BY}={keys.MANAGER}"
 _LOUD: Final = 10.0
+_VERSION_HEAD: Final = ("name", "served", "storage", "deprecated", "deprecationWarning")
+_DESCRIPTION: Final = 2000
 
 
 class Views:
@@ -70,14 +80,16 @@ class Views:
         """
         namespaced = {BY_NAMESPACE: _namespace}
         self.namespaces = pool.acquire(
-            NAMESPACES, transform=slim_namespace, indexes={BY_RECORD: _record, BY_SUBJECT: _subject}
+            NAMESPACES,
+            transform=slim_namespace,
+            indexes={BY_RECORD: _record, BY_SUBJECT: _subject, BY_ROLE: _role},
         )
         self.crds = pool.acquire(CRDS, transform=slim_crd)
         self.templates = pool.acquire(EXPORT_TEMPLATES, indexes={BY_KIND: _template_kind})
         self.requests = pool.acquire(EXPORT_REQUESTS, indexes={**namespaced, BY_KIND: _request_kinds})
-        self.exports = pool.acquire(EXPORTS, indexes={**namespaced, BY_NAME: _name})
+        self.exports = pool.acquire(EXPORTS, indexes={**namespaced, BY_NAME: _name, BY_STATE: _state})
         self.service_namespaces = pool.acquire(SERVICE_NAMESPACES, indexes=namespaced)
-        self.cluster_bindings = pool.acquire(CLUSTER_BINDINGS)
+        self.cluster_bindings = pool.acquire(CLUSTER_BINDINGS, indexes={BY_STATE: _state})
         self.cluster_roles = pool.acquire(CLUSTERROLES, label_selector=_OURS)
         self.role_bindings = pool.acquire(ROLEBINDINGS, label_selector=_OURS)
         self.export_roles = pool.acquire(CLUSTERROLES, label_selector=_GRANTED)
@@ -139,9 +151,10 @@ class Views:
         return sorted(found, key=lambda one: (meta.creation_timestamp(one), meta.name(one)))
 
     def tenants(self) -> list[Object]:
-        """The namespaces of all tenants."""
+        """The namespaces of all tenants that are handed a credential; root namespaces are not among them."""
         names_ = list(self.namespaces.store.keys())
-        return [found for name in names_ if (found := self.tenant(name)) is not None]
+        found = [self.tenant(name) for name in names_]
+        return [one for one in found if one is not None and not roots.is_root(one)]
 
     def namespaces_of(self, subject: str) -> list[Object]:
         """The namespaces of all tenants whose identity has this subject, whoever vouches for it."""
@@ -154,7 +167,7 @@ class Views:
     def tenant(self, cluster_namespace: str) -> Object | None:
         """The Namespace of a tenant; None when there is none, it is on its way out, or it is no tenant's."""
         namespace = get(self.namespaces, cluster_namespace)
-        if namespace is None or meta.is_deleting(namespace) or not meta.annotation(namespace, keys.IDENTITY):
+        if namespace is None or meta.is_deleting(namespace) or not roots.is_tenant(namespace):
             return None
         return namespace
 
@@ -177,15 +190,29 @@ def slim_namespace(obj: Object) -> Object:
 
 
 def slim_crd(obj: Object) -> Object:
-    """A CRD without schemas."""
+    """A CRD without schemas; what they say about the kind as a whole stays, for the catalogue."""
     spec = _mapping(strip(obj).get("spec"))
+    versions = spec.get("versions")
     return {
         **_head(obj),
         # Stands for the schemas: whoever watches must see that they changed.
         "generation": meta.generation(obj),
-        "spec": {field: spec.get(field) for field in ("group", "names", "scope")},
+        "spec": {
+            **{field: spec.get(field) for field in ("group", "names", "scope")},
+            "versions": [slim_version(one) for one in versions] if isinstance(versions, list) else [],
+        },
         "status": {"conditions": _mapping(obj.get("status")).get("conditions") or []},
     }
+
+
+def slim_version(version: object) -> Object:
+    """A version of a CRD without its schema, but for the beginning of its description."""
+    found = _mapping(version)
+    kept = {field: found[field] for field in _VERSION_HEAD if field in found}
+    text = _mapping(_mapping(found.get("schema")).get("openAPIV3Schema")).get("description")
+    if isinstance(text, str):
+        kept["schema"] = {"openAPIV3Schema": {"description": text[:_DESCRIPTION]}}
+    return kept
 
 
 def _head(obj: Object) -> Object:
@@ -208,6 +235,17 @@ def _record(obj: Object) -> Iterable[str]:
 def _subject(obj: Object) -> Iterable[str]:
     who = Identity.parse(meta.annotation(obj, keys.IDENTITY))
     return () if who is None else (who.subject,)
+
+
+def _role(obj: Object) -> Iterable[str]:
+    return (TENANT,) if meta.annotation(obj, keys.IDENTITY) and not meta.is_deleting(obj) else ()
+
+
+def _state(obj: Object) -> Iterable[str]:
+    """Whether a person has to do something; a condition that only tells of progress is none of it."""
+    ready = conditions.get(conditions.of(obj), ConditionType.READY)
+    bad = ready is not None and ready.status == Status.FALSE and ready.severity != Severity.INFO
+    return (TROUBLED,) if bad or meta.annotation(obj, names.REVOKED) else ()
 
 
 def _template_kind(obj: Object) -> Iterable[str]:

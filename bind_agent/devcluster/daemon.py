@@ -12,11 +12,14 @@ from pathlib import Path
 from bind_agent.devcluster.binaries import ControlPlane
 from bind_agent.devcluster.cluster import ClusterOptions
 from bind_agent.devcluster.errors import DevClusterError, PlaygroundError
+from bind_agent.devcluster.issuer.launch import Issuer
+from bind_agent.devcluster.issuer.people import CLIENT_ID
 from bind_agent.devcluster.playground import Playground
 from bind_agent.devcluster.state import (
     LOCK_FILE,
     STATE_FILE,
     ClusterState,
+    LoginState,
     ProcessId,
     ServerState,
     State,
@@ -34,11 +37,13 @@ class Order:
         directory: Where kubeconfigs, state and data go.
         clusters: The clusters.
         keep_data: Use the data of the last run again, and leave it there at the end.
+        login: Run the development issuer beside the clusters.
     """
 
     directory: Path
     clusters: Sequence[ClusterOptions]
     keep_data: bool = False
+    login: bool = False
 
 
 @contextmanager
@@ -101,12 +106,14 @@ async def serve(order: Order, control_plane: ControlPlane, ready: Callable[[Stat
             *order.clusters, control_plane=control_plane, directory=order.directory, keep_data=order.keep_data
         )
         try:
-            if not await unless(told, playground.start()):
+            issuer = Issuer() if order.login else None
+            if not await unless(told, _start(playground, issuer)):
                 return
-            state = describe(playground, control_plane)
+            state = describe(playground, control_plane, issuer)
             state.write(order.directory)
             ready(state)
-            failure = asyncio.ensure_future(playground.first_failure())
+            beside = () if issuer is None else (issuer.server,)
+            failure = asyncio.ensure_future(playground.first_failure(*beside))
             if await unless(told, failure):
                 server = failure.result()
                 raise DevClusterError(
@@ -120,8 +127,15 @@ async def serve(order: Order, control_plane: ControlPlane, ready: Callable[[Stat
                 loop.remove_signal_handler(number)
 
 
-def describe(playground: Playground, control_plane: ControlPlane) -> State:
+async def _start(playground: Playground, issuer: Issuer | None) -> None:
+    await playground.start()
+    if issuer is not None:
+        await issuer.start(playground)
+
+
+def describe(playground: Playground, control_plane: ControlPlane, issuer: Issuer | None = None) -> State:
     """Describe a running playground for other processes."""
+    beside = () if issuer is None else (issuer.server,)
     return State(
         owner=ProcessId.of(os.getpid()),
         supervisor=ProcessId.of(playground.supervisor_pid or 0),
@@ -136,9 +150,10 @@ def describe(playground: Playground, control_plane: ControlPlane) -> State:
         ),
         servers=tuple(
             ServerState(server.name, ProcessId.of(server.pid or 0), str(server.log))
-            for server in playground.servers
+            for server in (*playground.servers, *beside)
         ),
         kubectl=str(control_plane.kubectl),
+        login=None if issuer is None else LoginState(issuer.url, CLIENT_ID),
     )
 
 

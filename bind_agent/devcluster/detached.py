@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +20,8 @@ from bind_agent.devcluster.binaries import ControlPlane
 from bind_agent.devcluster.cluster import ClusterOptions
 from bind_agent.devcluster.daemon import Order, forget, owned
 from bind_agent.devcluster.errors import DevClusterError, PlaygroundError
+from bind_agent.devcluster.issuer import launch as issuer
+from bind_agent.devcluster.issuer.people import ACCOUNTS
 from bind_agent.devcluster.state import LOG_FILE, ProcessId, State
 from bind_agent.devcluster.supervision import CLOSE_TIMEOUT
 
@@ -27,6 +29,7 @@ _DOWN_TIMEOUT = 20.0
 _KILL_TIMEOUT = 5.0
 _POLL = 0.05
 _READY_TIMEOUT = 2.0
+_PROVIDER = "provider"
 
 
 def up(order: Order, control_plane: ControlPlane) -> State:
@@ -131,6 +134,27 @@ class ClusterStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginStatus:
+    """The development issuer as seen from outside.
+
+    Attributes:
+        issuer: Its URL.
+        client_id: Its client, which is public.
+        ready: Whether it answers.
+        pid: Its process; None when it does not run.
+        accounts: Who can log in.
+        backend: Program and arguments of a backend for it, all but the keys of its cookies.
+    """
+
+    issuer: str
+    client_id: str
+    ready: bool
+    pid: int | None
+    accounts: tuple[str, ...]
+    backend: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A playground as seen from outside.
 
@@ -140,6 +164,7 @@ class Status:
         clusters: Its clusters; empty when it does not run.
         etcd: Process id of etcd, None when it does not run.
         owner: Process id of the owner, None when it does not run.
+        login: The development issuer; None when it does not run.
     """
 
     directory: str
@@ -147,6 +172,7 @@ class Status:
     owner: int | None
     etcd: int | None
     clusters: tuple[ClusterStatus, ...]
+    login: LoginStatus | None = None
 
     def as_data(self) -> dict[str, object]:
         """Return plain data, for programs."""
@@ -170,7 +196,34 @@ def status(directory: Path) -> Status:
         for cluster in state.clusters
     )
     return Status(
-        str(directory), running=True, owner=state.owner.pid, etcd=pids.get("etcd"), clusters=clusters
+        str(directory),
+        running=True,
+        owner=state.owner.pid,
+        etcd=pids.get("etcd"),
+        clusters=clusters,
+        login=_login(state, pids.get(issuer.NAME)),
+    )
+
+
+def backend_arguments(state: State) -> tuple[str, ...]:
+    """Program and arguments of a backend for the issuer of a playground, all but the keys of its cookies."""
+    if state.login is None:
+        return ()
+    named = {cluster.name: cluster.kubeconfig for cluster in state.clusters}
+    kubeconfig = named.get(_PROVIDER, next(iter(named.values())))
+    return issuer.backend_arguments(state.login.issuer, kubeconfig)
+
+
+def _login(state: State, pid: int | None) -> LoginStatus | None:
+    if state.login is None:
+        return None
+    return LoginStatus(
+        state.login.issuer,
+        state.login.client_id,
+        _responds(state.login.issuer),
+        pid,
+        tuple(ACCOUNTS),
+        backend_arguments(state),
     )
 
 
@@ -206,6 +259,7 @@ def encode(order: Order, control_plane: ControlPlane) -> str:
             "directory": str(order.directory),
             "clusters": [asdict(cluster) for cluster in order.clusters],
             "keep_data": order.keep_data,
+            "login": order.login,
             "control_plane": {"folder": str(control_plane.folder), "origin": control_plane.origin},
         }
     )
@@ -219,6 +273,7 @@ def decode(text: str) -> tuple[Order, ControlPlane]:
         directory=Path(data["directory"]),
         clusters=[ClusterOptions(**cluster) for cluster in data["clusters"]],
         keep_data=data["keep_data"],
+        login=data["login"],
     )
     return order, ControlPlane(Path(programs["folder"]), programs["origin"])
 
@@ -230,6 +285,18 @@ def _gone(processes: Sequence[ProcessId], timeout: float) -> bool:
             return False
         time.sleep(_POLL)
     return True
+
+
+def _responds(url: str) -> bool:
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=_READY_TIMEOUT)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _ready(kubeconfig: Path) -> bool:

@@ -235,9 +235,15 @@ class Playground:
             ready=ready,
         )
 
-    async def first_failure(self) -> Server:
-        """Wait until a server ends that nobody asked to end, and return it."""
-        tasks = {asyncio.create_task(server.ended_by_itself()): server for server in self.servers}
+    async def first_failure(self, *programs: Server) -> Server:
+        """Wait until a server ends that nobody asked to end, and return it.
+
+        Args:
+            programs: Programs beside the clusters that are to be watched as well.
+        """
+        tasks = {
+            asyncio.create_task(server.ended_by_itself()): server for server in (*self.servers, *programs)
+        }
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return tasks[done.pop()]

@@ -26,6 +26,7 @@ BACKEND_NAMESPACE = "klutch-bind-backend"
 BACKEND_ACCOUNT = "bind-backend"
 KONNECTOR_NAMESPACE = "klutch-bind"
 KONNECTOR_ACCOUNT = "konnector"
+BINDER_ACCOUNT = "klutch-binder"
 _TOKEN_SECONDS = 24 * 3600
 _TOKEN_ATTEMPTS = 50
 
@@ -146,6 +147,44 @@ class Stage:
                 "konnector.app",
                 f"--kubeconfig={kubeconfig}",
                 f"--lease-namespace={KONNECTOR_NAMESPACE}",
+                f"--health-address={LOOPBACK}:{port}",
+                *flags,
+            ],
+            port,
+        )
+
+    async def control_plane_konnector(
+        self,
+        cluster: Cluster,
+        root: str,
+        secret: str,
+        *flags: str,
+        account: str = BINDER_ACCOUNT,
+        name: str = "control-plane-konnector",
+    ) -> Server:
+        """Describe a konnector in control plane mode, under the account of a root namespace (spec 5.5).
+
+        Args:
+            cluster: the control plane.
+            root: the root namespace.
+            secret: name of the Secret there with the app cluster's kubeconfig.
+            flags: further flags.
+            account: service account in the root namespace.
+            name: of the program.
+        """
+        kubeconfig = await self.account_kubeconfig(cluster, root, account)
+        port = self._port(name)
+        return self._program(
+            name,
+            [
+                "-m",
+                "konnector.app",
+                "--control-plane-mode",
+                f"--app-cluster-kubeconfig-secret-name={secret}",
+                f"--app-cluster-kubeconfig-secret-namespace={root}",
+                f"--binding-root-namespace={root}",
+                f"--kubeconfig={kubeconfig}",
+                f"--lease-namespace={root}",
                 f"--health-address={LOOPBACK}:{port}",
                 *flags,
             ],

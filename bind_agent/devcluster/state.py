@@ -94,6 +94,14 @@ class ClusterState:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginState:
+    """The development issuer: its URL, and the id of its client."""
+
+    issuer: str
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """A running playground.
 
@@ -103,6 +111,7 @@ class State:
         clusters: The clusters.
         servers: Every server.
         kubectl: A kubectl of the same version.
+        login: The development issuer; None when none was asked for.
     """
 
     owner: ProcessId
@@ -110,6 +119,7 @@ class State:
     clusters: tuple[ClusterState, ...]
     servers: tuple[ServerState, ...]
     kubectl: str
+    login: LoginState | None = None
 
     @property
     def processes(self) -> tuple[ProcessId, ...]:
@@ -133,6 +143,7 @@ class State:
                 clusters=tuple(ClusterState(**cluster) for cluster in data["clusters"]),
                 servers=tuple(_server(server) for server in data["servers"]),
                 kubectl=data["kubectl"],
+                login=LoginState(**login) if (login := data.get("login")) is not None else None,
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -16,6 +16,7 @@ from bind_agent.devcluster.binaries import ControlPlane, Sources, find_control_p
 from bind_agent.devcluster.cluster import ClusterOptions
 from bind_agent.devcluster.daemon import Order, serve
 from bind_agent.devcluster.errors import DevClusterError
+from bind_agent.devcluster.issuer.launch import command_line
 from bind_agent.devcluster.progress import Progress
 from bind_agent.devcluster.state import State
 from cli.errors import CliError, UsageError
@@ -57,6 +58,11 @@ def dev() -> None:
 @click.option("--detach", is_flag=True, help="Return when the clusters serve; they go on in the background.")
 @click.option("--keep-data", is_flag=True, help="Use the data of the last run again, and keep it at the end.")
 @click.option("--audit", is_flag=True, help="Write an audit log for each cluster.")
+@click.option(
+    "--login",
+    is_flag=True,
+    help="Run a development issuer too, so that the login of bind-backend can be tried without passwords.",
+)
 @ASSETS
 @NO_DOWNLOAD
 def up(
@@ -66,6 +72,7 @@ def up(
     detach: bool,
     keep_data: bool,
     audit: bool,
+    login: bool,
     assets: Path | None,
     no_download: bool,
 ) -> None:
@@ -78,6 +85,7 @@ def up(
         directory=_directory(directory),
         clusters=_clusters(clusters, audit=audit),
         keep_data=keep_data,
+        login=login,
     )
     with errors():
         control_plane = find(assets, no_download=no_download)
@@ -114,6 +122,16 @@ def status(directory: Path | None, form: str) -> None:
             for cluster in seen.clusters
         ]
         echo(render_columns(("CLUSTER", "SERVER", "READY", "PIDS", "KUBECONFIG"), rows))
+        if seen.login is not None:
+            shown = (
+                seen.login.issuer,
+                "yes" if seen.login.ready else "no",
+                "-" if seen.login.pid is None else str(seen.login.pid),
+                seen.login.client_id,
+                ",".join(seen.login.accounts),
+            )
+            echo("\n" + render_columns(("ISSUER", "READY", "PID", "CLIENT ID", "ACCOUNTS"), [shown]))
+            _say(f"a backend for it:\n{command_line(seen.login.backend)}")
     else:
         _say(f"no playground runs in {seen.directory}; start one with: kubectl bind dev up")
         if log := detached.last_words(place):
@@ -221,6 +239,10 @@ def _run(order: Order, control_plane: ControlPlane) -> None:
 def _tell(state: State) -> None:
     rows = [(cluster.name, cluster.server, cluster.kubeconfig) for cluster in state.clusters]
     echo(render_columns(("CLUSTER", "SERVER", "KUBECONFIG"), rows))
+    if state.login is not None:
+        echo("\n" + render_columns(("ISSUER", "CLIENT ID"), [(state.login.issuer, state.login.client_id)]))
+        _say("people sign in there without passwords; a backend for it:")
+        _say(command_line(detached.backend_arguments(state)))
     sys.stdout.flush()
 
 

@@ -14,7 +14,7 @@ from bind_agent.api.payloads import BindingResponse, parse_binding_response
 from bind_agent.api.validation import InvalidObject
 from cli.login.session import Attempt
 
-_CODE: Final = re.compile(r"[A-Za-z0-9._~=+/-]{16,2048}")
+_CODE: Final = re.compile(r"[A-Za-z0-9._~=+/-]{16,8192}")
 
 Query = Mapping[str, Sequence[str]]
 

@@ -219,7 +219,7 @@ class Claims:
     ) -> None:
         sync = ClaimSync(
             self._app,
-            self._provider.client,
+            self._provider.copies,
             self._provider.pool,
             self._mapping,
             resource,

@@ -188,7 +188,7 @@ class Exports:
         log.info("starting the sync", resource=str(shape.resource), cluster_wide=shape.cluster_wide)
         sync = ObjectSync(
             self._app,
-            Tenant(self._provider.client, self._provider.pool, self._provider.namespace, self._namespace_uid),
+            Tenant(self._provider.copies, self._provider.pool, self._provider.namespace, self._namespace_uid),
             self._mapping,
             shape.resource,
             Policy(

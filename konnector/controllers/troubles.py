@@ -94,7 +94,9 @@ def of_error(error: KubeError, resource: Resource, side: Side, binding: str, far
         case Unauthorized() if side is far.side:
             return _rejected(error, far)
         case Forbidden():
-            return Trouble(Reason.PERMISSION_DENIED, remedies.denied(side, error.message, binding))
+            return Trouble(
+                Reason.PERMISSION_DENIED, remedies.denied(side, error.message, binding, root=far.root)
+            )
         case NotFound():
             return Trouble(Reason.CRD_NOT_FOUND, remedies.not_served(side, resource))
         case ConnectionFailed() | ServerError() if side is far.side:

@@ -358,7 +358,8 @@ class ClaimSync:
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
         if isinstance(error, Forbidden):
-            reason, message = model.Reason.DENIED, remedies.denied(side, error.message, self._binding)
+            reason = model.Reason.DENIED
+            message = remedies.denied(side, error.message, self._binding, root=self._app.root)
         else:
             reason, message = model.Reason.CREDENTIAL, remedies.rejected(error.message)
         self.reports.refuse(key, self._subject(placement), reason, message)

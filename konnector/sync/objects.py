@@ -275,7 +275,7 @@ class ObjectSync:
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
         if isinstance(error, Forbidden):
-            message = remedies.denied(side, error.message, self.resource.group_resource)
+            message = remedies.denied(side, error.message, self.resource.group_resource, root=self._app.root)
             self._refuse(key, model.Reason.DENIED, message)
         else:
             self._refuse(key, model.Reason.CREDENTIAL, remedies.rejected(error.message))

@@ -23,15 +23,21 @@ ROOT_NAMESPACE_ROLES: Final = (
 _WHERE: Final = {Side.CONSUMER: "on the app cluster", Side.PROVIDER: "on the provider"}
 
 
-def denied(side: Side, message: str, binding: str) -> str:
+def denied(side: Side, message: str, binding: str, *, root: str = "") -> str:
     """A right is missing.
 
     Args:
         side: where.
         message: the API server's, which names verb, kind and account.
         binding: name of the binding, `P.G`.
+        root: namespace of the binding on the control plane; empty where it is on the app cluster.
     """
-    if side is Side.CONSUMER:
+    if side is Side.CONSUMER and root:
+        step = (
+            f"apply there what `kubectl bind konnector rbac {binding} --namespace {root}` prints with the kubeconfig "
+            "of the control plane"
+        )
+    elif side is Side.CONSUMER:
         step = f"apply what `kubectl bind konnector rbac {binding}` prints"
     else:
         step = (

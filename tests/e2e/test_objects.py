@@ -6,7 +6,7 @@ import pytest
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import BINDINGS, CORE_EVENTS, NAMESPACES, SERVICE_NAMESPACES
+from bind_agent.api.resource import CORE_EVENTS, NAMESPACES, SERVICE_NAMESPACES
 from tests.fakes.system import Service, System, eventually, holds, thing
 
 pytestmark = pytest.mark.e2e
@@ -199,16 +199,12 @@ async def test_an_object_made_by_the_provider_is_adopted_only_where_the_binding_
         return await system.down.get_or_none(databases.resource, "given", namespace=namespace) is None
 
     await holds(left_alone, seconds=1.5)
-    await _conflict_policy(system, databases, keys.CONFLICT_ADOPT)
+    # The command line sets the policy and gives the right to create that it takes.
+    await system.bind(databases, f"--conflict-policy={keys.CONFLICT_ADOPT}")
     try:
         await _adopted(system, databases, namespace)
     finally:
-        await _conflict_policy(system, databases, None)
-
-
-async def _conflict_policy(system: System, service: Service, value: str | None) -> None:
-    patch = {"metadata": {"annotations": {keys.CONFLICT_POLICY: value}}}
-    await system.down.merge_patch(BINDINGS, service.name, patch, namespace=keys.CONSUMER_NAMESPACE)
+        await system.bind(databases, f"--conflict-policy={keys.CONFLICT_FAIL}")
 
 
 async def _adopted(system: System, databases: Service, namespace: str) -> None:

@@ -84,8 +84,8 @@ class Lab:
         stage: applies manifests.
         admin: client of an admin.
         own: client of the backend's service account, as the backend has it.
-        endpoint: what kubeconfigs of tenants say.
         tenants: what the command line uses, under the same account.
+        endpoint: what kubeconfigs of tenants say.
         parties: tenants that joined.
     """
 
@@ -276,7 +276,7 @@ async def lab(
             Credentials(own, ttl=options.tenancy.token_ttl, endpoint=endpoint),
             legacy_issuer=options.tenancy.legacy_issuer,
         )
-        found = Lab(cluster, stage, admin, own, tenants, endpoint)
+        found = Lab(cluster, stage, admin, own, tenants, endpoint=endpoint)
         try:
             async with background(backend.run(elector), recorder.run()):
 

@@ -60,6 +60,11 @@ class ChaosProxy:
         for writer in list(self._writers):
             self._break(writer)
 
+    def retarget(self, host: str, port: int) -> None:
+        """From now on connections lead to another server; those that are open break."""
+        self._target = (host, port)
+        self.break_connections()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None

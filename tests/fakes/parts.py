@@ -175,9 +175,8 @@ def home_of(app: AppCluster) -> Home:
 
 def provider(client: Any = None, namespace: str = "cns", pool: Any = None) -> Provider:
     """A provider that consists of parts."""
-    return Provider(
-        cast("Any", client or CannedClient()), cast("Any", pool or StillPool()), namespace, "provider-id"
-    )
+    client = cast("Any", client or CannedClient())
+    return Provider(client, client, cast("Any", pool or StillPool()), namespace, "provider-id")
 
 
 def stated() -> Any:

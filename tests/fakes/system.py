@@ -152,7 +152,7 @@ class System:
 
     # --- consumer's work ---------------------------------------------------------------------------------
 
-    async def bind(self, service: Service, *, accept: str = "all", timeout: float = 60.0) -> str:
+    async def bind(self, service: Service, *options: str, accept: str = "all", timeout: float = 60.0) -> str:
         """Bind as a person does, with the command line; returns what it printed."""
         request = {
             "apiVersion": keys.API_VERSION,
@@ -177,6 +177,7 @@ class System:
             "--skip-konnector",
             f"--accept-claims={accept}",
             "--file=-",
+            *options,
             stdin=json.dumps(request),
             timeout=timeout,
         )

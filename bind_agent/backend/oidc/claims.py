@@ -31,14 +31,14 @@ def person(claims: Mapping[str, Any], *, groups_claim: str) -> Person:
     Raises:
         LoginRefused: the subject is missing, too long, or has characters that cannot be shown.
     """
-    email = _email(claims.get("email"))
+    email, verified = _email(claims.get("email")), claims.get("email_verified")
     return Person(
         issuer=str(claims["iss"]),
         subject=subject(claims.get("sub")),
         name=_name(claims),
         email=email,
         # Some issuers write booleans as text.
-        email_verified=bool(email) and claims.get("email_verified") in (True, "true"),
+        email_verified=bool(email) and (verified is True or verified == "true"),
         groups=_groups(claims.get(groups_claim)),
     )
 

@@ -87,6 +87,7 @@ class Discovery:
         self._failure: IssuerAway | None = _UNASKED
         self._not_before = clock.monotonic()
         self._keys_not_before = clock.monotonic()
+        self._kept_fresh = False
         self._flights: SingleFlight[str, Known] = SingleFlight()
 
     @property
@@ -101,7 +102,7 @@ class Discovery:
             IssuerAway: the issuer does not answer, and nothing is known that may still be used.
         """
         known = self._known
-        if known is not None and self._age(known) < self._timing.refresh:
+        if known is not None and self._age(known) < self._serves():
             return known
         try:
             return await self._flights.do("all", self._fetch_unless_just_failed)
@@ -128,16 +129,25 @@ class Discovery:
     async def run(self) -> None:
         """Keep metadata and keys fresh, for ever; an issuer that is away is asked again and again."""
         backoff = Backoff(self._timing.retry)
-        while True:
-            try:
-                await self._flights.do("all", self._fetch)
-            except IssuerAway:
-                wait = backoff.next()
-            else:
-                backoff.reset()
-                # Before the age at which a login would have to wait for it, and not all replicas at once.
-                wait = self._timing.refresh * random.uniform(0.7, 0.9)  # noqa: S311 - nothing secret
-            await self._clock.sleep(wait)
+        self._kept_fresh = True
+        try:
+            while True:
+                await self._clock.sleep(await self._refreshed(backoff))
+        finally:
+            self._kept_fresh = False
+
+    async def _refreshed(self, backoff: Backoff) -> float:
+        try:
+            await self._flights.do("all", self._fetch)
+        except IssuerAway:
+            return backoff.next()
+        backoff.reset()
+        # Not all replicas at once.
+        return self._timing.refresh * random.uniform(0.7, 0.9)  # noqa: S311 - nothing secret
+
+    def _serves(self) -> float:
+        # While the background task asks, a login does not wait for an issuer that may be slow to say nothing.
+        return self._timing.oldest if self._kept_fresh else self._timing.refresh
 
     def _age(self, known: Known) -> float:
         return self._clock.monotonic() - known.fetched_at

@@ -126,7 +126,7 @@ def _tokens(answer: Answer) -> Tokens:
             "IssuerMisbehaves", "The sign-in service answers with something that is no JSON." + _OPERATOR
         )
     id_token, access_token = document.get("id_token"), document.get("access_token")
-    if not isinstance(id_token, str) or not id_token or len(id_token) > _LONGEST_TOKEN:
+    if not isinstance(id_token, str) or not id_token:
         raise LoginRefused(
             "TokenMissing", "The sign-in service did not say who you are: there is no ID token." + _OPERATOR
         )
@@ -148,7 +148,8 @@ def _refusal(answer: Answer) -> LoginError:
     """What an error answer of the token endpoint means (RFC 6749 5.2)."""
     if answer.status == 429 or answer.status >= 500:
         return _failed(answer)
-    error = (answer.document() or {}).get("error")
+    word = (answer.document() or {}).get("error")
+    error = word if is_word(word) else None
     if error == "invalid_grant":
         return LoginRefused(
             "CodeRefused",
@@ -159,7 +160,7 @@ def _refusal(answer: Answer) -> LoginError:
             CLIENT_REFUSED,
             "The sign-in service does not accept this server: its client id or secret is wrong." + _OPERATOR,
         )
-    if is_word(error):
+    if error is not None:
         return LoginRefused(
             "IssuerRefused", f"The sign-in service refused the request ({error})." + _OPERATOR
         )

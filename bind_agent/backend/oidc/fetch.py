@@ -17,7 +17,7 @@ from bind_agent.backend.oidc.errors import IssuerAway
 from bind_agent.kube.tls import harden
 from bind_agent.obs import metrics
 
-_MOST_CONNECTIONS: Final = 64
+_MOST_CONNECTIONS: Final = 256
 _CHUNK: Final = 16384
 
 

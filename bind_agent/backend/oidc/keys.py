@@ -25,7 +25,8 @@ _MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x
 everybody can read."""
 
 _CURVES: Final = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",)}
-_EDWARDS: Final = {"Ed25519": ("EdDSA", "Ed25519"), "Ed448": ("EdDSA",)}
+_ED25519: Final = ("EdDSA", "Ed25519")
+_EDWARDS: Final = {"Ed25519": _ED25519, "Ed448": ("EdDSA",)}
 _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
 
@@ -97,7 +98,7 @@ def _key(entry: object) -> SigningKey | None:
     algorithms, only = _algorithms(key, entry.get("crv")), entry.get("alg")
     if only is not None:
         # A key for EdDSA is one for Ed25519, under the older name.
-        same = {"EdDSA", "Ed25519"} if only in {"EdDSA", "Ed25519"} else {only}
+        same = _ED25519 if only in _ED25519 else (only,)
         algorithms = tuple(name for name in algorithms if name in same)
     return SigningKey(kid, algorithms, key) if algorithms else None
 

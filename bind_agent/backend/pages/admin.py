@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from bind_agent.api import meta
+from bind_agent.api.meta import Object
 from bind_agent.api.text import printable
-from bind_agent.backend.pages import condition_view
+from bind_agent.backend import templates
+from bind_agent.backend.exports import Policy
+from bind_agent.backend.pages import catalogue, condition_view
 from bind_agent.backend.pages.condition_view import Badge, Tone
 from bind_agent.backend.pages.times import Moment, moment
-from bind_agent.backend.person import Person
+from bind_agent.backend.templates import Choice
 from bind_agent.backend.tenancy.rotation import parse_time
 
 T = TypeVar("T")
@@ -18,6 +21,7 @@ T = TypeVar("T")
 PAGE_SIZE: Final = 50
 MOST_PAGES: Final = 100_000
 _TEXT: Final = 253
+_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,11 @@ class TemplateRow:
     state: Badge
     allowed: str
 
+    @property
+    def usable(self) -> bool:
+        """Whether people can bind by it."""
+        return self.state.tone is Tone.GOOD
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -96,25 +105,6 @@ class Tile:
     value: str
     note: str
     link: str
-
-
-@dataclass(frozen=True, slots=True)
-class Operators:
-    """Who may see the operators' view.
-
-    Attributes:
-        groups: of the issuer.
-        users: subjects, or addresses that the issuer has verified.
-    """
-
-    groups: frozenset[str] = frozenset()
-    users: frozenset[str] = frozenset()
-
-    def admits(self, person: Person) -> bool:
-        """Whether a person is an operator; nobody is unless a flag says so."""
-        if self.groups & set(person.groups) or person.subject in self.users:
-            return True
-        return person.email_verified and bool(person.email) and person.email in self.users
 
 
 def cut(items: Sequence[T], number: int) -> Slice[T]:
@@ -136,10 +126,79 @@ def page_number(text: str) -> int:
     return min(int(text), MOST_PAGES) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
-def found(keys: Iterable[str], search: str) -> list[str]:
-    """The keys that hold every word of a search, sorted."""
+def found(texts: Mapping[str, str], search: str) -> list[str]:
+    """The keys whose text holds every word of a search, sorted."""
     words = search.casefold().split()
-    return sorted(key for key in keys if all(word in key.casefold() for word in words))
+    return sorted(key for key, text in texts.items() if all(word in text.casefold() for word in words))
+
+
+def template_rows(
+    present: Iterable[Object], crd_of: Callable[[str], Object | None], *, policy: Policy
+) -> list[TemplateRow]:
+    """All templates, by API and name, each with what keeps people from binding by it."""
+    by_kind: dict[str, list[Object]] = {}
+    for template in present:
+        by_kind.setdefault(str(templates.selected_kind(template)), []).append(template)
+    rows = []
+    for name, group in by_kind.items():
+        choice = templates.choose(group)
+        rows += [_template_row(one, name, choice, crd_of(name), policy) for one in group]
+    return sorted(rows, key=lambda row: (row.api, row.name))
+
+
+def allowed_words(template: Mapping[str, Any]) -> str:
+    """Who may bind by a template."""
+    spec = template.get("spec")
+    rule = spec.get("allowed") if isinstance(spec, Mapping) else None
+    if rule is None:
+        return "everyone"
+    parts = []
+    for field, singular in (("users", "user"), ("groups", "group")):
+        listed = rule.get(field) if isinstance(rule, Mapping) else None
+        entries = (
+            [printable(one, 80) for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+        )
+        if entries:
+            more = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
+            parts.append(f"{singular}{'s' if len(entries) > 1 else ''} {', '.join(entries[:_SHOWN])}{more}")
+    return "; ".join(parts) or "nobody"
+
+
+def mapping(obj: Mapping[str, Any]) -> tuple[str, str]:
+    """A namespace of the app cluster, and the service namespace that stands for it (empty while there is none)."""
+    status = obj.get("status")
+    theirs = status.get("namespace") if isinstance(status, Mapping) else None
+    return printable(meta.name(obj), _TEXT), printable(theirs, _TEXT) if isinstance(theirs, str) else ""
+
+
+def _template_row(
+    template: Object, api: str, choice: Choice | None, crd: Object | None, policy: Policy
+) -> TemplateRow:
+    return TemplateRow(
+        api=printable(api, _TEXT),
+        name=printable(meta.key(template), _TEXT),
+        state=_template_state(template, choice, crd, policy),
+        allowed=allowed_words(template),
+    )
+
+
+def _template_state(template: Object, choice: Choice | None, crd: Object | None, policy: Policy) -> Badge:
+    if meta.is_deleting(template) or choice is None:
+        return Badge(Tone.WAIT, "being removed")
+    if choice.ambiguous:
+        return Badge(
+            Tone.BAD, "ambiguous", f"nothing new is exported: {printable(choice.all_keys)} select the same"
+        )
+    if crd is None:
+        return Badge(Tone.BAD, "no CRD", "install the CRD that it selects, or correct the name")
+    offer = catalogue.offer(choice, crd, policy=policy, provider="")
+    if offer is None:
+        return Badge(
+            Tone.BAD,
+            "never exported",
+            "its group is protected, or it is cluster-scoped and this backend is not",
+        )
+    return Badge(Tone.BAD, "refused", offer.trouble) if offer.trouble else Badge(Tone.GOOD, "offered")
 
 
 def export_row(export: Mapping[str, Any], now: datetime) -> ExportRow:

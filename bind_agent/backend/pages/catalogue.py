@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from bind_agent.api import meta
 from bind_agent.api.claim_words import ClaimWords
@@ -10,13 +10,10 @@ from bind_agent.api.export import CLUSTER
 from bind_agent.api.meta import Object
 from bind_agent.api.text import printable
 from bind_agent.backend import claims, exports, templates
+from bind_agent.backend.access import Kind
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.pages import claim_view, schema_view
 from bind_agent.backend.pages.schema_view import Field
-from bind_agent.backend.person import Person
-
-MayBind: TypeAlias = Callable[[Mapping[str, Any], Person], bool]
-"""Whether a template is offered to a person."""
 
 DESCRIPTION: Final = "kubernetes.io/description"
 """Well-known annotation; on a template it replaces what the CRD says about itself."""
@@ -62,7 +59,6 @@ class Version:
         name: for instance `v1`.
         deprecated: its warning, or a sentence; empty when it is not.
         fields: its schema.
-        columns: what `kubectl get` shows, `name: description`.
     """
 
     name: str
@@ -110,6 +106,9 @@ def offer(choice: templates.Choice, crd: Object, *, policy: Policy, provider: st
     if spec.get("scope") == CLUSTER and policy.scope != CLUSTER:
         return None
     refusal = claims.refuse(choice.claims, policy.claimable)
+    trouble = refusal.message if refusal is not None else ""
+    if choice.ambiguous:
+        trouble = "its offer is ambiguous, the platform team has to settle which one counts."
     served = _served(spec, choice.version)
     names = _mapping(spec.get("names"))
     return Offer(
@@ -121,8 +120,13 @@ def offer(choice: templates.Choice, crd: Object, *, policy: Policy, provider: st
         namespaced=spec.get("scope") != CLUSTER,
         versions=tuple(_version_word(one) for one in served),
         claims=claim_view.words(choice.claims, api=str(kind), provider=provider),
-        trouble="" if refusal is None else printable(refusal.message, _SHORT),
+        trouble=printable(trouble, _SHORT),
     )
+
+
+def bare(kind: Kind) -> Offer:
+    """What can be said about an API of which nothing else is known."""
+    return Offer(str(kind), kind.plural, kind.group, kind.plural, "", namespaced=True, versions=(), claims=())
 
 
 def versions(choice: templates.Choice, crd: Mapping[str, Any]) -> tuple[Version, ...]:

@@ -24,12 +24,14 @@ class Frame:
         person: who is signed in; None for nobody.
         operator: whether the operators' view is offered.
         logout: CSRF token of the form that signs out; empty without a session.
+        sid: session id of a command line that waits for this browser; links through the catalogue keep it.
     """
 
     provider: str
     person: Person | None = None
     operator: bool = False
     logout: str = field(default="", repr=False)
+    sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ def api(name: str, sid: str = "") -> str:
     return _with(f"{CATALOGUE}/{_part(name)}", s=sid)
 
 
+def login(back: str = HOME) -> str:
+    """Where a person signs in for the pages alone, and comes back from."""
+    return f"/login?{urlencode({'next': back})}"
+
+
 def catalogue(sid: str = "", search: str = "") -> str:
     """The catalogue, for a waiting CLI and with a search."""
     return _with(CATALOGUE, s=sid, q=search)
@@ -49,6 +54,11 @@ def change(namespace: str, action: str) -> str:
 def unbind(namespace: str, export: str) -> str:
     """Page that asks before an API is taken off a cluster, and target of its form."""
     return f"{cluster(namespace)}/exports/{_part(export)}/unbind"
+
+
+def keep(namespace: str, export: str) -> str:
+    """Page that asks before the end of an API is taken back, and target of its form."""
+    return f"{cluster(namespace)}/exports/{_part(export)}/keep"
 
 
 def tenant(namespace: str) -> str:

@@ -82,6 +82,14 @@ class Credentials:
         self._demanded = endpoint if demanded and isinstance(endpoint, Endpoint) else None
         self._clock = clock
 
+    async def look(self, namespace: str, secret: str) -> Credential:
+        """What the Secret says; nothing is issued or retired.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        return rotation.read(await self._client.get_or_none(SECRETS, secret, namespace=namespace))
+
     async def keep(self, namespace: str, secret: str) -> Kept:
         """Issue when due, retire when due; otherwise one GET.
 

@@ -92,6 +92,11 @@ class Directory:
             if one.who is not None and (one.who.issuer, one.who.subject) == (issuer, subject)
         ]
 
+    def known(self, namespace: str) -> Tenant | None:
+        """The tenant of a namespace as far as it is watched."""
+        found = None if self._views is None else self._views.tenant(namespace)
+        return None if found is None else self._tenants([found], None)[0]
+
     async def namespace_of(self, who: Identity) -> str:
         """The namespace of a tenant; empty when there is none yet.
 

@@ -5,7 +5,7 @@ broke off is finished by the next one, and several at once make one tenant (W-B5
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from bind_agent.api.resource import CLUSTER_BINDINGS, NAMESPACES
 from bind_agent.backend import access, names
 from bind_agent.backend.grants import ensure
 from bind_agent.backend.person import Person
+from bind_agent.backend.retiring import Retirements
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import identity, kubeconfig, own_access, record, rotation
 from bind_agent.backend.tenancy.credentials import Credentials
@@ -59,7 +60,11 @@ class Added:
 
 
 class Tenants:
-    """The tenants of one provider."""
+    """The tenants of one provider.
+
+    Attributes:
+        retirements: ends their exports in good time.
+    """
 
     def __init__(
         self,
@@ -86,6 +91,7 @@ class Tenants:
         self._credentials = credentials
         self._directory = Directory(client, views=views, legacy_issuer=legacy_issuer)
         self._usable = Usable(client)
+        self.retirements = Retirements(client)
         self._clock = clock
 
     async def add(
@@ -164,6 +170,19 @@ class Tenants:
             raise TenancyError(f"there is no tenant {text!r}: `bind-backend tenant list` shows all of them")
         several = ", ".join(one.namespace for one in found)
         raise TenancyError(f"{text!r} has several clusters: name one of the namespaces {several}")
+
+    def known(self, namespace: str) -> Tenant | None:
+        """The tenant of a namespace as far as it is watched; nothing is asked of the API server."""
+        return self._directory.known(namespace)
+
+    async def credential(self, tenant: Tenant) -> Credential:
+        """What is in force for a tenant, without the token itself.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        state = await self._credentials.look(tenant.namespace, secret_name(tenant.binding or {}))
+        return replace(state, issued=None)
 
     async def rotate(self, tenant: Tenant, *, overlap: timedelta) -> Credential:
         """Issue a new credential.

@@ -13,6 +13,8 @@ from bind_agent.devcluster import ClusterOptions, Playground
 from bind_agent.devcluster.stage import Stage
 from bind_agent.manifests import load_manifests
 from tests.fakes.backend_lab import Lab, lab
+from tests.fakes.issuer import Issuer
+from tests.fakes.weblab import Portal, portal
 
 LAST = "test_every_right"
 
@@ -35,6 +37,13 @@ async def backend(clusters: Playground, tmp_path_factory: pytest.TempPathFactory
             yield running
     finally:
         await clusters.remove("backend")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def web(backend: Lab, issuer: Issuer) -> AsyncIterator[Portal]:
+    """The web half that most tests share."""
+    async with portal(backend, issuer) as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -11,10 +11,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bind_agent.backend.oidc import flow
+from bind_agent.backend.oidc.client import OidcClient
+from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.devcluster import ControlPlane, detached
 from bind_agent.devcluster.daemon import owned
 from bind_agent.devcluster.state import ProcessId, State
 from tests.fakes.eventually import eventually
+from tests.fakes.issuer import browser, follow_login
+
+CALLBACK = "http://127.0.0.1:1/callback"
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -194,3 +200,49 @@ async def test_binaries_names_the_programs(control_plane: ControlPlane) -> None:
         str(control_plane.folder / name)
         for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
     }
+
+
+async def test_a_login_issuer_lives_and_dies_with_the_playground(directory: Path) -> None:
+    code, output, errors = await dev("up", "--login", "--detach", "--clusters", "a", "--dir", directory)
+    assert code == 0, errors
+    assert "kubectl-bind-dev" in output
+    assert "bind-backend serve" in errors
+
+    code, output, _ = await dev("status", "--dir", directory, "-o", "json")
+    login = json.loads(output)["login"]
+    assert (code, login["ready"], login["client_id"]) == (0, True, "kubectl-bind-dev")
+    assert login["backend"][:3] == ["bind-backend", "serve", f"--kubeconfig={directory / 'a.kubeconfig'}"]
+    assert f"--oidc-issuer-url={login['issuer']}" in login["backend"]
+    _, output, errors = await dev("status", "--dir", directory)
+    assert login["issuer"] in output
+    assert "alice,bob,operator" in output
+    assert "--oidc-issuer-client-id=kubectl-bind-dev" in errors
+
+    config = OidcConfig(issuer_url=login["issuer"], client_id=login["client_id"], callback_url=CALLBACK)
+    verifier, nonce = flow.new_verifier(), flow.new_nonce()
+    async with OidcClient(config) as oidc, browser() as session:
+        url = await oidc.authorization_url(
+            state="s", nonce=nonce, code_challenge=flow.challenge(verifier), login_hint="alice"
+        )
+        landed = await follow_login(session, url, stop_at=CALLBACK)
+        person = await oidc.login(
+            landed.url.query["code"], code_verifier=verifier, nonce=nonce, issuer=landed.url.query["iss"]
+        )
+    assert (person.subject, person.groups) == ("alice", ("database-users", "developers"))
+
+    running = processes(directory)
+    assert login["pid"] in {process.pid for process in running}
+    assert (await dev("down", "--dir", directory))[0] == 0
+    assert not any(process.alive for process in running)
+
+
+async def test_an_issuer_that_ends_by_itself_ends_the_playground(directory: Path) -> None:
+    assert (await dev("up", "--login", "--detach", "--clusters", "a", "--dir", directory))[0] == 0
+    running = processes(directory)
+    state = State.read(directory)
+    assert state is not None
+    next(server.process for server in state.servers if server.name == "issuer").signal(signal.SIGKILL)
+    await gone(running)
+    code, _, errors = await dev("status", "--dir", directory)
+    assert code == 1
+    assert "ended with errors" in errors

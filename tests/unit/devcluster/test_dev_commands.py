@@ -37,6 +37,7 @@ def test_status_for_programs(tmp_path: Path, form: str, parse: object) -> None:
         "owner": None,
         "etcd": None,
         "clusters": [],
+        "login": None,
     }
 
 

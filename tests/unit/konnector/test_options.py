@@ -6,6 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from konnector.mode_options import ControlPlane
 from konnector.options import Options, command, default_identity, default_lease_namespace, parse_address
 
 pytestmark = pytest.mark.unit
@@ -110,4 +111,94 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 def test_values_out_of_range_start_nothing(arguments: list[str]) -> None:
     result, seen = _run(*arguments)
     assert result.exit_code == 2
+    assert seen == []
+
+
+# --- control plane mode -------------------------------------------------------------------------------
+
+MODE = {
+    "--control-plane-mode": "",
+    "--app-cluster-kubeconfig-secret-name": "app1",
+    "--app-cluster-kubeconfig-secret-namespace": "root",
+    "--binding-root-namespace": "root",
+}
+
+
+def _flags(**changes: str | None) -> list[str]:
+    wanted = {**MODE, **{f"--{name.replace('_', '-')}": value for name, value in changes.items()}}
+    return [f"{flag}={value}" if value else flag for flag, value in wanted.items() if value is not None]
+
+
+def test_control_plane_mode_with_all_it_takes() -> None:
+    found = _options(*_flags())
+    assert found.control_plane == ControlPlane("root", "root", "app1", "kubeconfig")
+    # Its roles allow Leases and Secrets in the root namespace (spec 5.3).
+    assert (found.lease_namespace, found.secret_namespace) == ("root", "root")
+    keyed = _options(*_flags(app_cluster_kubeconfig_secret_key="admin.conf"))
+    assert keyed.control_plane is not None
+    assert keyed.control_plane.secret_key == "admin.conf"
+    assert _options(*_flags(control_plane_mode="true")).control_plane == found.control_plane
+
+
+def test_without_the_mode_there_is_none() -> None:
+    assert _options().control_plane is None
+    assert _options("--control-plane-mode=false").control_plane is None
+    assert _options().secret_namespace == "klutch-bind"
+
+
+def test_the_lease_is_where_it_is_told_or_where_the_pod_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POD_NAMESPACE", "pods")
+    assert _options(*_flags()).lease_namespace == "pods"
+    assert _options(*_flags(lease_namespace="here")).lease_namespace == "here"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"app_cluster_kubeconfig_secret_name": None}, "--app-cluster-kubeconfig-secret-name is required"),
+        (
+            {"app_cluster_kubeconfig_secret_namespace": None},
+            "--app-cluster-kubeconfig-secret-namespace is required",
+        ),
+        ({"app_cluster_kubeconfig_secret_key": "="}, "--app-cluster-kubeconfig-secret-key"),
+        ({"binding_root_namespace": None}, "--binding-root-namespace is required"),
+        # The first that is missing is told first (spec 6.1).
+        (
+            {"app_cluster_kubeconfig_secret_name": None, "binding_root_namespace": None},
+            "--app-cluster-kubeconfig-secret-name is required",
+        ),
+        ({"app_cluster_kubeconfig_secret_name": "UPPER"}, "cannot be a name"),
+        ({"app_cluster_kubeconfig_secret_namespace": "a.b"}, "cannot be a name"),
+        ({"app_cluster_kubeconfig_secret_key": "a/b"}, "cannot be a name"),
+        ({"binding_root_namespace": "a_b"}, "cannot be a name"),
+        ({"secret_namespace": "elsewhere"}, "--secret-namespace is the root namespace"),
+        ({"control_plane_mode": None}, "only together with --control-plane-mode"),
+        ({"control_plane_mode": "perhaps"}, "not a valid boolean"),
+    ],
+    ids=[
+        "no-name",
+        "no-namespace",
+        "odd-key",
+        "no-root",
+        "order",
+        "name",
+        "namespace",
+        "key",
+        "root",
+        "secret-namespace",
+        "no-mode",
+        "neither-on-nor-off",
+    ],
+)
+def test_half_of_control_plane_mode_starts_nothing(changes: dict[str, str | None], words: str) -> None:
+    result, seen = _run(*_flags(**changes))
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+    assert seen == []
+
+
+def test_an_empty_key_is_refused() -> None:
+    result, seen = _run(*_flags(), "--app-cluster-kubeconfig-secret-key=")
+    assert result.exit_code == 2
+    assert "--app-cluster-kubeconfig-secret-key is required" in " ".join(result.output.split())
     assert seen == []

@@ -1,0 +1,101 @@
+"""`/resources` and `/resources/{name}`: what a person may bind (spec 4.3)."""
+
+from aiohttp import web
+
+from bind_agent.api.claim_words import NEVER
+from bind_agent.backend import templates
+from bind_agent.backend.access import Kind
+from bind_agent.backend.allowed import may_bind
+from bind_agent.backend.http import csrf
+from bind_agent.backend.http.context import WEB, Web
+from bind_agent.backend.http.refusal import Refusal
+from bind_agent.backend.http.sessions import Session
+from bind_agent.backend.pages import catalogue, links
+from bind_agent.backend.pages.catalogue import Offer
+from bind_agent.backend.pages.environment import Waiting
+from bind_agent.backend.pages.handlers.common import bind_url, html, signed_in, word
+from bind_agent.backend.views import get
+from bind_agent.kube.errors import KubeError
+
+
+async def resources(request: web.Request) -> web.Response:
+    """All offers, or those that a search finds."""
+    app, session = request.app[WEB], signed_in(request)
+    waiting = _waiting(request, app, session)
+    search = catalogue.search_text(word(request, "q"))
+    found = _offers(app, session)
+    return html(
+        request,
+        "catalogue.html",
+        session,
+        sid=waiting.sid if waiting else "",
+        offers=catalogue.matching(found, search),
+        total=len(found),
+        search=search,
+        waiting=waiting,
+        lost=bool(word(request, "s")) and waiting is None,
+        bind_url=bind_url(app),
+    )
+
+
+async def resource(request: web.Request) -> web.Response:
+    """One offer with its schema.
+
+    Raises:
+        Refusal: there is none of this name for this person.
+    """
+    app, session = request.app[WEB], signed_in(request)
+    plural, _, group = request.match_info["name"].partition(".")
+    kind = Kind(group, plural)
+    choice = templates.choose(app.views.templates_of(kind))
+    slim = get(app.views.crds, str(kind))
+    offer = None
+    if choice is not None and slim is not None and may_bind(choice.template, session.person):
+        offer = catalogue.offer(choice, slim, policy=app.policy, provider=app.tenancy.pretty_name)
+    if choice is None or offer is None:
+        raise Refusal(
+            404,
+            "not_offered",
+            "There is no such API, or it is not offered to you.",
+            "Choose another one from the catalogue, or ask the operator of this provider.",
+            link=links.CATALOGUE,
+        )
+    try:
+        whole = await app.crds.read(kind)
+    except KubeError:
+        # The page says that the schema cannot be shown; everything else is known.
+        whole = None
+    waiting = _waiting(request, app, session)
+    return html(
+        request,
+        "api.html",
+        session,
+        sid=waiting.sid if waiting else "",
+        offer=offer,
+        versions=catalogue.versions(choice, whole) if whole is not None else (),
+        waiting=waiting,
+        never=NEVER,
+        bind_url=bind_url(app),
+    )
+
+
+def _offers(app: Web, session: Session) -> list[Offer]:
+    return catalogue.offers(
+        [entry.object() for entry in app.views.templates.store.entries()],
+        lambda name: get(app.views.crds, name),
+        policy=app.policy,
+        provider=app.tenancy.pretty_name,
+        allowed=lambda template: may_bind(template, session.person),
+    )
+
+
+def _waiting(request: web.Request, app: Web, session: Session) -> Waiting | None:
+    bind = session.bind(word(request, "s"))
+    if bind is None:
+        return None
+    return Waiting(bind.sid, bind.cluster_id, csrf.token(app, session, csrf.bind_purpose(bind.sid)))
+
+
+def routes() -> list[web.RouteDef]:
+    """The catalogue."""
+    return [web.get(links.CATALOGUE, resources), web.get(f"{links.CATALOGUE}/{{name}}", resource)]

@@ -1,0 +1,91 @@
+"""`/clusters` and `/clusters/{namespace}`: what a person has bound."""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+from bind_agent.api import meta
+from bind_agent.api.claim_words import NEVER
+from bind_agent.api.meta import Object
+from bind_agent.backend.http.context import WEB, Web
+from bind_agent.backend.pages import asks, clusters, condition_view, links
+from bind_agent.backend.pages.clusters import Api, Cluster, TokenView
+from bind_agent.backend.pages.handlers.common import bind_url, html, own_tenant, signed_in, tenants_of, word
+from bind_agent.backend.tenancy.provision import Tenant
+from bind_agent.backend.views import BY_NAMESPACE
+from bind_agent.kube.errors import KubeError
+from bind_agent.runtime.faults import describe
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 3.0
+"""Seconds that a page waits for the figures of a credential; it is shown without them then."""
+
+
+async def mine(request: web.Request) -> web.Response:
+    """All clusters of the person."""
+    app, session = request.app[WEB], signed_in(request)
+    found = [cluster_of(app, one) for one in await tenants_of(app, session)]
+    return html(request, "clusters.html", session, clusters=clusters.worst(found), bind_url=bind_url(app))
+
+
+async def one(request: web.Request) -> web.Response:
+    """One cluster of the person."""
+    app, session = request.app[WEB], signed_in(request)
+    tenant = await own_tenant(request, session)
+    return html(
+        request,
+        "cluster.html",
+        session,
+        cluster=cluster_of(app, tenant),
+        token=await token_of(app, tenant),
+        apis=apis_of(app, tenant),
+        conditions=condition_view.rows(tenant.binding or {}, app.clock.now()),
+        may_change=True,
+        done=asks.DONE.get(word(request, "done"), ""),
+        never=NEVER,
+    )
+
+
+def cluster_of(app: Web, tenant: Tenant) -> Cluster:
+    """A tenant with what is known about it at this moment."""
+    namespace: Object = app.views.tenant(tenant.namespace) or {}
+    return clusters.cluster(
+        tenant,
+        apis=len(app.views.exports.store.by_index(BY_NAMESPACE, tenant.namespace)),
+        now=app.clock.now(),
+        since=meta.creation_timestamp(namespace),
+    )
+
+
+def apis_of(app: Web, tenant: Tenant) -> list[Api]:
+    """The exports of a tenant that are not on their way out."""
+    return [
+        api_of(app, export)
+        for export in app.views.exports_in(tenant.namespace)
+        if not meta.is_deleting(export)
+    ]
+
+
+def api_of(app: Web, export: Object) -> Api:
+    """One export."""
+    return clusters.api(export, provider=app.tenancy.pretty_name, now=app.clock.now())
+
+
+async def token_of(app: Web, tenant: Tenant) -> TokenView | None:
+    """The credential of a tenant without its content; None when it cannot be looked at now."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            state = await app.tenants.credential(tenant)
+    except (KubeError, TimeoutError) as error:
+        log.info("a credential could not be looked at", namespace=tenant.namespace, error=describe(error))
+        return None
+    if state.expires is None:
+        return None
+    return clusters.token(state, namespace=tenant.namespace, now=app.clock.now())
+
+
+def routes() -> list[web.RouteDef]:
+    """The person's clusters."""
+    return [web.get(links.CLUSTERS, mine), web.get(f"{links.CLUSTERS}/{{namespace}}", one)]

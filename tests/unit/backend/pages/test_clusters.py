@@ -1,0 +1,155 @@
+"""What a person sees of clusters. Excluded: the rule for health (`heartbeat_plan`), their HTML."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bind_agent.backend.pages import asks, clusters, condition_view
+from bind_agent.backend.pages.clusters import Cluster
+from bind_agent.backend.pages.condition_view import Tone
+from bind_agent.backend.tenancy.identity import Identity
+from bind_agent.backend.tenancy.rotation import Credential
+from tests.fakes import pages_world as world
+
+pytestmark = pytest.mark.unit
+
+
+def cluster(binding: Any, **more: Any) -> Cluster:
+    return clusters.cluster(world.tenant("ns", "c1", binding), apis=2, now=world.NOW, **more)
+
+
+def test_a_healthy_one() -> None:
+    found = cluster(world.cluster_binding(), since="2026-11-20T09:30:00Z")
+    assert (found.health.tone, found.health.word) == (Tone.GOOD, "healthy")
+    assert found.heartbeat is not None
+    assert found.heartbeat.words == "40 seconds ago"
+    assert (found.interval, found.konnector, found.apis) == ("2 minutes 30 seconds", "v1.5.0", 2)
+    assert found.credential.word == "valid"
+    assert found.since is not None
+    assert found.since.words == "1 day ago"
+
+
+@pytest.mark.parametrize(
+    ("last", "word", "tone"),
+    [
+        (None, "not connected yet", Tone.WAIT),
+        (timedelta(hours=1), "silent", Tone.BAD),
+        (-timedelta(hours=1), "clock differs", Tone.WARN),
+    ],
+)
+def test_trouble_with_the_heartbeat(last: timedelta | None, word: str, tone: Tone) -> None:
+    found = cluster(world.cluster_binding(last=last))
+    assert (found.health.word, found.health.tone) == (word, tone)
+    assert found.health.message
+
+
+@pytest.mark.parametrize(
+    ("binding", "word", "tone"),
+    [
+        (world.cluster_binding(revoked=True), "revoked", Tone.BAD),
+        (world.cluster_binding(issued=False), "ExternalAddressMissing", Tone.BAD),
+        (None, "being issued", Tone.WAIT),
+    ],
+)
+def test_trouble_with_the_credential(binding: Any, word: str, tone: Tone) -> None:
+    found = cluster(binding)
+    assert (found.credential.word, found.credential.tone) == (word, tone)
+
+
+def test_what_the_tenant_wrote_is_stripped() -> None:
+    binding = world.cluster_binding(version_=world.HOSTILE)
+    binding["status"]["conditions"][0]["message"] = world.HOSTILE * 100
+    binding["status"]["heartbeatInterval"] = "1 year"
+    found = cluster(binding)
+    assert not set(found.konnector) & set("\u202e\x1b")
+    assert found.interval == ""
+    (first, *_) = condition_view.rows(binding, world.NOW)
+    assert len(first.badge.message) <= 600
+
+
+@pytest.mark.parametrize("status", [None, [], "x", {"conditions": 7, "lastHeartbeatTime": 3}])
+def test_nonsense_in_a_status_reads_as_nothing(status: Any) -> None:
+    assert cluster({"status": status}).health.word == "not connected yet"
+
+
+def test_those_in_trouble_come_first() -> None:
+    found = [clusters.cluster(one, apis=apis, now=world.NOW) for one, apis in world.tenants()]
+    words = [(one.cluster_id, one.health.word, one.credential.word) for one in clusters.worst(found)]
+    assert [word[0] for word in words][:2] == ["old-staging", "shop-production"]
+    assert words[-1][1:] == ("healthy", "valid")
+
+
+def test_an_unreadable_identity_is_empty() -> None:
+    tenant = replace(world.tenant("ns", "c1", None), who=None)
+    found = clusters.cluster(tenant, apis=0, now=world.NOW)
+    assert (found.cluster_id, found.subject, found.issuer) == ("", "", "")
+
+
+def test_the_issuer_is_told() -> None:
+    tenant = replace(world.tenant("ns", "c1", None), who=Identity("anna", "c1", "https://issuer.example"))
+    assert clusters.cluster(tenant, apis=0, now=world.NOW).issuer == "https://issuer.example"
+
+
+def test_age_and_end_of_a_credential() -> None:
+    found = clusters.token(world.credential("ns"), namespace="ns", now=world.NOW)
+    assert found.issued is not None
+    assert found.issued.words == "2 days 4 hours ago"
+    assert found.lasts == "4 days"
+    assert [one.words for one in found.retiring] == ["in 7 minutes"]
+
+
+def test_a_credential_of_a_go_backend_has_no_age() -> None:
+    found = clusters.token(Credential(), namespace="ns", now=world.NOW)
+    assert (found.issued, found.expires, found.renews, found.lasts) == (None, None, None, "")
+
+
+def test_an_api_of_a_cluster() -> None:
+    good, bad, own, told = (clusters.api(one, provider="ACME", now=world.NOW) for one in world.exports("ns"))
+    assert (good.kind, good.ready.tone, good.versions) == ("PostgresInstance", Tone.GOOD, ("v1",))
+    assert (bad.ready.word, bad.ready.tone) == ("SchemaUpdateHeld", Tone.WARN)
+    assert (good.ends, good.own_end) == (None, False)
+    assert own.ends is not None
+    assert (own.ends.words, own.own_end, own.note) == ("in 22 hours", True, "")
+    assert told.ends is not None
+    assert not told.own_end
+    assert "version 2" in told.note
+
+
+@pytest.mark.parametrize("spec", [None, [], {"names": 3, "versions": "x", "permissionClaims": {"a": 1}}])
+def test_a_malformed_export_reads_as_empty(spec: Any) -> None:
+    found = clusters.api({"metadata": {"name": "a.b"}, "spec": spec}, provider="A", now=world.NOW)
+    assert (found.kind, found.versions, found.claims) == ("a.b", (), ())
+
+
+def test_conditions_ready_first_each_once_and_bounded() -> None:
+    entries = [{"type": f"T{n}", "status": "True"} for n in range(100)]
+    entries = [
+        {"type": "B", "status": "Unknown"},
+        {"type": "Ready", "status": "False"},
+        {"type": "B", "status": "True"},
+        {"type": 7},
+        *entries,
+    ]
+    found = condition_view.rows({"status": {"conditions": entries}}, world.NOW)
+    assert found[0].type == "Ready"
+    assert found[0].badge.word == "does not hold"
+    assert found[0].badge.tone is Tone.BAD
+    assert next(one for one in found if one.type == "B").badge.word == "unknown"
+    assert len(found) <= 40
+
+
+def test_questions_name_cluster_and_effects() -> None:
+    one = cluster(world.cluster_binding())
+    rotate = asks.rotate(one, timedelta(minutes=10))
+    assert rotate.action == "/clusters/ns/rotate"
+    assert any("10 minutes" in effect for effect in rotate.effects)
+    assert not rotate.dangerous
+    assert asks.revoke(one).dangerous
+    _, _, own, _ = (clusters.api(export, provider="A", now=world.NOW) for export in world.exports("ns"))
+    unbind = asks.unbind(one, own)
+    assert [value for value, _ in unbind.choices] == ["1d", "1h", "7d"]
+    assert {value for value, _ in unbind.choices} == set(asks.GRACES)
+    assert "in 22 hours" in asks.keep(one, own).message
+    assert set(asks.DONE) == {asks.ROTATE, asks.REVOKE, asks.UNBIND, asks.KEEP}
