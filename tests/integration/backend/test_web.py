@@ -22,6 +22,7 @@ from bind_agent.backend.http import sessions
 from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.options.web import CookieKeys
+from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.kube.client import Client
 from tests.fakes.backend_lab import Lab, claim, eventually, template_of
 from tests.fakes.issuer import browser, follow_login
@@ -640,6 +641,28 @@ class TestWhoMayBind:
         status, text, _ = await ask(visitor, web.at("/bind", **query))
         assert (status, orjson.loads(text)["error"]) == (409, "not_exportable")
         assert "CRDNotFound" in text
+        assert await tenants_of(web.lab, cli.cluster_id) == []
+
+    @pytest.mark.parametrize("style", [Cli.go, Cli.ours], ids=["go", "ours"])
+    async def test_without_an_address_for_consumers_nothing_is_made(
+        self,
+        web: Portal,
+        visitor: aiohttp.ClientSession,
+        offer: Resource,
+        unique: Callable[[str], str],
+        style: Callable[[str], Cli],
+    ) -> None:
+        # In a pod without flags Go hands out a kubeconfig that nobody can use (W-B8).
+        async with portal(web.lab, web.issuer, endpoint=AddressError("set the flag")) as other:
+            await seen(other, offer)
+            cli = style(unique("c"))
+            await other.sign_in(visitor, cli)
+            query = {"s": cli.sid, "resource": offer.plural, "group": offer.group}
+            status, text, _ = await ask(visitor, other.at("/bind", **query), headers=PAGE)
+            assert status == 200
+            form = query | {"csrf": field_of(text, "csrf")}
+            found = await refused(visitor, other.at("/bind"), "POST", data=form)
+        assert found == (503, "no_external_address")
         assert await tenants_of(web.lab, cli.cluster_id) == []
 
     async def test_another_persons_run_is_unknown(
