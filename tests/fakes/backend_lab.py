@@ -86,6 +86,7 @@ class Lab:
         own: client of the backend's service account, as the backend has it.
         tenants: what the command line uses, under the same account.
         parties: tenants that joined.
+        endpoint: what kubeconfigs of tenants say.
     """
 
     cluster: Cluster
@@ -95,6 +96,7 @@ class Lab:
     tenants: Tenants
     endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
+    endpoint: Endpoint | AddressError = field(default_factory=lambda: AddressError("not known"))
 
     async def join(
         self,

@@ -25,7 +25,7 @@ from bind_agent.backend.http.spent import Spent
 from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import CookieKeys, WebOptions
-from bind_agent.backend.pages.routes import routes
+from bind_agent.backend.pages import routes as pages
 from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy.credentials import Credentials
@@ -206,7 +206,7 @@ async def portal(
         return Tenants(lab.own, Rights(lab.own), credentials, views=watched.views)
 
     half = WebHalf(
-        options, tenancy, policy or Policy(), tenants, clock=clock, view=PageView(), routes=routes()
+        options, tenancy, policy or Policy(), tenants, view=PageView(), routes=pages.routes(), clock=clock
     )
     async with InformerPool(lab.own) as pool:
         views = Views(pool, cluster_role_bindings=False)
@@ -227,9 +227,11 @@ async def portal(
             yield found
 
 
-def field_of(html: str, name: str) -> str:
-    """Value of a hidden field of what the page is about, not of the form that logs out."""
-    _, found, after = html.partition("<main")[2].partition(f'name="{name}" value="')
+def field_of(html: str, name: str, *, action: str = "/bind") -> str:
+    """Value of a hidden field in the form with this action."""
+    _, found, form = html.partition(f'action="{action}"')
+    assert found, html
+    _, found, after = form.partition(f'name="{name}" value="')
     assert found, html
     return after.partition('"')[0]
 
