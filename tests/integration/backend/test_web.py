@@ -162,7 +162,7 @@ class TestTheWay:
             # The test switch leads from the login straight to the link that a page would have had.
             cli = Cli.go(unique("c"))
             landed = await follow_login(
-                visitor, other.at("/authorize", **cli.query()), stop_at=LISTENING.rpartition("/")[0]
+                visitor, other.at("/authorize", **cli.query()), stop_at=LISTENING
             )
         assert "response" in landed.url.query
 
