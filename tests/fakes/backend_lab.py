@@ -85,8 +85,8 @@ class Lab:
         admin: client of an admin.
         own: client of the backend's service account, as the backend has it.
         tenants: what the command line uses, under the same account.
-        parties: tenants that joined.
         endpoint: what kubeconfigs of tenants say.
+        parties: tenants that joined.
     """
 
     cluster: Cluster
@@ -96,7 +96,6 @@ class Lab:
     tenants: Tenants
     endpoint: Endpoint | AddressError
     parties: list[Party] = field(default_factory=list)
-    endpoint: Endpoint | AddressError = field(default_factory=lambda: AddressError("not known"))
 
     async def join(
         self,
