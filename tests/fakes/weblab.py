@@ -227,10 +227,11 @@ async def portal(
             yield found
 
 
-def field_of(html: str, name: str, *, action: str = "/bind") -> str:
-    """Value of a hidden field in the form with this action."""
-    _, found, form = html.partition(f'action="{action}"')
-    assert found, html
+def field_of(html: str, name: str, *, action: str = "") -> str:
+    """Value of a hidden field of what the page is about, in the form with this action if one is named."""
+    form = html.partition("<main")[2]
+    if action:
+        form = form.partition(f'action="{action}"')[2]
     _, found, after = form.partition(f'name="{name}" value="')
     assert found, html
     return after.partition('"')[0]
