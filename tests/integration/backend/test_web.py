@@ -161,9 +161,7 @@ class TestTheWay:
         async with portal(web.lab, web.issuer, auto_select=kind_of(offer)) as other:
             # The test switch leads from the login straight to the link that a page would have had.
             cli = Cli.go(unique("c"))
-            landed = await follow_login(
-                visitor, other.at("/authorize", **cli.query()), stop_at=LISTENING
-            )
+            landed = await follow_login(visitor, other.at("/authorize", **cli.query()), stop_at=LISTENING)
         assert "response" in landed.url.query
 
 
