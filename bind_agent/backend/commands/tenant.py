@@ -112,20 +112,20 @@ def add(
         return added
 
     added = run(connection, tenancy, work)
-    if bundle_ is not None and out is None:
-        bundle_.say(added)
-        return
-    if out is None:
-        sys.stdout.buffer.write(added.kubeconfig)
-        sys.stdout.buffer.flush()
-    else:
+    if out is not None:
         try:
             handout.write(out, added.kubeconfig)
         except handout.HandoutError as error:
             raise click.ClickException(
                 f"{error}; the tenant {added.namespace} exists, repeat this with another --out"
             ) from None
-    _say_added(added, out)
+    elif bundle_ is None:
+        sys.stdout.buffer.write(added.kubeconfig)
+        sys.stdout.buffer.flush()
+    if bundle_ is not None:
+        bundle_.say(added)
+    else:
+        _say_added(added, out)
 
 
 def _allowed(allow: tuple[str, ...], who: Identity) -> frozenset[str]:
