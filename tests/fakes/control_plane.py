@@ -16,7 +16,7 @@ import yaml
 
 from bind_agent.api import keys, naming
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import BINDINGS, CLUSTER_BINDINGS, EXPORT_REQUESTS, SECRETS
+from bind_agent.api.resource import BINDINGS, CLUSTER_BINDINGS, CLUSTERROLES, EXPORT_REQUESTS, SECRETS
 from bind_agent.devcluster import Cluster, Playground
 from bind_agent.devcluster.ports import LOOPBACK
 from bind_agent.devcluster.stage import BINDER_ACCOUNT, KONNECTOR_NAMESPACE, Stage
@@ -124,8 +124,14 @@ class ControlPlaneSystem(System):
                 timeout=timeout,
             )
             await self.stage.apply(self.consumer, [json.loads(printed)])
+            await eventually(lambda: self._granted_there(group), what="the role in force", timeout=60)
             await self.bound(service)
         return printed
+
+    async def _granted_there(self, group: str) -> bool:
+        """Whether the control plane of the app cluster has added the binding's role to the konnector's."""
+        role = await self.down.get(CLUSTERROLES, keys.KONNECTOR_ROLE)
+        return any(group in rule.get("apiGroups", ()) for rule in role.get("rules") or ())
 
     async def binding(self, service: Service) -> Object:
         """The binding as it is."""
