@@ -17,6 +17,7 @@ from bind_agent.devcluster import ControlPlane
 from bind_agent.devcluster.binaries import PROGRAMS
 from bind_agent.devcluster.state import ProcessId
 from tests.fakes.eventually import eventually
+from tests.fakes.issuer import browser, follow_login
 from tests.fakes.processes import descendants
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -117,6 +118,37 @@ async def test_the_whole_story() -> None:
         assert words in outcome
     # A connection string with a password in it is what must not be seen anywhere.
     assert not re.search(r"postgres(ql)?://[^\s']+:[^\s']+@", running.told + json.dumps(summary))
+
+
+async def test_kept_running_its_pages_can_be_looked_at(tmp_path: Path) -> None:
+    async with demo("--dir", tmp_path, "--keep") as running:
+        await running.until("running until Ctrl-C")
+        assert "sign in as alice" in running.told
+        catalogue, clusters, operators = (
+            next(
+                line.split()[0]
+                for line in running.told.split("\n")
+                if line.split()[:1] and path in line.split()[0]
+            )
+            for path in ("/resources", "/clusters", "/admin")
+        )
+        async with browser() as visitor:
+            visitor.headers["Accept"] = "text/html"
+            page = await follow_login(visitor, clusters, account="alice")
+            assert (page.status, str(page.url)) == (200, clusters)
+            assert "healthy" in page.body
+            page = await follow_login(visitor, catalogue)
+            assert (page.status, "postgresqls" in page.body) == (200, True)
+            assert (await follow_login(visitor, operators)).status == 403
+        async with browser() as visitor:
+            visitor.headers["Accept"] = "text/html"
+            page = await follow_login(visitor, operators, account="operator")
+            assert (page.status, str(page.url)) == (200, operators)
+        running.process.send_signal(signal.SIGTERM)
+        code, summary = await running.end()
+        assert running.left() == []
+    assert (code, summary["ok"]) == (0, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["playground.lock"]  # noqa: ASYNC240
 
 
 async def test_killed_in_the_middle_it_leaves_no_process(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from bind_agent.devcluster.demo.tour_commands import Command, typed
 from bind_agent.devcluster.demo.tour_life import psql_hint
 from bind_agent.devcluster.demo.tour_scene import Scene
 from bind_agent.devcluster.demo.tour_setup import BACKEND, KONNECTOR, OPERATOR, pages
+from bind_agent.devcluster.demo.tour_telling import columns
 from bind_agent.devcluster.ports import LOOPBACK
 
 _PAGES: Final = (
@@ -40,7 +41,7 @@ def hints(scene: Scene) -> str:
     sections: list[tuple[str, Sequence[tuple[str, ...] | str]]] = [
         (
             f"in a browser: sign in as {PERSON}, who bound the API; nobody is asked for a password",
-            [f"{pages(scene)[name]}   {title}" for name, title in _PAGES],
+            columns([(pages(scene)[name], title) for name, title in _PAGES]).split("\n"),
         ),
         ("on a command line: first", [search_path(scene.playground.control_plane.kubectl)]),
         (
