@@ -74,6 +74,9 @@ RETIRE_AT: Final = f"{keys.TEMPLATE_GROUP}/retire-at"
 RETIRE_NOTE: Final = f"{keys.TEMPLATE_GROUP}/retire-note"
 """What the platform team tells the consumer about it."""
 
+RETIRE_BY: Final = f"{keys.TEMPLATE_GROUP}/retire-by"
+"""Who announced it: `BY_OPERATOR` (the default) or `BY_PERSON`, who may take it back and bind again."""
+
 # --- annotations on the ClusterBinding --------------------------------------------------------------
 
 CREDENTIAL_CHANGED: Final = f"{keys.TEMPLATE_GROUP}/credential-changed"
@@ -140,5 +143,5 @@ SPENT: Final = f"{keys.TEMPLATE_GROUP}/spent"
 SPENT_PREFIX: Final = "klutch-bind-spent-"
 """Name of such a Lease: this plus a digest of what was used."""
 
-REDEEM_RELATION: Final = f"https://{keys.GROUP}/rel/redeem"
+REDEEM_RELATION: Final = keys.REDEEM_RELATION
 """Link relation in the answer of `/export`: where our CLI exchanges its one-time code."""

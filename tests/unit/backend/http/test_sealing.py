@@ -36,13 +36,13 @@ class TestKeyring:
         with pytest.raises(SealBroken):
             KEYRING.open("state", KEYRING.seal("session", b"x", NOW))
 
-    @given(st.data())
-    def test_no_character_can_be_changed(self, data: st.DataObject) -> None:
+    def test_no_character_can_be_changed(self) -> None:
         text = KEYRING.seal("p", b"content", NOW)
-        at = data.draw(st.integers(0, len(text) - 2))
-        other = data.draw(st.sampled_from("ABCxyz019-_").filter(lambda char: char != text[at]))
-        with pytest.raises(SealBroken):
-            KEYRING.open("p", text[:at] + other + text[at + 1 :])
+        # The last character has bits that mean nothing.
+        for at in range(len(text) - 1):
+            other = "A" if text[at] != "A" else "B"
+            with pytest.raises(SealBroken):
+                KEYRING.open("p", text[:at] + other + text[at + 1 :])
 
     @pytest.mark.parametrize("text", ["", "x", "é" * 20, "A" * 100_000, "=" * 10, "\0"])
     def test_nonsense(self, text: str) -> None:
