@@ -85,6 +85,7 @@ class Lab:
         admin: client of an admin.
         own: client of the backend's service account, as the backend has it.
         tenants: what the command line uses, under the same account.
+        endpoint: what kubeconfigs of tenants say.
         parties: tenants that joined.
     """
 

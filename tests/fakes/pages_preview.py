@@ -111,16 +111,12 @@ def _clusters(*, empty: bool = False) -> tuple[int, str]:
 def _cluster(number: int, *, done: str = "", bare: bool = False) -> tuple[int, str]:
     tenant, apis = world.tenants()[number]
     found = [] if bare else world.exports(tenant.namespace)
-    ends = [None, world.NOW + timedelta(days=3)]
     return 200, PAGES.render(
         "cluster.html",
         SIGNED_IN,
         cluster=clusters.cluster(tenant, apis=apis, now=world.NOW, since="2026-10-02T08:00:00Z"),
         token=clusters.token(world.credential(tenant.namespace), namespace=tenant.namespace, now=world.NOW),
-        apis=[
-            clusters.api(one, provider=world.PROVIDER, now=world.NOW, ends=end)
-            for one, end in zip([*found, *found[:1]], [*ends, None], strict=False)
-        ],
+        apis=[clusters.api(one, provider=world.PROVIDER, now=world.NOW) for one in found],
         conditions=condition_view.rows(tenant.binding or {}, world.NOW),
         may_change=True,
         done=done,
@@ -130,11 +126,14 @@ def _cluster(number: int, *, done: str = "", bare: bool = False) -> tuple[int, s
 
 def _ask(word: str) -> tuple[int, str]:
     one = _rows()[-1]
-    api = clusters.api(world.exports(one.namespace)[0], provider=world.PROVIDER, now=world.NOW)
+    api, _, ending, _ = (
+        clusters.api(found, provider=world.PROVIDER, now=world.NOW) for found in world.exports(one.namespace)
+    )
     found = {
         asks.ROTATE: lambda: asks.rotate(one, timedelta(minutes=10)),
         asks.REVOKE: lambda: asks.revoke(one),
-        asks.UNBIND: lambda: asks.unbind(one, api, timedelta(days=7)),
+        asks.UNBIND: lambda: asks.unbind(one, api),
+        asks.KEEP: lambda: asks.keep(one, ending),
     }
     return 200, PAGES.render("confirm_change.html", SIGNED_IN, ask=found[word](), csrf="csrf-1")
 
@@ -211,7 +210,6 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/home/in": lambda: _home(SIGNED_IN),
     "/home/away": lambda: _home(
         SIGNED_OUT,
-        login="",
         trouble="Nobody can sign in at the moment: the identity provider does not answer.",
     ),
     "/resources/postgresinstances.data.northwind.example": lambda: _api(
@@ -227,6 +225,7 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/ask/rotate": lambda: _ask(asks.ROTATE),
     "/ask/revoke": lambda: _ask(asks.REVOKE),
     "/ask/unbind": lambda: _ask(asks.UNBIND),
+    "/ask/keep": lambda: _ask(asks.KEEP),
     "/admin": _admin,
     "/admin/tenants": _admin_tenants,
     "/admin/tenants/none": lambda: _admin_tenants(empty=True),

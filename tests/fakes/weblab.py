@@ -25,6 +25,8 @@ from bind_agent.backend.http.spent import Spent
 from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import CookieKeys, WebOptions
+from bind_agent.backend.pages import routes as pages
+from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.provision import Tenants
@@ -203,7 +205,9 @@ async def portal(
     def tenants(watched: Watched) -> Tenants:
         return Tenants(lab.own, Rights(lab.own), credentials, views=watched.views)
 
-    half = WebHalf(options, tenancy, policy or Policy(), tenants, clock=clock)
+    half = WebHalf(
+        options, tenancy, policy or Policy(), tenants, view=PageView(), routes=pages.routes(), clock=clock
+    )
     async with InformerPool(lab.own) as pool:
         views = Views(pool, cluster_role_bindings=False)
         spent = Spent.watched(pool, BACKEND_NAMESPACE, clock=clock)
@@ -223,9 +227,12 @@ async def portal(
             yield found
 
 
-def field_of(html: str, name: str) -> str:
-    """Value of a hidden field."""
-    _, found, after = html.partition(f'name="{name}" value="')
+def field_of(html: str, name: str, *, action: str = "") -> str:
+    """Value of a hidden field of what the page is about, in the form with this action if one is named."""
+    form = html.partition("<main")[2]
+    if action:
+        form = form.partition(f'action="{action}"')[2]
+    _, found, after = form.partition(f'name="{name}" value="')
     assert found, html
     return after.partition('"')[0]
 

@@ -22,6 +22,7 @@ REDEEM: Final = "redeem"
 ROTATE: Final = "rotate"
 REVOKE: Final = "revoke"
 UNBIND: Final = "unbind"
+KEEP: Final = "keep"
 
 DONE: Final = "done"
 REFUSED: Final = "refused"

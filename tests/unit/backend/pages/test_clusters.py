@@ -106,15 +106,15 @@ def test_a_credential_of_a_go_backend_has_no_age() -> None:
 
 
 def test_an_api_of_a_cluster() -> None:
-    good, bad = (clusters.api(one, provider="ACME", now=world.NOW) for one in world.exports("ns"))
+    good, bad, own, told = (clusters.api(one, provider="ACME", now=world.NOW) for one in world.exports("ns"))
     assert (good.kind, good.ready.tone, good.versions) == ("PostgresInstance", Tone.GOOD, ("v1",))
     assert (bad.ready.word, bad.ready.tone) == ("SchemaUpdateHeld", Tone.WARN)
-    assert good.ends is None
-    ends = clusters.api(
-        world.exports("ns")[0], provider="A", now=world.NOW, ends=world.NOW + timedelta(days=1)
-    ).ends
-    assert ends is not None
-    assert ends.words == "in 1 day"
+    assert (good.ends, good.own_end) == (None, False)
+    assert own.ends is not None
+    assert (own.ends.words, own.own_end, own.note) == ("in 22 hours", True, "")
+    assert told.ends is not None
+    assert not told.own_end
+    assert "version 2" in told.note
 
 
 @pytest.mark.parametrize("spec", [None, [], {"names": 3, "versions": "x", "permissionClaims": {"a": 1}}])
@@ -147,4 +147,9 @@ def test_questions_name_cluster_and_effects() -> None:
     assert any("10 minutes" in effect for effect in rotate.effects)
     assert not rotate.dangerous
     assert asks.revoke(one).dangerous
-    assert set(asks.DONE) >= {asks.ROTATE, asks.REVOKE, asks.UNBIND}
+    _, _, own, _ = (clusters.api(export, provider="A", now=world.NOW) for export in world.exports("ns"))
+    unbind = asks.unbind(one, own)
+    assert [value for value, _ in unbind.choices] == ["1d", "1h", "7d"]
+    assert {value for value, _ in unbind.choices} == set(asks.GRACES)
+    assert "in 22 hours" in asks.keep(one, own).message
+    assert set(asks.DONE) == {asks.ROTATE, asks.REVOKE, asks.UNBIND, asks.KEEP}
