@@ -6,7 +6,7 @@ decides what gets bound. ``.netrc`` is not read; proxies of the environment are 
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -23,6 +23,9 @@ from cli.output import inert
 
 _MAX_HOPS: Final = 5
 _SHORT: Final = 200
+_TRIES: Final = 4
+_MAX_PAUSE: Final = 5.0
+_LATER: Final = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,23 @@ class Web:
             f"{what} is not an https address: {shown}" if what else f"{shown} is not an https address",
             next_step=self.http_hint,
         )
+
+    def patiently(self, ask: Callable[[], Answer], *, sleep: Callable[[float], None] = time.sleep) -> Answer:
+        """Ask again, a few times, while a server says that it is starting or overloaded.
+
+        Args:
+            ask: one exchange.
+            sleep: replaced in tests.
+
+        Returns:
+            The first other answer, or the last one.
+        """
+        for _ in range(_TRIES - 1):
+            answer = ask()
+            if answer.status not in _LATER:
+                return answer
+            sleep(_pause(answer))
+        return ask()
 
     def get(self, url: str, *, limit: int) -> Answer:
         """Download a document; a few redirects are followed, each to a safe address.
@@ -161,6 +181,14 @@ class Web:
         if self.ca_file:
             return "compare the CA file with the server's certificate"
         return "check the address and the network; a private CA has to be named"
+
+
+def _pause(answer: Answer) -> float:
+    try:
+        asked = float(answer.headers.get("Retry-After", "1"))
+    except ValueError:
+        asked = 1.0
+    return min(max(asked, 0.1), _MAX_PAUSE)
 
 
 def origin(parts: SplitResult) -> tuple[str, str, int]:

@@ -106,4 +106,7 @@ def in_order(objects: Iterable[Object]) -> list[Object]:
     if len(set(identities)) != len(identities):
         message = "a bundle holds each object once"
         raise ValueError(message)
+    if foreign := {one["kind"] for one in found} - set(ORDER):
+        message = f"a bundle has no place for {', '.join(sorted(foreign))}"
+        raise ValueError(message)
     return sorted(found, key=lambda one: ORDER.index(one["kind"]))

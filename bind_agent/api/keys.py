@@ -127,6 +127,18 @@ CONTROLLER_GEN: Final = "controller-gen.kubebuilder.io/version"
 
 CONTROLLER_GEN_VERSION: Final = "v0.19.0"
 
+APP_CLUSTER_BINDING: Final = f"{GROUP}/app-cluster-binding"
+"""On a binding root namespace, by the backend: `<namespace>/<name>` of the AppClusterBinding that it belongs to.
+The name of such a namespace is ambiguous, this record is not."""
+
+ACCEPT_CLAIMS: Final = f"{GROUP}/accept-claims"
+"""On an AppClusterBinding: which claims are accepted without asking: `none` (default), `all`, or a comma list of
+`plural.group`."""
+
+ACCEPTED_BY_POLICY: Final = f"{GROUP}/accepted-by-policy"
+"""On an APIServiceBinding in control plane mode: hashes of the claims that `ACCEPT_CLAIMS` accepted, comma list. All
+other entries are a person's."""
+
 # --- labels ---------------------------------------------------------------------------------------
 
 APP_CLUSTER_BINDING_NAME: Final = f"{GROUP}/appclusterbinding-name"

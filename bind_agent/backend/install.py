@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -10,6 +11,8 @@ from bind_agent.api import conditions, keys, meta
 from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import (
+    APP_CLUSTER_BINDINGS,
+    BINDINGS,
     CLUSTER_BINDINGS,
     CLUSTERROLES,
     CRDS,
@@ -17,6 +20,7 @@ from bind_agent.api.resource import (
     EXPORT_TEMPLATES,
     EXPORTS,
     SERVICE_NAMESPACES,
+    Resource,
 )
 from bind_agent.backend import access, names
 from bind_agent.backend.rights import Rights
@@ -31,6 +35,31 @@ REQUIRED: Final = (CLUSTER_BINDINGS, EXPORTS, EXPORT_REQUESTS, EXPORT_TEMPLATES,
 
 ROLES: Final = (keys.BINDER, names.BACKEND_TENANT_ROLE)
 
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What has to be there before a backend works.
+
+    Attributes:
+        kinds: whose CRDs.
+        roles: names of static ClusterRoles.
+        folders: below `manifests`, where these roles are shipped.
+    """
+
+    kinds: tuple[Resource, ...] = REQUIRED
+    roles: tuple[str, ...] = ROLES
+    folders: tuple[str, ...] = ("backend",)
+
+
+BASE: Final = Needs()
+
+CONTROL_PLANE: Final = Needs(
+    (*REQUIRED, BINDINGS, APP_CLUSTER_BINDINGS),
+    (*ROLES, names.BACKEND_ROOT_ROLE),
+    ("backend", "backend/control-plane-mode"),
+)
+"""In control plane mode (spec 5.1)."""
+
 _ESTABLISH_TRIES: Final = 300
 _ESTABLISH_WAIT: Final = 0.1
 
@@ -39,13 +68,14 @@ class NotInstalled(Exception):  # noqa: N818 - says what is the case
     """Something is missing that the backend may not install; the message says what to apply."""
 
 
-async def prepare(client: Client, rights: Rights, *, install: bool) -> None:
+async def prepare(client: Client, rights: Rights, *, install: bool, needs: Needs = BASE) -> None:
     """Bring CRDs and static roles about.
 
     Args:
         client: of the provider cluster.
         rights: what we may do.
         install: write what is missing or old, where that is allowed.
+        needs: what this backend needs.
 
     Raises:
         NotInstalled: something is missing, or not served in time.
@@ -54,7 +84,7 @@ async def prepare(client: Client, rights: Rights, *, install: bool) -> None:
     wanted = {crd["metadata"]["name"]: crd for crd in load_manifests("crds")}
     missing = [
         kind.crd_name
-        for kind in REQUIRED
+        for kind in needs.kinds
         if not await _crd(client, rights, wanted[kind.crd_name], install=install)
     ]
     if missing:
@@ -63,18 +93,18 @@ async def prepare(client: Client, rights: Rights, *, install: bool) -> None:
             " or run the backend"
             " with --install-crds and the right to create CRDs"
         )
-    for kind in REQUIRED:
-        await _established(client, kind.crd_name)
+    for kind in needs.kinds:
+        await _established(client, kind)
     roles = {
         role["metadata"]["name"]: role
-        for role in load_manifests("backend")
+        for folder in needs.folders
+        for role in load_manifests(folder)
         if role["kind"] == CLUSTERROLES.kind
     }
-    lacking = [name for name in ROLES if not await _role(client, rights, roles[name])]
+    lacking = [name for name in needs.roles if not await _role(client, rights, roles[name])]
     if lacking:
-        raise NotInstalled(
-            f"the provider lacks the ClusterRoles {', '.join(lacking)}: `kubectl apply -k manifests/backend`"
-        )
+        commands = " and ".join(f"`kubectl apply -k manifests/{folder}`" for folder in needs.folders)
+        raise NotInstalled(f"the provider lacks the ClusterRoles {', '.join(lacking)}: {commands}")
 
 
 async def _crd(client: Client, rights: Rights, wanted: Object, *, install: bool) -> bool:
@@ -106,10 +136,16 @@ async def _crd(client: Client, rights: Rights, wanted: Object, *, install: bool)
     return True
 
 
-async def _established(client: Client, name: str) -> None:
+async def _established(client: Client, kind: Resource) -> None:
+    name = kind.crd_name
     for _ in range(_ESTABLISH_TRIES):
         crd = await client.get_or_none(CRDS, name) or {}
         if conditions.is_true(conditions.of(crd), ConditionType.ESTABLISHED):
+            if (crd.get("spec") or {}).get("scope") != "Namespaced":
+                raise NotInstalled(
+                    f"the CRD {name} is cluster-scoped, as release 1.5 of the Go programs installs it; this mode"
+                    " needs the namespaced one of `manifests/crds`, which cannot be installed over it"
+                )
             return
         await asyncio.sleep(_ESTABLISH_WAIT)
     raise NotInstalled(f"the CRD {name} is not served: see its conditions with `kubectl describe crd {name}`")

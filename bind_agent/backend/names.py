@@ -28,6 +28,12 @@ BACKEND_TENANT_ROLE: Final = "klutch-bind-backend-tenant"
 there to
 issue credentials. It holds no right on Secrets anywhere else."""
 
+BACKEND_ROOT_ROLE: Final = "klutch-bind-backend-root"
+"""The same in binding root namespaces, in control plane mode: what the backend itself needs there."""
+
+APP_CLUSTERS_ROLE: Final = "klutch-bind-backend-app-clusters"
+"""ClusterRole that lets the backend read Secrets; a platform team binds it in namespaces of AppClusterBindings."""
+
 CLUSTER_SCOPE_OVERLAY: Final = "manifests/backend/cluster-scope"
 """What a platform team applies on top before it exports cluster-wide."""
 
@@ -67,6 +73,9 @@ RETIRE_AT: Final = f"{keys.TEMPLATE_GROUP}/retire-at"
 
 RETIRE_NOTE: Final = f"{keys.TEMPLATE_GROUP}/retire-note"
 """What the platform team tells the consumer about it."""
+
+RETIRE_BY: Final = f"{keys.TEMPLATE_GROUP}/retire-by"
+"""Who announced it: `BY_OPERATOR` (the default) or `BY_PERSON`, who may take it back and bind again."""
 
 # --- annotations on the ClusterBinding --------------------------------------------------------------
 
@@ -134,5 +143,5 @@ SPENT: Final = f"{keys.TEMPLATE_GROUP}/spent"
 SPENT_PREFIX: Final = "klutch-bind-spent-"
 """Name of such a Lease: this plus a digest of what was used."""
 
-REDEEM_RELATION: Final = f"https://{keys.GROUP}/rel/redeem"
+REDEEM_RELATION: Final = keys.REDEEM_RELATION
 """Link relation in the answer of `/export`: where our CLI exchanges its one-time code."""

@@ -36,10 +36,12 @@ class Planned:
     Attributes:
         at: when the export goes.
         note: what the platform team has to say about it.
+        by: `names.BY_OPERATOR`, or `BY_PERSON` when whoever bound the API ends it.
     """
 
     at: datetime
     note: str = ""
+    by: str = names.BY_OPERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Verdict:
 def marks(planned: Planned) -> dict[str, str]:
     """The announcement as annotations of the export."""
     found = {names.RETIRE_AT: conditions.timestamp(planned.at)}
+    if planned.by != names.BY_OPERATOR:
+        found[names.RETIRE_BY] = planned.by
     return {**found, names.RETIRE_NOTE: printable(planned.note, NOTE_LIMIT)} if planned.note else found
 
 
@@ -68,7 +72,11 @@ def planned(export: Mapping[str, Any]) -> Planned | None:
     at = parse_time(meta.annotation(export, names.RETIRE_AT))
     if at is None:
         return None
-    return Planned(at, printable(meta.annotation(export, names.RETIRE_NOTE), NOTE_LIMIT))
+    return Planned(
+        at,
+        printable(meta.annotation(export, names.RETIRE_NOTE), NOTE_LIMIT),
+        meta.annotation(export, names.RETIRE_BY) or names.BY_OPERATOR,
+    )
 
 
 def judge(export: Mapping[str, Any], now: datetime) -> Verdict:
@@ -89,14 +97,17 @@ def judge(export: Mapping[str, Any], now: datetime) -> Verdict:
 def announcement(name: str, plan: Planned) -> Condition:
     """The condition that a consumer reads."""
     note = f" ({plan.note})" if plan.note else ""
+    if plan.by == names.BY_PERSON:
+        who = (
+            f"{name} ends on {conditions.timestamp(plan.at)}, as its owner asked for on the provider's pages"
+        )
+    else:
+        who = f"the provider stops offering {name} on {conditions.timestamp(plan.at)}{note}"
     return Condition(
         type=ConditionType.RETIRING,
         status=Status.TRUE,
         reason=Reason.RETIREMENT_ANNOUNCED,
-        message=(
-            f"the provider stops offering {name} on {conditions.timestamp(plan.at)}{note}: save what you need,"
-            " then delete your objects and the binding before that time"
-        ),
+        message=(f"{who}: save what you need, then delete your objects and the binding before that time"),
     )
 
 

@@ -80,7 +80,9 @@ class Retirements:
             (one for one in found if one.namespace in wanted), key=lambda one: (one.namespace, one.name)
         )
 
-    async def retire(self, namespace: str, kind: Kind, *, at: datetime, note: str = "") -> Planned:
+    async def retire(
+        self, namespace: str, kind: Kind, *, at: datetime, note: str = "", by: str = names.BY_OPERATOR
+    ) -> Planned:
         """Announce the end of an export, or another time of it.
 
         Args:
@@ -88,40 +90,43 @@ class Retirements:
             kind: the exported kind.
             at: when it ends.
             note: what to tell the consumer.
+            by: who announces it; a person does not change what an operator has announced.
 
         Raises:
-            RetiringError: the tenant has no such export.
+            RetiringError: the tenant has no such export, or its end is not this one's to change.
             KubeError: a request failed.
         """
-        planned = Planned(at, note)
-        if not await self._annotate(namespace, kind, retirement.marks(planned)):
+        planned = Planned(at, note, by)
+        if not await self._annotate(namespace, kind, retirement.marks(planned), by):
             raise RetiringError(f"{namespace} has no export {kind}: `bind-backend export list` shows all")
         log.info("retirement announced", namespace=namespace, export=str(kind))
         return planned
 
-    async def restore(self, namespace: str, kind: Kind) -> bool:
+    async def restore(self, namespace: str, kind: Kind, *, by: str = names.BY_OPERATOR) -> bool:
         """Take an announcement back, or let a retired kind be requested again.
 
         Args:
             namespace: of the tenant.
             kind: the kind.
+            by: who takes it back; a person takes back only what a person has announced.
 
         Returns:
             Whether the export still stands; False: it has retired, and may be requested again from now on.
 
         Raises:
-            RetiringError: the kind neither retires nor has retired for this tenant.
+            RetiringError: the kind neither retires nor has retired for this tenant, or its end is not this
+                one's to take back.
             KubeError: a request failed.
         """
         # The export first: once its announcement is gone, nobody notes any more that it has retired.
-        stands = await self._annotate(namespace, kind, {})
-        lifted = await self._lift(namespace, kind)
+        stands = await self._annotate(namespace, kind, {}, by)
+        lifted = by == names.BY_OPERATOR and await self._lift(namespace, kind)
         if not lifted and stands is not True:
             raise RetiringError(f"{kind} neither retires nor has retired for {namespace}")
         log.info("retirement taken back", namespace=namespace, export=str(kind))
         return stands is not None
 
-    async def _annotate(self, namespace: str, kind: Kind, marks: dict[str, str]) -> bool | None:
+    async def _annotate(self, namespace: str, kind: Kind, marks: dict[str, str], by: str) -> bool | None:
         """Put an announcement on an export; None: there is no export, False: nothing was to be changed."""
         for _ in range(_ATTEMPTS):
             # A list, because the backend's account has no right to read single ones besides.
@@ -129,10 +134,13 @@ class Retirements:
             export = next((one for one in found if meta.name(one) == str(kind)), None)
             if export is None or meta.is_deleting(export):
                 return None
+            announced = retirement.planned(export)
+            if announced is not None and by not in {names.BY_OPERATOR, announced.by}:
+                raise RetiringError(f"the provider itself has announced the end of {kind}: ask its operators")
             others = {
                 key: value
                 for key, value in meta.annotations(export).items()
-                if key not in {names.RETIRE_AT, names.RETIRE_NOTE}
+                if key not in {names.RETIRE_AT, names.RETIRE_NOTE, names.RETIRE_BY}
             }
             if {**others, **marks} == dict(meta.annotations(export)):
                 return bool(marks)

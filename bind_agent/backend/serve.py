@@ -11,7 +11,7 @@ from bind_agent._version import __version__
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.aio.tasks import background
 from bind_agent.api.resource import CLUSTERROLEBINDINGS
-from bind_agent.backend import names
+from bind_agent.backend import install, names
 from bind_agent.backend.controllers.cluster_binding import ClusterBindingReconciler
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.export import ExportReconciler
@@ -20,6 +20,8 @@ from bind_agent.backend.controllers.request import RequestReconciler
 from bind_agent.backend.controllers.request_plan import Limits
 from bind_agent.backend.controllers.service_namespace import ServiceNamespaceReconciler
 from bind_agent.backend.controllers.wiring import Wiring
+from bind_agent.backend.controlplane import mode
+from bind_agent.backend.controlplane.settings import Settings
 from bind_agent.backend.crds import CrdReader
 from bind_agent.backend.http.service import WebHalf
 from bind_agent.backend.http.spent import Spent
@@ -102,7 +104,10 @@ class Backend:
         Raises:
             NotInstalled: something is missing that only an administrator can install.
         """
-        await _patiently(lambda: prepare(self._client, self._rights, install=self._options.install_crds))
+        needs = install.CONTROL_PLANE if self._options.control_plane.enabled else install.BASE
+        await _patiently(
+            lambda: prepare(self._client, self._rights, install=self._options.install_crds, needs=needs)
+        )
         wide = await _patiently(lambda: self._rights.may("list", CLUSTERROLEBINDINGS))
         async with InformerPool(self._client) as pool:
             watched = self._watch(pool, cluster_role_bindings=wide)
@@ -178,8 +183,19 @@ class Backend:
             async with asyncio.TaskGroup() as group:
                 for name, controller in controllers.items():
                     group.create_task(controller.run(), name=name)
+                if options.control_plane.enabled:
+                    group.create_task(
+                        mode.run(context, self._settings(), workers=options.workers, gate=gate),
+                        name="control plane mode",
+                    )
         finally:
             wiring.close()
+
+    def _settings(self) -> Settings:
+        flags = self._options.control_plane
+        # As for konnectors: app clusters on this machine are for playgrounds, where this cluster is here as well.
+        local = address.is_local(self._client.config.server)
+        return Settings(flags.konnector_image, flags.secret_namespaces, allow_loopback=local)
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
@@ -239,14 +255,14 @@ async def serve(options: Serve) -> None:
         manager.add(recorder.run, "events")
         manager.add(lambda: backend.run(elector), "backend")
         if options.web is not None:
-            half = web_half(options, options.web, backend)
+            half = web_half(options, options.web, backend, endpoint)
             # Probes and balancers see it at once when the end begins.
             health.add_ready("web", lambda: half.serving)
             manager.add(lambda: half.run(backend.watching), "web", stop=half.stop)
         await manager.run()
 
 
-def web_half(options: Serve, web: WebOptions, backend: Backend) -> WebHalf:
+def web_half(options: Serve, web: WebOptions, backend: Backend, endpoint: Endpoint | AddressError) -> WebHalf:
     """The web half beside a backend.
 
     Raises:
@@ -257,6 +273,7 @@ def web_half(options: Serve, web: WebOptions, backend: Backend) -> WebHalf:
         options.tenancy,
         options.policy,
         backend.tenants,
+        no_address=str(endpoint) if isinstance(endpoint, AddressError) else "",
         replica=options.identity,
         view=PageView(),
         routes=routes(),

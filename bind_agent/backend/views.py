@@ -25,7 +25,7 @@ from bind_agent.api.resource import (
     ROLEBINDINGS,
     SERVICE_NAMESPACES,
 )
-from bind_agent.backend import names, templates
+from bind_agent.backend import names, roots, templates
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
 from bind_agent.backend.tenancy.identity import Identity
@@ -151,9 +151,10 @@ class Views:
         return sorted(found, key=lambda one: (meta.creation_timestamp(one), meta.name(one)))
 
     def tenants(self) -> list[Object]:
-        """The namespaces of all tenants."""
+        """The namespaces of all tenants that are handed a credential; root namespaces are not among them."""
         names_ = list(self.namespaces.store.keys())
-        return [found for name in names_ if (found := self.tenant(name)) is not None]
+        found = [self.tenant(name) for name in names_]
+        return [one for one in found if one is not None and not roots.is_root(one)]
 
     def namespaces_of(self, subject: str) -> list[Object]:
         """The namespaces of all tenants whose identity has this subject, whoever vouches for it."""
@@ -166,7 +167,7 @@ class Views:
     def tenant(self, cluster_namespace: str) -> Object | None:
         """The Namespace of a tenant; None when there is none, it is on its way out, or it is no tenant's."""
         namespace = get(self.namespaces, cluster_namespace)
-        if namespace is None or meta.is_deleting(namespace) or not meta.annotation(namespace, keys.IDENTITY):
+        if namespace is None or meta.is_deleting(namespace) or not roots.is_tenant(namespace):
             return None
         return namespace
 

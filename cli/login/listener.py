@@ -155,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         # Browsers say what a request is for, and pages cannot make them say something else.
         mode = self.headers.get("Sec-Fetch-Mode", "navigate")
         destination = self.headers.get("Sec-Fetch-Dest", "document")
-        if (mode, destination) != ("navigate", "document"):
+        early = any(self.headers.get(name) for name in ("Sec-Purpose", "Purpose", "X-Moz"))
+        if (mode, destination) != ("navigate", "document") or early:
             return page.BACKGROUND
         return None
 

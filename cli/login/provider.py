@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -42,12 +44,13 @@ class Provider:
     redeem_url: str = ""
 
 
-def fetch(web: Web, url: str) -> Provider:
+def fetch(web: Web, url: str, *, sleep: Callable[[float], None] = time.sleep) -> Provider:
     """Ask an address who the provider is.
 
     Args:
         web: how web servers are reached.
         url: what the person gave.
+        sleep: replaced in tests.
 
     Raises:
         UsageError: the address is not safe.
@@ -55,7 +58,7 @@ def fetch(web: Web, url: str) -> Provider:
         UnreachableError: nothing usable came.
     """
     try:
-        answer = web.get(url, limit=MAX_BYTES)
+        answer = web.patiently(lambda: web.get(url, limit=MAX_BYTES), sleep=sleep)
     except TooLargeError as error:
         raise CliError(error.message, next_step=_ASK) from None
     if answer.status != 200:
@@ -120,7 +123,7 @@ def version_trouble(version: str, *, own: str = __version__) -> str:
         return ""
     found = _SEMVER.fullmatch(version)
     if found is None:
-        return f"the provider's version {inert(version, limit=80)!r} cannot be read"
+        return f"the provider's version {inert(version, limit=80)} cannot be read"
     if _core(found) < OLDEST or (_core(found) == OLDEST and found[4]):
         return f"the provider's version {version} is older than v0.3.0"
     return ""

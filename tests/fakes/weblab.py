@@ -25,7 +25,10 @@ from bind_agent.backend.http.spent import Spent
 from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import CookieKeys, WebOptions
+from bind_agent.backend.pages import routes as pages
+from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.rights import Rights
+from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.provision import Tenants
 from bind_agent.backend.views import Views
@@ -170,6 +173,7 @@ async def portal(
     registered: Any = None,
     tenancy: Tenancy | None = None,
     policy: Policy | None = None,
+    endpoint: Endpoint | AddressError | None = None,
     **web: Any,
 ) -> AsyncIterator[Portal]:
     """Run a web half.
@@ -182,6 +186,7 @@ async def portal(
         registered: the client at the issuer; a new one by default.
         tenancy: flags about tenants.
         policy: how it exports.
+        endpoint: what kubeconfigs say; that of the lab by default.
         web: further fields of `WebOptions`.
     """
     port = port or free_port()
@@ -198,12 +203,22 @@ async def portal(
     )
     tenancy = tenancy or Tenancy(pretty_name="Lab")
     clock = ShiftedClock()
-    credentials = Credentials(lab.own, ttl=tenancy.token_ttl, endpoint=lab.endpoint)
+    endpoint = endpoint or lab.endpoint
+    credentials = Credentials(lab.own, ttl=tenancy.token_ttl, endpoint=endpoint)
 
     def tenants(watched: Watched) -> Tenants:
         return Tenants(lab.own, Rights(lab.own), credentials, views=watched.views)
 
-    half = WebHalf(options, tenancy, policy or Policy(), tenants, clock=clock)
+    half = WebHalf(
+        options,
+        tenancy,
+        policy or Policy(),
+        tenants,
+        view=PageView(),
+        no_address=str(endpoint) if isinstance(endpoint, AddressError) else "",
+        routes=pages.routes(),
+        clock=clock,
+    )
     async with InformerPool(lab.own) as pool:
         views = Views(pool, cluster_role_bindings=False)
         spent = Spent.watched(pool, BACKEND_NAMESPACE, clock=clock)
@@ -223,9 +238,12 @@ async def portal(
             yield found
 
 
-def field_of(html: str, name: str) -> str:
-    """Value of a hidden field."""
-    _, found, after = html.partition(f'name="{name}" value="')
+def field_of(html: str, name: str, *, action: str = "") -> str:
+    """Value of a hidden field of what the page is about, in the form with this action if one is named."""
+    form = html.partition("<main")[2]
+    if action:
+        form = form.partition(f'action="{action}"')[2]
+    _, found, after = form.partition(f'name="{name}" value="')
     assert found, html
     return after.partition('"')[0]
 

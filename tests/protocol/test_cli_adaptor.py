@@ -1,12 +1,8 @@
 """The CLI's adaptor and downloads against servers that do what a real API server does not do on demand."""
 
-import contextlib
 import gzip
-import http.server
-import json
 import ssl
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,80 +22,9 @@ from cli.binding.request import MAX_BYTES
 from cli.binding.source import read_url
 from cli.cluster import Cluster
 from cli.errors import CliError, ExitCode, RequestRefusedError, UnreachableError, UsageError
+from tests.fakes.answering import Answer, Handler, Server, drips, says
 
 pytestmark = pytest.mark.protocol
-
-Handler = http.server.BaseHTTPRequestHandler
-Answer = Callable[[Handler], None]
-
-
-class Server:
-    """A server that answers with the next of a list of answers; the last one stays."""
-
-    def __init__(self, answers: list[Answer], context: ssl.SSLContext | None) -> None:
-        self.seen: list[tuple[str, str, dict[str, str]]] = []
-        outer = self
-
-        class Here(Handler):
-            def handle_one_request(self) -> None:
-                with contextlib.suppress(OSError):
-                    super().handle_one_request()
-
-            def _any(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                outer.seen.append((self.command, self.path, dict(self.headers)))
-                answer = answers.pop(0) if len(answers) > 1 else answers[0]
-                answer(self)
-
-            do_GET = do_POST = do_PATCH = do_DELETE = _any  # noqa: N815
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Here)
-        self.server.daemon_threads = True
-        self.tls = context is not None
-        if context is not None:
-            self.server.socket = context.wrap_socket(
-                self.server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.server.server_port}"
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def says(
-    status: int, body: Any = None, *, headers: dict[str, str] | None = None, raw: bytes | None = None
-) -> Answer:
-    def answer(handler: Handler) -> None:
-        data = raw if raw is not None else json.dumps(body if body is not None else {}).encode()
-        handler.send_response(status)
-        for key, value in (headers or {}).items():
-            handler.send_header(key, value)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
-
-    return answer
-
-
-def drips(handler: Handler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000000")
-    handler.end_headers()
-    with contextlib.suppress(OSError):
-        for _ in range(50):
-            handler.wfile.write(b" ")
-            handler.wfile.flush()
-            time.sleep(0.1)
 
 
 def refused(status: int, reason: str, message: str = "because") -> Answer:

@@ -15,7 +15,7 @@ from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTER_BINDINGS
-from bind_agent.backend import names
+from bind_agent.backend import names, roots
 from bind_agent.backend.controllers import heartbeat_plan
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.grant import Grants
@@ -84,8 +84,10 @@ class ClusterBindingReconciler:
             phases.append(_no_tenant(binding))
         else:
             phases.append(await _guarded(lambda: self._access(tenant)))
-            phases.append(await _guarded(lambda: self._credential(binding)))
-        verdict = Verdict() if tenant is None or self._reaper is None else self._reaper.judge(binding)
+            if not roots.is_root(tenant):
+                # The Secret of a root namespace leads to the app cluster and is not ours to issue.
+                phases.append(await _guarded(lambda: self._credential(binding)))
+        verdict = self._silence(tenant, binding)
         phases.append(Phase(verdict.condition, verdict.after))
         await self._report(binding, phases)
         if verdict.act and tenant is not None and self._reaper is not None:
@@ -95,6 +97,12 @@ class ClusterBindingReconciler:
             raise errors[0] if len(errors) == 1 else ExceptionGroup("phases failed", errors)
         waits = [phase.after for phase in phases if phase.after is not None]
         return Result(after=min([*waits, _LONGEST]).total_seconds()) if waits else None
+
+    def _silence(self, tenant: Object | None, binding: Object) -> Verdict:
+        """Whether the reaper has something to say; a root namespace ends with its AppClusterBinding alone."""
+        if tenant is None or self._reaper is None or roots.is_root(tenant):
+            return Verdict()
+        return self._reaper.judge(binding)
 
     def _health(self, binding: Object) -> Phase:
         health = heartbeat_plan.judge(binding.get("status") or {}, self._context.clock.now())

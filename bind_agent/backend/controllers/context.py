@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from bind_agent.aio.clock import SYSTEM, Clock
-from bind_agent.backend import names
+from bind_agent.backend import names, roots
 from bind_agent.backend.access import Kind
 from bind_agent.backend.allowed import Requester
 from bind_agent.backend.controllers.request_plan import Limits
@@ -60,7 +60,10 @@ class Context:
 
     def requester(self, cluster_namespace: str) -> Requester:
         """In whose name a tenant asks."""
-        who = identity_of(self.views.tenant(cluster_namespace) or {}, self.legacy_issuer)
+        namespace = self.views.tenant(cluster_namespace) or {}
+        if roots.is_root(namespace):
+            return roots.requester(self.views.binding(cluster_namespace))
+        who = identity_of(namespace, self.legacy_issuer)
         if who is None:
             return Requester(kinds=frozenset())
         return requester_of(who, self.views.binding(cluster_namespace))

@@ -90,7 +90,10 @@ class ExportReconciler:
         name, namespace = meta.name(export), meta.namespace(export)
         binding = context.views.binding(namespace)
         kinds = retirement.retired(binding)
-        if binding is not None and name not in kinds:
+        planned = retirement.planned(export)
+        # Who ended it oneself may bind it again; who was told to leave may not.
+        noted = planned is None or planned.by == names.BY_OPERATOR
+        if noted and binding is not None and name not in kinds:
             kinds[name] = meta.annotation(export, names.RETIRE_AT)
             patch = {
                 "metadata": {

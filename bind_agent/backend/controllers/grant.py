@@ -11,7 +11,7 @@ from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTERROLEBINDINGS
-from bind_agent.backend import access, names
+from bind_agent.backend import access, names, roots
 from bind_agent.backend.access import ExportNeeds, Kind
 from bind_agent.backend.controllers import export_plan
 from bind_agent.backend.controllers.context import Context
@@ -60,7 +60,8 @@ class Grants:
         exports = [one for one in self._context.views.exports_in(cns) if not meta.is_deleting(one)]
         needs = [access.needs_of(export, self._context.policy.claimable) for export in exports]
         try:
-            await self._own(cns)
+            if not roots.is_root(tenant):
+                await self._own(cns)
             missing = await self._tenant_role(tenant, needs)
             await self._binding(cns)
             await self._cluster_wide(tenant, needs)

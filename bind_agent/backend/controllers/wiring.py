@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from bind_agent.api import keys, meta
 from bind_agent.api.conditions_catalogue import Reason
 from bind_agent.api.meta import Object
+from bind_agent.backend import roots
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.templates import choose, selected_kind
 from bind_agent.backend.views import BY_KIND, BY_NAME, BY_NAMESPACE
@@ -110,7 +111,7 @@ class Wiring:
         yield from self._in(self._context.views.service_namespaces, namespace)
 
     def _tenant_itself(self, namespace: Object) -> Iterable[str]:
-        if meta.annotation(namespace, keys.IDENTITY):
+        if roots.is_tenant(namespace):
             yield f"{meta.name(namespace)}/{keys.CLUSTER_BINDING_NAME}"
 
     def _exports_of_role(self, role: Object) -> Iterable[str]:
@@ -125,7 +126,7 @@ class Wiring:
 
     @staticmethod
     def _in(informer: Informer, namespace: Object) -> Iterable[str]:
-        if not meta.annotation(namespace, keys.IDENTITY):
+        if not roots.is_tenant(namespace):
             return ()
         return informer.store.by_index(BY_NAMESPACE, meta.name(namespace))
 

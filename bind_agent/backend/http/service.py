@@ -13,7 +13,6 @@ from bind_agent.backend.http.audit import Audit
 from bind_agent.backend.http.context import Web
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.http.limits import Limiter
-from bind_agent.backend.http.plain import PlainView
 from bind_agent.backend.http.server import WebServer
 from bind_agent.backend.http.spent import Spent
 from bind_agent.backend.http.tls import Certificate
@@ -39,8 +38,9 @@ class WebHalf:
         policy: Policy,
         tenants: Callable[[Watched], Tenants],
         *,
+        view: View,
+        no_address: str = "",
         replica: str = "",
-        view: View | None = None,
         routes: Iterable[web.AbstractRouteDef] = (),
         clock: Clock = SYSTEM,
     ) -> None:
@@ -51,8 +51,9 @@ class WebHalf:
             tenancy: flags about tenants.
             policy: how this backend exports.
             tenants: makes tenants, given what is watched.
-            replica: noted in the audit log and on Leases.
             view: renders our own pages.
+            no_address: why new tenants would not reach this provider; empty when they would.
+            replica: noted in the audit log and on Leases.
             routes: of further pages.
             clock: for wall-clock times.
 
@@ -68,7 +69,8 @@ class WebHalf:
         self._policy = policy
         self._tenants = tenants
         self._replica = replica
-        self._view = view or PlainView()
+        self._no_address = no_address
+        self._view = view
         self._routes = tuple(routes)
         self._clock = clock
         self._oidc = OidcClient(options.oidc, clock=clock)
@@ -113,6 +115,7 @@ class WebHalf:
             audit=Audit(self._replica),
             limiter=Limiter(self._options.rate_limit, monotonic=self._clock.monotonic),
             policy=self._policy,
+            no_address=self._no_address,
             clock=self._clock,
             checks={
                 "serving": lambda: self.server.serving,

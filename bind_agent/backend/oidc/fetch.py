@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from bind_agent._version import __version__
 from bind_agent.backend.oidc.addresses import endpoint_fault, host_of
@@ -160,10 +161,11 @@ class Fetcher:
             raise RuntimeError("the fetcher is used outside its block")
         try:
             # The total limit of aiohttp covers an answer that trickles; this one covers everything else as well.
+            # The address goes out as the issuer wrote it, not normalised.
             async with (
                 asyncio.timeout(self._limits.seconds),
                 self._session.request(
-                    method, url, data=data, headers=headers, allow_redirects=False
+                    method, URL(url, encoded=True), data=data, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 return Answer(response.status, await self._body(response, url))

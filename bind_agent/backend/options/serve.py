@@ -14,6 +14,7 @@ from bind_agent.backend import claims, names
 from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.options.connection import Connection, connection_options
+from bind_agent.backend.options.control_plane import ControlPlane, control_plane_options
 from bind_agent.backend.options.tenancy import Tenancy, reaper_options, tenancy_options
 from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
 from bind_agent.backend.options.web import WebOptions, web_options
@@ -37,6 +38,7 @@ class Serve:
     Attributes:
         connection: see there.
         tenancy: see there.
+        control_plane: see there.
         reaper: how long consumers may stay silent.
         web: the web half; None without one.
         consumer_scope: `Namespaced` or `Cluster`.
@@ -56,6 +58,7 @@ class Serve:
 
     connection: Connection = field(default_factory=Connection)
     tenancy: Tenancy = field(default_factory=Tenancy)
+    control_plane: ControlPlane = field(default_factory=ControlPlane)
     reaper: Limits = field(default_factory=Limits)
     web: WebOptions | None = None
     consumer_scope: str = NAMESPACED
@@ -168,12 +171,15 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         help="Age at which an ended request is removed.",
     )
     @web_options
+    # Below the web's flags, which want to know whether this mode is on.
+    @control_plane_options
     @hidden(GO_LOG_FLAGS, "ignored")
     def serve(
         *,
         connection: Connection,
         tenancy: Tenancy,
         reaper: Limits,
+        control_plane: ControlPlane,
         allow_claim: tuple[str, ...],
         health_address: str,
         web: WebOptions | None,
@@ -186,6 +192,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
             Serve(
                 connection=connection,
                 tenancy=tenancy,
+                control_plane=control_plane,
                 reaper=reaper,
                 web=web,
                 claimable=claimable(allow_claim),

@@ -12,6 +12,16 @@ from bind_agent.backend.pages.times import length
 ROTATE: Final = "rotate"
 REVOKE: Final = "revoke"
 UNBIND: Final = "unbind"
+KEEP: Final = "keep"
+
+GRACES: Final[Mapping[str, timedelta]] = {
+    "1h": timedelta(hours=1),
+    "1d": timedelta(days=1),
+    "7d": timedelta(days=7),
+}
+"""How long an API goes on after a person unbinds it."""
+
+PROPOSED: Final = "1d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,9 @@ class Ask:
         back_text: its words.
         button: the words of yes.
         dangerous: whether yes cannot be taken back.
+        choices: values and words of what is to be chosen along with yes.
+        proposed: the value that is chosen unless the person chooses another one.
+        choice: what is chosen, in words; empty when there are no choices.
     """
 
     title: str
@@ -37,6 +50,9 @@ class Ask:
     back_text: str
     button: str
     dangerous: bool
+    choices: tuple[tuple[str, str], ...] = ()
+    proposed: str = ""
+    choice: str = ""
 
 
 def rotate(cluster: Cluster, overlap: timedelta) -> Ask:
@@ -76,29 +92,49 @@ def revoke(cluster: Cluster) -> Ask:
     )
 
 
-def unbind(cluster: Cluster, api: Api, grace: timedelta) -> Ask:
+def unbind(cluster: Cluster, api: Api) -> Ask:
     """Before an API is taken off a cluster."""
     return Ask(
         title=f"Unbind {api.kind}?",
         message=f"The cluster {_name(cluster)} is to lose the API {api.name}.",
         effects=(
-            f"The binding on the cluster is told at once that the API ends in {length(grace)}.",
-            f"Until then everything works; save what you need of your {api.kind} objects.",
-            "After that the API is no longer exported to the cluster, and its objects are not synced any more.",
-            "To remove it from the cluster itself, use kubectl bind on the cluster.",
+            "The binding on the cluster says at once when the API ends.",
+            "Until then everything works, and you can change your mind here.",
+            f"Before that time, save what you need, then delete your {api.kind} objects and the binding on the"
+            " cluster: what you delete then is deleted here as well.",
+            "After that time the provider syncs nothing of this API any more. What is left on its side stays"
+            " there until the platform team removes it.",
         ),
         action=links.unbind(cluster.namespace, api.name),
         back=links.cluster(cluster.namespace),
         back_text=_name(cluster),
         button=f"Unbind {api.kind}",
         dangerous=True,
+        choices=tuple((word, f"in {length(grace)}") for word, grace in GRACES.items()),
+        proposed=PROPOSED,
+        choice="It ends",
+    )
+
+
+def keep(cluster: Cluster, api: Api) -> Ask:
+    """Before the end of an API is taken back."""
+    return Ask(
+        title=f"Keep {api.kind}?",
+        message=f"The API {api.name} on the cluster {_name(cluster)} ends {api.ends.words if api.ends else 'soon'}.",
+        effects=("It stays bound, as if you had never unbound it.",),
+        action=links.keep(cluster.namespace, api.name),
+        back=links.cluster(cluster.namespace),
+        back_text=_name(cluster),
+        button=f"Keep {api.kind}",
+        dangerous=False,
     )
 
 
 DONE: Final[Mapping[str, str]] = {
     ROTATE: "A new credential is in force. The old one ends a little later.",
     REVOKE: "All credentials of this cluster have ended.",
-    UNBIND: "The API is being taken off this cluster. Its binding there says until when it works.",
+    UNBIND: "The API will be taken off this cluster. Its binding there says until when it works.",
+    KEEP: "The API stays.",
 }
 """What is said afterwards, by the word in the address; other words say nothing."""
 

@@ -9,9 +9,8 @@ from bind_agent.api import conditions, goduration, meta
 from bind_agent.api.claim_words import ClaimWords
 from bind_agent.api.conditions_catalogue import Reason
 from bind_agent.api.export import CLUSTER
-from bind_agent.api.meta import Object
 from bind_agent.api.text import printable
-from bind_agent.backend import names
+from bind_agent.backend import names, retirement
 from bind_agent.backend.controllers import heartbeat_plan
 from bind_agent.backend.pages import claim_view, condition_view
 from bind_agent.backend.pages.condition_view import Badge, Row, Tone
@@ -76,6 +75,8 @@ class Api:
         claims: what else is copied.
         since: when it was exported.
         ends: when it is taken away; None while it stays.
+        note: what the platform team says about its end, or empty.
+        own_end: whether the person announced the end and may take it back.
     """
 
     name: str
@@ -87,6 +88,8 @@ class Api:
     claims: tuple[ClaimWords, ...]
     since: Moment | None
     ends: Moment | None
+    note: str
+    own_end: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +178,13 @@ def token(state: Credential, *, namespace: str, now: datetime) -> TokenView:
     )
 
 
-def api(export: Mapping[str, Any], *, provider: str, now: datetime, ends: datetime | None = None) -> Api:
+def api(export: Mapping[str, Any], *, provider: str, now: datetime) -> Api:
     """One API of a cluster's page.
 
     Args:
         export: the APIServiceExport.
         provider: what the provider is called.
         now: time with a zone.
-        ends: when it is taken away.
     """
     spec = _mapping(export.get("spec"))
     kind = _mapping(spec.get("names")).get("kind")
@@ -191,6 +193,7 @@ def api(export: Mapping[str, Any], *, provider: str, now: datetime, ends: dateti
     versions = [_text(_mapping(one).get("name")) for one in listed] if isinstance(listed, list) else []
     claims = spec.get("permissionClaims")
     created = parse_time(meta.creation_timestamp(export))
+    planned = retirement.planned(export)
     return Api(
         name=name,
         kind=printable(kind if isinstance(kind, str) and kind else name, _TEXT),
@@ -204,7 +207,9 @@ def api(export: Mapping[str, Any], *, provider: str, now: datetime, ends: dateti
             provider=provider,
         ),
         since=moment(created, now) if created else None,
-        ends=moment(ends, now) if ends else None,
+        ends=moment(planned.at, now) if planned else None,
+        note=planned.note if planned else "",
+        own_end=planned is not None and planned.by == names.BY_PERSON,
     )
 
 
@@ -219,11 +224,6 @@ def worst(found: Iterable[Cluster]) -> Sequence[Cluster]:
             one.namespace,
         ),
     )
-
-
-def owned(export: Object, name: str) -> bool:
-    """Whether an export is the one that an address names."""
-    return meta.name(export) == name and not meta.is_deleting(export)
 
 
 def _interval(value: object) -> str:

@@ -56,6 +56,11 @@ def unbind(namespace: str, export: str) -> str:
     return f"{cluster(namespace)}/exports/{_part(export)}/unbind"
 
 
+def keep(namespace: str, export: str) -> str:
+    """Page that asks before the end of an API is taken back, and target of its form."""
+    return f"{cluster(namespace)}/exports/{_part(export)}/keep"
+
+
 def tenant(namespace: str) -> str:
     """The operators' page of one tenant."""
     return f"{ADMIN_TENANTS}/{_part(namespace)}"

@@ -31,6 +31,11 @@ DEFAULT_TTL: Final = timedelta(days=7)
 SHORTEST_TTL: Final = timedelta(minutes=10)
 LONGEST_TTL: Final = timedelta(days=365)
 
+REVOKED_WITHIN: Final = timedelta(seconds=10)
+"""How long a token that has been ended is still honoured at most: API servers remember the verdict on a token
+for ten seconds, and nobody can make them forget. Watches that are open are a matter of their own, see
+docs/backend.md."""
+
 _ATTEMPTS: Final = 4
 
 

@@ -18,6 +18,7 @@ from bind_agent.api.resource import CLUSTER_BINDINGS, NAMESPACES
 from bind_agent.backend import access, names
 from bind_agent.backend.grants import ensure
 from bind_agent.backend.person import Person
+from bind_agent.backend.retiring import Retirements
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import identity, kubeconfig, own_access, record, rotation
 from bind_agent.backend.tenancy.credentials import Credentials
@@ -59,7 +60,11 @@ class Added:
 
 
 class Tenants:
-    """The tenants of one provider."""
+    """The tenants of one provider.
+
+    Attributes:
+        retirements: ends their exports in good time.
+    """
 
     def __init__(
         self,
@@ -86,6 +91,7 @@ class Tenants:
         self._credentials = credentials
         self._directory = Directory(client, views=views, legacy_issuer=legacy_issuer)
         self._usable = Usable(client)
+        self.retirements = Retirements(client)
         self._clock = clock
 
     async def add(

@@ -11,6 +11,7 @@ from bind_agent.api.resource import Resource
 from bind_agent.backend.options.serve import Serve
 from bind_agent.devcluster import ClusterOptions, Playground
 from bind_agent.devcluster.stage import Stage
+from bind_agent.manifests import load_manifests
 from tests.fakes.backend_lab import Lab, lab
 from tests.fakes.issuer import Issuer
 from tests.fakes.weblab import Portal, portal
@@ -43,6 +44,19 @@ async def web(backend: Lab, issuer: Issuer) -> AsyncIterator[Portal]:
     """The web half that most tests share."""
     async with portal(backend, issuer) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def wide(clusters: Playground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
+    """A backend in scope Cluster."""
+    cluster = await clusters.add(ClusterOptions("wide", audit=True))
+    stage = Stage(clusters, tmp_path_factory.mktemp("wide"))
+    overlay = load_manifests("backend/cluster-scope")
+    try:
+        async with lab(cluster, stage, replace(QUICK, consumer_scope="Cluster"), overlay=overlay) as running:
+            yield running
+    finally:
+        await clusters.remove("wide")
 
 
 @pytest.fixture

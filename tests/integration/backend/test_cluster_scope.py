@@ -1,10 +1,6 @@
 """Scope Cluster: exported kinds in all namespaces, claimed kinds in the tenant's own."""
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
-
 import pytest
-import pytest_asyncio
 
 from bind_agent.api import keys
 from bind_agent.api.resource import (
@@ -16,25 +12,10 @@ from bind_agent.api.resource import (
     Resource,
 )
 from bind_agent.backend import access, names
-from bind_agent.devcluster import ClusterOptions, Playground
-from bind_agent.devcluster.stage import Stage
 from bind_agent.kube.client import Client
-from bind_agent.manifests import load_manifests
-from tests.fakes.backend_lab import Lab, claim, eventually, lab
-from tests.integration.backend.conftest import QUICK
+from tests.fakes.backend_lab import Lab, claim, eventually
 
 pytestmark = pytest.mark.integration
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def wide(clusters: Playground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
-    """A backend in scope Cluster."""
-    cluster = await clusters.add(ClusterOptions("wide", audit=True))
-    stage = Stage(clusters, tmp_path_factory.mktemp("wide"))
-    overlay = load_manifests("backend/cluster-scope")
-    async with lab(cluster, stage, replace(QUICK, consumer_scope="Cluster"), overlay=overlay) as running:
-        yield running
-    await clusters.remove("wide")
 
 
 async def _may(client: Client, verb: str, resource: Resource, namespace: str = "") -> bool:

@@ -1,7 +1,10 @@
 """The development issuer over HTTP, with our own OpenID Connect client as its client."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -13,6 +16,8 @@ from bind_agent.backend.oidc.client import OidcClient
 from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.backend.oidc.errors import LoginRefused
 from bind_agent.backend.person import Person
+from bind_agent.devcluster.errors import ServerError
+from bind_agent.devcluster.issuer import launch
 from bind_agent.devcluster.issuer.app import DevIssuer
 from bind_agent.devcluster.issuer.people import CLIENT_ID
 from tests.fakes.issuer import browser, follow_login
@@ -155,3 +160,45 @@ def address(dev_issuer: DevIssuer, *, challenge: str = "c" * 43) -> URL:
         code_challenge=challenge,
         code_challenge_method="S256",
     )
+
+
+async def test_as_a_program_it_serves_until_it_is_ended() -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bind_agent.devcluster.issuer", "0", stdout=asyncio.subprocess.PIPE
+    )
+    assert program.stdout is not None
+    url = URL((await program.stdout.readline()).decode().strip())
+    assert url.port is not None
+    assert await launch.answers(url.port)
+    program.terminate()
+    assert await program.wait() == 0
+    with pytest.raises(OSError, match=r"refused|failed"):
+        await launch.answers(url.port)
+
+
+class Playground:
+    """Stands in for clusters that are not needed here: programs that fail to start so many times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.ports: list[str] = []
+
+    def program(self, name: str, argv: list[str], *, ready: object) -> "Playground":
+        self.ports.append(argv[-1])
+        return self
+
+    async def start(self) -> None:
+        if len(self.ports) <= self.failures:
+            raise ServerError("issuer", "ended with status 1", log=Path("/log"), tail="")
+
+
+async def test_a_port_that_somebody_took_meanwhile_is_changed() -> None:
+    issuer, playground = launch.Issuer(), Playground(failures=2)
+    await issuer.start(playground)  # type: ignore[arg-type]
+    assert issuer.url == f"http://127.0.0.1:{playground.ports[2]}"
+    assert issuer.server is not None
+
+    playground = Playground(failures=3)
+    with pytest.raises(ServerError):
+        await launch.Issuer().start(playground)  # type: ignore[arg-type]
+    assert len(playground.ports) == 3

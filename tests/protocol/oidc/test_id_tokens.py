@@ -92,7 +92,7 @@ CASES = [
         token(lambda it: it.signed_with_the_public_key()),
         "AlgorithmRefused",
     ),
-    Case("an algorithm that is no text", token(lambda it: it.unsigned(algorithm=[])), "AlgorithmRefused"),  # type: ignore[arg-type]
+    Case("an algorithm that is no text", token(lambda it: it.unsigned(algorithm=[])), "TokenMalformed"),  # type: ignore[arg-type]
     Case("signed with a foreign key of the same name", signed_with_a_foreign_key, "SignatureWrong"),
     Case("claims exchanged", token(with_other_claims), "SignatureWrong"),
     Case("signature cut off", token(without_signature), "SignatureWrong"),
@@ -100,6 +100,8 @@ CASES = [
     Case("signed for a curve", token(lambda it: _relabelled(it, "ES256")), "KeyUnknown"),
     Case("an extension to be understood", header(crit=["exp"], exp=1), "TokenMalformed", header(exp=1)),
     Case("a key id that is no text", token(lambda it: _relabelled(it, "RS256", kid=7)), "TokenMalformed"),
+    Case("a type that is no text", header(typ=7), "TokenMalformed", header(typ="JWT")),
+    Case("no algorithm", token(lambda it: it.unsigned(algorithm=None)), "TokenMalformed"),
     Case("no token", token(lambda _: "certainly no token"), "TokenMalformed"),
     Case("an encrypted token", token(lambda _: "eyJhbGciOiJSU0EtT0FFUCJ9.a.b.c.d"), "TokenMalformed"),
     Case("not ASCII", token(lambda it: it.id_token() + "é"), "TokenMalformed"),

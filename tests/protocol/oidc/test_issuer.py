@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import trustme
+from aiohttp import web
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from bind_agent.aio.backoff import Policy
@@ -17,7 +18,7 @@ from bind_agent.backend.oidc.client import OidcClient
 from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.backend.oidc.discovery import TIMING, Timing
 from bind_agent.backend.oidc.errors import IssuerAway, LoginRefused
-from bind_agent.backend.oidc.fetch import Limits
+from bind_agent.backend.oidc.fetch import Fetcher, Limits
 from bind_agent.backend.person import Person
 from tests.fakes.eventually import eventually
 from tests.fakes.hostile_issuer import (
@@ -446,3 +447,46 @@ async def test_a_key_of_another_is_not_taken_for_a_rotation(hostile: HostileIssu
         await log_in()
     assert refused.value.reason == "SignatureWrong"
     assert hostile.asked[KEYS] == 1
+
+
+async def test_a_name_that_nobody_knows_is_told(config: OidcConfig) -> None:
+    theirs = OidcConfig("https://issuer.invalid", "client", callback_url=config.callback_url)
+    async with OidcClient(theirs, limits=Limits(seconds=2)) as oidc:
+        with pytest.raises(IssuerAway) as away:
+            await address(oidc)
+    assert away.value.reason in {"IssuerUnreachable", "IssuerSilent"}
+    assert "issuer.invalid" in away.value.message
+
+
+async def test_a_connection_that_breaks_is_told(hostile: HostileIssuer, oidc: OidcClient) -> None:
+    async def hang_up(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    hostile.behaviour[DISCOVERY] = hang_up
+    with pytest.raises(IssuerAway) as away:
+        await address(oidc)
+    assert "the connection broke" in away.value.message
+
+
+async def test_a_login_has_an_end_whatever_the_issuer_does(
+    hostile: HostileIssuer, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bind_agent.backend.oidc.client.LOGIN_SECONDS", 0.3)
+    hostile.behaviour[TOKEN] = silent()
+    with pytest.raises(IssuerAway) as away:
+        await log_in()
+    assert away.value.reason == "IssuerSilent"
+
+
+async def test_nothing_is_sent_to_where_nothing_may_be_sent(
+    hostile: HostileIssuer, config: OidcConfig
+) -> None:
+    async with Fetcher(config) as fetcher:
+        for url in ("http://issuer.example.com/", "file:///etc/passwd", ""):
+            with pytest.raises(IssuerAway):
+                await fetcher.get("keys", url)
+        assert (await fetcher.get("keys", hostile.url + KEYS)).status == 200
+    with pytest.raises(RuntimeError, match="outside its block"):
+        await fetcher.get("keys", hostile.url + KEYS)

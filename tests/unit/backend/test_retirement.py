@@ -52,6 +52,17 @@ def test_its_time_has_come_whenever_somebody_looks(late: timedelta) -> None:
     assert judge(export(NOW), NOW + late) == retirement.Verdict(over=True)
 
 
+def test_who_ended_it_is_noted_and_told() -> None:
+    own = Planned(NOW + timedelta(days=1), by=names.BY_PERSON)
+    marked = {"metadata": {"name": NAME, "annotations": retirement.marks(own)}}
+    assert retirement.planned(marked) == own
+    assert "as its owner asked for" in retirement.announcement(NAME, own).message
+    found = retirement.planned(export(NOW))
+    assert found is not None
+    assert found.by == names.BY_OPERATOR
+    assert names.RETIRE_BY not in retirement.marks(Planned(NOW))
+
+
 def test_a_note_is_made_fit_to_be_shown() -> None:
     planned = retirement.planned(export(NOW, "a\x1b[31m\n" + "x" * 500))
     assert planned is not None

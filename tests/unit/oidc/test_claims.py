@@ -3,9 +3,13 @@
 from typing import Any
 
 import pytest
+from joserfc.jwk import RSAKey
 
 from bind_agent.backend.oidc import claims, idtoken
 from bind_agent.backend.oidc.errors import LoginRefused
+from bind_agent.backend.oidc.exchange import Tokens
+from bind_agent.backend.oidc.fetch import Answer
+from bind_agent.backend.oidc.keys import Keys, SigningKey
 from bind_agent.backend.person import Person
 
 pytestmark = pytest.mark.unit
@@ -120,6 +124,23 @@ def test_the_left_half_of_a_hash() -> None:
     assert len(idtoken.hash_half("EdDSA", "Ed448", "x")) == 76
 
 
+TOKEN = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJzdWIiOiJhbGljZSJ9.AAAA"
+
+
 def test_tokens_do_not_show_their_content() -> None:
-    text = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJzdWIiOiJhbGljZSJ9.AAAA"
-    assert repr(idtoken.read(text)) == "Token(algorithm='RS256', key_id='a')"
+    assert repr(idtoken.read(TOKEN)) == "Token(algorithm='RS256', key_id='a')"
+    assert "eyJ" not in repr(Tokens("eyJ", "eyJ"))
+    assert "eyJ" not in repr(Answer(200, b"eyJ"))
+
+
+def test_a_key_that_fails_has_signed_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = RSAKey.generate_key(2048)
+    keys = Keys((SigningKey("a", ("RS256",), key),))
+
+    def fails(*_: object) -> None:
+        raise ValueError("not on the curve")
+
+    monkeypatch.setattr(key, "get_op_key", fails)
+    with pytest.raises(LoginRefused) as refused:
+        idtoken.verify(idtoken.read(TOKEN), keys, idtoken.Expected("i", "c", "n", 0), access_token=None)
+    assert refused.value.reason == "SignatureWrong"

@@ -11,17 +11,22 @@ from typing import Final
 
 from aiohttp import web
 
+from bind_agent.api import meta
+from bind_agent.api.meta import Object
 from bind_agent.backend import names
+from bind_agent.backend.access import Kind
 from bind_agent.backend.http import audit, csrf
 from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.limits import remote
 from bind_agent.backend.http.offers import away
+from bind_agent.backend.http.parameters import one
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
 from bind_agent.backend.pages import asks, links
 from bind_agent.backend.pages.asks import Ask
-from bind_agent.backend.pages.handlers.clusters import cluster_of
+from bind_agent.backend.pages.handlers.clusters import api_of, cluster_of
 from bind_agent.backend.pages.handlers.common import html, own_tenant, signed_in
+from bind_agent.backend.retiring import RetiringError
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.provision import TenancyError, Tenant, TenantRevoked
 from bind_agent.kube.errors import KubeError
@@ -67,6 +72,80 @@ async def revoke(request: web.Request) -> web.Response:
     return _done(tenant, asks.REVOKE)
 
 
+async def ask_unbind(request: web.Request) -> web.Response:
+    """Whether to take an API off."""
+    session = signed_in(request)
+    tenant = await own_tenant(request, session)
+    app = request.app[WEB]
+    export = _export(app, tenant, request)
+    ask = asks.unbind(cluster_of(app, tenant), api_of(app, export))
+    return _ask(request, session, ask, purpose(asks.UNBIND, tenant.namespace, meta.name(export)))
+
+
+async def unbind(request: web.Request) -> web.Response:
+    """Announce the end of an API on the cluster; its binding there says so at once.
+
+    Raises:
+        Refusal: the time is none of those that were offered, or as for every change.
+    """
+    app, session, tenant = await _meant(request, asks.UNBIND, request.match_info["name"])
+    export = _export(app, tenant, request)
+    chosen = asks.GRACES.get(one(await request.post(), "choice", longest=8))
+    if chosen is None:
+        raise Refusal(
+            400, "bad_choice", "The form does not say when the API is to end.", "Open the page again."
+        )
+    kind = _kind(export)
+    async with _recorded(request, session, tenant, audit.UNBIND, str(kind)):
+        await app.tenants.retirements.retire(
+            tenant.namespace, kind, at=app.clock.now() + chosen, by=names.BY_PERSON
+        )
+    return _done(tenant, asks.UNBIND)
+
+
+async def ask_keep(request: web.Request) -> web.Response:
+    """Whether to take the end of an API back."""
+    session = signed_in(request)
+    tenant = await own_tenant(request, session)
+    app = request.app[WEB]
+    export = _export(app, tenant, request)
+    ask = asks.keep(cluster_of(app, tenant), api_of(app, export))
+    return _ask(request, session, ask, purpose(asks.KEEP, tenant.namespace, meta.name(export)))
+
+
+async def keep(request: web.Request) -> web.Response:
+    """Take the end of an API back that the person announced."""
+    app, session, tenant = await _meant(request, asks.KEEP, request.match_info["name"])
+    kind = _kind(_export(app, tenant, request))
+    async with _recorded(request, session, tenant, audit.KEEP, str(kind)):
+        await app.tenants.retirements.restore(tenant.namespace, kind, by=names.BY_PERSON)
+    return _done(tenant, asks.KEEP)
+
+
+def _export(app: Web, tenant: Tenant, request: web.Request) -> Object:
+    """The export of an own cluster that the path names.
+
+    Raises:
+        Refusal: the cluster has none of this name.
+    """
+    name = request.match_info["name"]
+    for found in app.views.exports_in(tenant.namespace):
+        if meta.name(found) == name and not meta.is_deleting(found):
+            return found
+    raise Refusal(
+        404,
+        "not_bound",
+        "This cluster has no such API; perhaps it has ended already.",
+        "Look at what it has.",
+        link=links.cluster(tenant.namespace),
+    )
+
+
+def _kind(export: Object) -> Kind:
+    plural, _, group = meta.name(export).partition(".")
+    return Kind(group, plural)
+
+
 def _ask(request: web.Request, session: Session, ask: Ask, token_purpose: str) -> web.Response:
     token = csrf.token(request.app[WEB], session, token_purpose)
     return html(request, "confirm_change.html", session, ask=ask, csrf=token)
@@ -99,6 +178,15 @@ async def _recorded(
             "tenant_revoked",
             "The credential of this cluster was revoked, so there is nothing to rotate.",
             "Bind an API again on the command line; that issues a new one.",
+            link=links.cluster(tenant.namespace),
+        ) from error
+    except RetiringError as error:
+        outcome, reason = audit.REFUSED, "RetiringError"
+        raise Refusal(
+            409,
+            "not_yours_to_change",
+            f"This cannot be changed here: {error}.",
+            "Look at the page of the cluster again.",
             link=links.cluster(tenant.namespace),
         ) from error
     except (TenancyError, AddressError) as error:
@@ -138,4 +226,8 @@ def routes() -> list[web.RouteDef]:
         web.post(f"{base}/{asks.ROTATE}", rotate),
         web.get(f"{base}/{asks.REVOKE}", ask_revoke),
         web.post(f"{base}/{asks.REVOKE}", revoke),
+        web.get(f"{base}/exports/{{name}}/{asks.UNBIND}", ask_unbind),
+        web.post(f"{base}/exports/{{name}}/{asks.UNBIND}", unbind),
+        web.get(f"{base}/exports/{{name}}/{asks.KEEP}", ask_keep),
+        web.post(f"{base}/exports/{{name}}/{asks.KEEP}", keep),
     ]

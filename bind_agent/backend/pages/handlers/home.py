@@ -17,7 +17,7 @@ async def home(request: web.Request) -> web.Response:
         request,
         "home.html",
         session,
-        login="" if trouble else links.login(),
+        login=links.login(),
         trouble=f"Nobody can sign in at the moment. {trouble}" if trouble else "",
         bind_url=bind_url(app),
     )

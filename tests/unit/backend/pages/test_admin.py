@@ -86,7 +86,7 @@ def test_who_may_bind(rule: Any, words: str) -> None:
 
 
 def test_rows_of_exports_and_mappings() -> None:
-    good, bad = (admin.export_row(one, world.NOW) for one in world.exports("ns"))
+    good, bad, *_ = (admin.export_row(one, world.NOW) for one in world.exports("ns"))
     assert (good.state.tone, bad.state.word) == (Tone.GOOD, "SchemaUpdateHeld")
     assert good.since is not None
     going = world.exports("ns")[0]

@@ -106,15 +106,15 @@ def test_a_credential_of_a_go_backend_has_no_age() -> None:
 
 
 def test_an_api_of_a_cluster() -> None:
-    good, bad = (clusters.api(one, provider="ACME", now=world.NOW) for one in world.exports("ns"))
+    good, bad, own, told = (clusters.api(one, provider="ACME", now=world.NOW) for one in world.exports("ns"))
     assert (good.kind, good.ready.tone, good.versions) == ("PostgresInstance", Tone.GOOD, ("v1",))
     assert (bad.ready.word, bad.ready.tone) == ("SchemaUpdateHeld", Tone.WARN)
-    assert good.ends is None
-    ends = clusters.api(
-        world.exports("ns")[0], provider="A", now=world.NOW, ends=world.NOW + timedelta(days=1)
-    ).ends
-    assert ends is not None
-    assert ends.words == "in 1 day"
+    assert (good.ends, good.own_end) == (None, False)
+    assert own.ends is not None
+    assert (own.ends.words, own.own_end, own.note) == ("in 22 hours", True, "")
+    assert told.ends is not None
+    assert not told.own_end
+    assert "version 2" in told.note
 
 
 @pytest.mark.parametrize("spec", [None, [], {"names": 3, "versions": "x", "permissionClaims": {"a": 1}}])
@@ -140,6 +140,17 @@ def test_conditions_ready_first_each_once_and_bounded() -> None:
     assert len(found) <= 40
 
 
+def test_a_condition_that_warns_while_it_holds() -> None:
+    entry = {"type": "Retiring", "status": "True", "reason": "RetirementAnnounced", "message": "ends soon"}
+    (row,) = condition_view.rows({"status": {"conditions": [entry]}}, world.NOW)
+    assert (row.badge.tone, row.badge.word, row.badge.message) == (
+        Tone.WARN,
+        "RetirementAnnounced",
+        "ends soon",
+    )
+    assert condition_view.rows({"status": {"conditions": [{**entry, "status": "False"}]}}, world.NOW) == ()
+
+
 def test_questions_name_cluster_and_effects() -> None:
     one = cluster(world.cluster_binding())
     rotate = asks.rotate(one, timedelta(minutes=10))
@@ -147,4 +158,9 @@ def test_questions_name_cluster_and_effects() -> None:
     assert any("10 minutes" in effect for effect in rotate.effects)
     assert not rotate.dangerous
     assert asks.revoke(one).dangerous
-    assert set(asks.DONE) >= {asks.ROTATE, asks.REVOKE, asks.UNBIND}
+    _, _, own, _ = (clusters.api(export, provider="A", now=world.NOW) for export in world.exports("ns"))
+    unbind = asks.unbind(one, own)
+    assert unbind.choices == (("1h", "in 1 hour"), ("1d", "in 1 day"), ("7d", "in 7 days"))
+    assert unbind.proposed in asks.GRACES
+    assert "in 22 hours" in asks.keep(one, own).message
+    assert set(asks.DONE) == {asks.ROTATE, asks.REVOKE, asks.UNBIND, asks.KEEP}

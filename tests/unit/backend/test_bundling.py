@@ -1,0 +1,179 @@
+"""`tenant add --bundle`: its flags, and what becomes of odd answers.
+
+Excluded: bundles themselves, on real API servers (`tests/integration/cli/test_bundle.py`).
+"""
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bind_agent.aio.clock import VirtualClock
+from bind_agent.api.meta import Object
+from bind_agent.api.resource import EXPORT_REQUESTS, EXPORTS, Resource
+from bind_agent.backend import bundling
+from bind_agent.backend.access import Kind
+from bind_agent.backend.app import cli
+from bind_agent.kube.config import ClusterConfig
+from bind_agent.kube.credentials import Credential
+from bind_agent.kube.errors import AlreadyExists, Forbidden, NotFound
+
+pytestmark = pytest.mark.unit
+
+KIND = Kind("example.org", "databases")
+
+
+def invoke(*flags: str) -> Result:
+    return CliRunner().invoke(cli, ["tenant", "add", "anna", "--cluster-id=c1", *flags])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--bundle=x"], "belong together"),
+        (["--api=databases.example.org"], "belong together"),
+        (["--bundle=x", "--api=databases"], "core group"),
+        (["--bundle=x", "--api=Databases.example.org"], "is no API"),
+        (["--bundle=x", "--api=pods.apps"], "belongs to Kubernetes"),
+        (["--bundle=x", "--api=apiserviceexports.klutch.anynines.com"], "cannot be exported"),
+        (["--bundle=x", "--api=databases.example.org", "--accept-claims=,"], "not understood"),
+        (["--bundle=x", "--api=databases.example.org", "--konnector-image=a b"], "no image reference"),
+        (["--bundle=x", "--api=databases.example.org", "--secret-name=A B"], "no name of a Secret"),
+        (["--bundle=x", "--api=databases.example.org", "--without-secret"], "needs --out"),
+        (["--bundle=x", "--api=databases.example.org", "--conflict-policy=Maybe"], "none of Fail, Adopt"),
+        (["--bundle=x", "--api=databases.example.org", "--bundle-timeout=0s"], "is not between"),
+    ],
+)
+def test_wrong_usage_connects_to_nothing(flags: list[str], words: str) -> None:
+    done = invoke(*flags)
+    assert done.exit_code == 2, done.output
+    assert words in " ".join(done.output.split())
+
+
+async def test_a_kubeconfig_that_a_konnector_would_refuse_is_not_bundled() -> None:
+    config = ClusterConfig("https://p.example", Credential(token="t"))
+    with pytest.raises(bundling.BundleError, match="cannot be put into a bundle"):
+        await bundling.make(config, b"{}", bundling.Wish((KIND,)))
+
+
+class Answers:
+    """A client that answers from lists, and remembers what was asked for."""
+
+    def __init__(self, **answers: list[Any]) -> None:
+        self.answers = answers
+        self.done: list[str] = []
+
+    def _next(self, what: str) -> Any:
+        self.done.append(what)
+        queue = self.answers[what]
+        found = queue.pop(0) if len(queue) > 1 else queue[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def create(self, *_: Any, **__: Any) -> Object:
+        return dict(self._next("create"))
+
+    async def delete(self, *_: Any, **__: Any) -> None:
+        self._next("delete")
+
+    async def get(self, resource: Resource, *_: Any, **__: Any) -> Object:
+        assert resource == EXPORTS
+        return dict(self._next("export"))
+
+    async def get_or_none(self, resource: Resource, *_: Any, **__: Any) -> Object | None:
+        assert resource == EXPORT_REQUESTS
+        found = self._next("request")
+        return None if found is None else dict(found)
+
+
+def request(phase: str, **status: Any) -> Object:
+    return {"metadata": {"uid": "u"}, "status": {"phase": phase, **status}}
+
+
+EXPORT = {
+    "metadata": {"name": str(KIND)},
+    "spec": {
+        "group": KIND.group,
+        "names": {"plural": KIND.plural, "kind": "Database"},
+        "scope": "Namespaced",
+        "informerScope": "Namespaced",
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {}}}],
+    },
+}
+
+
+class Time(VirtualClock):
+    """Each wait is over at once."""
+
+    async def sleep(self, seconds: float) -> None:
+        await self.advance(seconds)
+
+
+def asking(client: Answers, *, timeout: float = 10.0) -> bundling._Asking:
+    clock = Time()
+    return bundling._Asking(client, "cns", clock, clock.monotonic() + timeout)  # type: ignore[arg-type]
+
+
+class TestAsking:
+    async def test_a_failed_request_is_made_anew(self) -> None:
+        client = Answers(
+            create=[AlreadyExists("x", code=409), {}], request=[request("Failed")], delete=[None]
+        )
+        await asking(client).request(KIND)
+        assert client.done == ["create", "request", "delete", "create"]
+
+    async def test_somebody_else_removes_the_failed_one(self) -> None:
+        taken = AlreadyExists("x", code=409)
+        client = Answers(
+            create=[taken, taken, {}],
+            request=[request("Failed"), None],
+            delete=[NotFound("x", code=404)],
+        )
+        await asking(client).request(KIND)
+        assert client.done == ["create", "request", "delete", "create", "request", "create"]
+
+    @pytest.mark.parametrize("phase", ["Pending", "Succeeded"])
+    async def test_one_that_stands_is_taken_up(self, phase: str) -> None:
+        client = Answers(create=[AlreadyExists("x", code=409)], request=[request(phase)])
+        await asking(client).request(KIND)
+        assert client.done == ["create", "request"]
+
+    async def test_rights_may_come_a_moment_later_but_not_never(self) -> None:
+        refused = Forbidden("x", code=403)
+        client = Answers(create=[refused, refused, {}])
+        await asking(client, timeout=100).request(KIND)
+        assert client.done == ["create"] * 3
+        with pytest.raises(Forbidden):
+            await asking(Answers(create=[refused]), timeout=100).request(KIND)
+        with pytest.raises(bundling.BundleError, match="the request cannot be made"):
+            await asking(Answers(create=[refused]), timeout=5).request(KIND)
+
+    async def test_the_export_is_waited_for(self) -> None:
+        client = Answers(
+            request=[request(""), request("Pending"), request("Succeeded")],
+            export=[NotFound("x", code=404), EXPORT],
+        )
+        assert await asking(client).claims(KIND) == ()
+
+    async def test_a_request_that_was_cleaned_up_has_left_its_export(self) -> None:
+        assert await asking(Answers(request=[None], export=[EXPORT])).claims(KIND) == ()
+
+    @pytest.mark.parametrize(
+        ("found", "export", "words"),
+        [
+            (request("Failed", terminalMessage="no \x1b CRD"), EXPORT, "is refused: no CRD"),
+            (request("Failed"), EXPORT, "no reason given"),
+            (request(""), EXPORT, "no backend has answered"),
+            (
+                request("Pending", conditions=[{"status": "False", "message": "no template"}]),
+                EXPORT,
+                "no template",
+            ),
+            (request("Succeeded"), NotFound("x", code=404), "there is no export"),
+            (request("Succeeded"), {"metadata": {}, "spec": {}}, "invalid"),
+        ],
+    )
+    async def test_no_export(self, found: Object, export: Any, words: str) -> None:
+        with pytest.raises(bundling.BundleError, match=words):
+            await asking(Answers(request=[found], export=[export])).claims(KIND)
