@@ -255,14 +255,14 @@ async def serve(options: Serve) -> None:
         manager.add(recorder.run, "events")
         manager.add(lambda: backend.run(elector), "backend")
         if options.web is not None:
-            half = web_half(options, options.web, backend)
+            half = web_half(options, options.web, backend, endpoint)
             # Probes and balancers see it at once when the end begins.
             health.add_ready("web", lambda: half.serving)
             manager.add(lambda: half.run(backend.watching), "web", stop=half.stop)
         await manager.run()
 
 
-def web_half(options: Serve, web: WebOptions, backend: Backend) -> WebHalf:
+def web_half(options: Serve, web: WebOptions, backend: Backend, endpoint: Endpoint | AddressError) -> WebHalf:
     """The web half beside a backend.
 
     Raises:
@@ -273,6 +273,7 @@ def web_half(options: Serve, web: WebOptions, backend: Backend) -> WebHalf:
         options.tenancy,
         options.policy,
         backend.tenants,
+        no_address=str(endpoint) if isinstance(endpoint, AddressError) else "",
         replica=options.identity,
         view=PageView(),
         routes=routes(),

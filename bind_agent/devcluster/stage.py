@@ -117,8 +117,17 @@ class Stage:
         """Write the kubeconfig of the backend's service account, for its commands as well."""
         return await self.account_kubeconfig(cluster, BACKEND_NAMESPACE, BACKEND_ACCOUNT)
 
-    async def backend(self, cluster: Cluster, *flags: str, name: str = "backend") -> Server:
-        """Describe a backend under its shipped service account; start it with ``start()``."""
+    async def backend(
+        self, cluster: Cluster, *flags: str, web: Sequence[str] = (), name: str = "backend"
+    ) -> Server:
+        """Describe a backend under its shipped service account; start it with ``start()``.
+
+        Args:
+            cluster: the control plane.
+            flags: further flags.
+            web: flags of the web half; without any it has none.
+            name: of the program.
+        """
         kubeconfig = await self.backend_kubeconfig(cluster)
         port = self._port(name)
         return self._program(
@@ -127,7 +136,7 @@ class Stage:
                 "-m",
                 "bind_agent.backend.app",
                 "serve",
-                "--no-web",
+                *(web or ("--no-web",)),
                 f"--kubeconfig={kubeconfig}",
                 f"--lease-namespace={BACKEND_NAMESPACE}",
                 f"--health-address={LOOPBACK}:{port}",

@@ -51,10 +51,10 @@ def show_manifests(image: str, form: str) -> None:
 @output("yaml", "json", default="yaml")
 @connection
 def show_role(*, connection: Connection, name: str, namespace: str, form: str) -> None:
-    r"""Print the role that the konnector needs for BINDING (PLURAL.GROUP).
+    """Print the role that the konnector needs for BINDING (PLURAL.GROUP).
 
-    It is made from the binding on the app cluster: the bound API and the claims that were
-    accepted. Nothing is written. To put back a role that was deleted or changed:
+    It is made from the binding: the bound API and the claims that were accepted. Nothing is
+    written. To put back a role that was deleted or changed:
 
     \b
       kubectl bind konnector rbac postgresqls.example.com | kubectl apply --server-side -f -
@@ -63,15 +63,16 @@ def show_role(*, connection: Connection, name: str, namespace: str, form: str) -
     cluster:
 
     \b
-      kubectl bind konnector rbac postgresqls.example.com --kubeconfig CONTROL_PLANE \
-        --namespace ROOT | kubectl --kubeconfig APP_CLUSTER apply --server-side -f -
-    """
+      kubectl bind konnector rbac postgresqls.example.com \\
+        --kubeconfig CONTROL_PLANE --namespace ROOT \\
+        | kubectl --kubeconfig APP_CLUSTER apply --server-side -f -
+    """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     with connection.app_cluster(connection.progress()) as cluster:
         served = cluster.served(BINDINGS.group, BINDINGS.version, BINDINGS.plural)
         binding = find_binding(cluster, served, name, namespace=namespace)
     if binding is None:
         raise CliError(
-            f"the app cluster has no binding {inert(name)}",
+            f"there is no binding {inert(name)} in namespace {inert(namespace)}",
             next_step="see which there are: kubectl get apiservicebindings --all-namespaces",
         )
     plural, _, group = name.partition(".")

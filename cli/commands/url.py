@@ -1,6 +1,7 @@
 """``kubectl bind URL``: log in at a provider in the browser, and bind what is chosen there (spec 7.2)."""
 
 import os
+from dataclasses import replace
 
 import click
 
@@ -156,6 +157,9 @@ def _bind(
         with provider_side(connection, chosen.kubeconfig, progress) as provider:
             for request in chosen.requests:
                 plan = choices.plan(request, chosen.kubeconfig, wait=wait)
+                if outcomes:
+                    # The first one has installed what was asked for.
+                    plan = replace(plan, image="")
                 outcomes.append(Flow(provider, consumer, questions, progress).run(plan))
     except CliError as error:
         written = tuple(entry for outcome in outcomes for entry in outcome.written)

@@ -57,6 +57,18 @@ async def test_each_page(browser: Browser, preview: str, path: str, kind: str) -
             await look.picture(name)
 
 
+@pytest.mark.parametrize("name", list(preview.HOSTILE))
+async def test_hostile_text_does_nothing_and_breaks_nothing(
+    browser: Browser, preview: str, name: str
+) -> None:
+    async with looking(browser, **LOOKS["phone"]) as look:
+        await look.go(f"{preview}/hostile/{name}")
+        assert "owned" not in (await look.page.title()).partition("<")[0]
+        assert await look.page.locator("img").count() == 0
+        assert (look.complaints, await look.violations(), look.foreign) == ([], [], [])
+        assert await look.overflow() == 0
+
+
 @pytest.mark.parametrize("path", preview.PATHS)
 async def test_everything_is_there_without_javascript(browser: Browser, preview: str, path: str) -> None:
     async with looking(browser) as with_it, looking(browser, java_script_enabled=False) as without:

@@ -525,7 +525,7 @@ async def test_a_watch_that_is_not_allowed_on_the_app_cluster_is_told_with_the_c
 async def test_a_role_is_printed_for_bindings_only(mine: System) -> None:
     kubeconfig = f"--kubeconfig={mine.consumer.kubeconfig}"
     said = await _refused(mine, "konnector", "rbac", "nothing.example", kubeconfig)
-    assert "the app cluster has no binding nothing.example" in said
+    assert "there is no binding nothing.example in namespace klutch-bind" in said
     assert "next: see which there are" in said
 
 

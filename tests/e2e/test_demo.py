@@ -17,12 +17,13 @@ from bind_agent.devcluster import ControlPlane
 from bind_agent.devcluster.binaries import PROGRAMS
 from bind_agent.devcluster.state import ProcessId
 from tests.fakes.eventually import eventually
+from tests.fakes.issuer import browser, follow_login
 from tests.fakes.processes import descendants
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 _STEPS = [
-    *("clusters", "backend", "service", "grant", "tenant", "konnector", "bind"),
+    *("clusters", "backend", "service", "grant", "konnector", "bind"),
     *("create", "credentials", "sql", "change", "delete", "stop"),
 ]
 
@@ -102,14 +103,57 @@ async def test_the_whole_story() -> None:
         "provider": {"left": []},
         "postgresql": {"databases": 0, "roles": 0},
     }
-    assert any("kubectl bind apiservice" in command for command in steps["bind"]["commands"])
+    # The binding came about by a login, and by nothing else.
+    (begun, *_) = steps["bind"]["commands"]
+    pages = steps["backend"]["facts"]["pages"]
+    assert begun.startswith(f"kubectl bind {pages['catalogue'].removesuffix('/resources')}/export ")
+    assert "--no-browser" in begun
+    assert not any("tenant add" in command for step in steps.values() for command in step["commands"])
+    assert (steps["bind"]["facts"]["person"], steps["bind"]["facts"]["namespace"][:8]) == (
+        "alice",
+        "cluster-",
+    )
+    outcome = "\n".join(steps["bind"]["outcome"])
+    for words in ("/authorize?", "sign in as alice, press Bind at PostgreSQL", "Logged in"):
+        assert words in outcome
     # A connection string with a password in it is what must not be seen anywhere.
     assert not re.search(r"postgres(ql)?://[^\s']+:[^\s']+@", running.told + json.dumps(summary))
 
 
+async def test_kept_running_its_pages_can_be_looked_at(tmp_path: Path) -> None:
+    async with demo("--dir", tmp_path, "--keep") as running:
+        await running.until("running until Ctrl-C")
+        assert "sign in as alice" in running.told
+        catalogue, clusters, operators = (
+            next(
+                line.split()[0]
+                for line in running.told.split("\n")
+                if line.split()[:1] and path in line.split()[0]
+            )
+            for path in ("/resources", "/clusters", "/admin")
+        )
+        async with browser() as visitor:
+            visitor.headers["Accept"] = "text/html"
+            page = await follow_login(visitor, clusters, account="alice")
+            assert (page.status, str(page.url)) == (200, clusters)
+            assert "healthy" in page.body
+            page = await follow_login(visitor, catalogue)
+            assert (page.status, "postgresqls" in page.body) == (200, True)
+            assert (await follow_login(visitor, operators)).status == 403
+        async with browser() as visitor:
+            visitor.headers["Accept"] = "text/html"
+            page = await follow_login(visitor, operators, account="operator")
+            assert (page.status, str(page.url)) == (200, operators)
+        running.process.send_signal(signal.SIGTERM)
+        code, summary = await running.end()
+        assert running.left() == []
+    assert (code, summary["ok"]) == (0, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["playground.lock"]  # noqa: ASYNC240
+
+
 async def test_killed_in_the_middle_it_leaves_no_process(tmp_path: Path) -> None:
     async with demo("--dir", tmp_path) as running:
-        await running.until("$ kubectl bind apiservice")
+        await running.until("$ kubectl bind http")
         kubectl = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "cli.main", "dev", "kubectl", "--dir", str(tmp_path)),
             *("provider", "get", "apiserviceexporttemplates", "-A"),

@@ -290,6 +290,28 @@ async def lab(
                 await party.client.close()
 
 
+async def granted(party: Party, kind: Resource, namespace: str) -> None:
+    """Wait until a tenant may create objects of a kind."""
+
+    async def may() -> bool:
+        review = await party.client.can_i(
+            verb="create", group=kind.group, resource=kind.plural, namespace=namespace
+        )
+        return review.allowed
+
+    await eventually(may)
+
+
+def instance(kind: Resource, name: str, **metadata: Any) -> Object:
+    """An object of a published kind."""
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {"name": name, **metadata},
+        "spec": {"size": 1},
+    }
+
+
 def crd_of(resource: Resource, *, schema: Mapping[str, Any] | None = None) -> Object:
     """A CRD with one version."""
     free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

@@ -1,6 +1,7 @@
-"""Control plane mode on real clusters: one konnector beside the backend, under the roles of a root namespace.
+"""Control plane mode on real clusters: backend, AppClusterBinding, and a konnector under the root namespace's roles.
 
-The app cluster gives an account with the shipped roles, and nothing of the product runs on it.
+The app cluster gives an account with the shipped roles, and nothing of the product runs on it. The konnector is a
+process and not a Deployment (a playground has no nodes), with the account and the arguments of the Deployment.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,35 @@ import yaml
 
 from bind_agent.api import keys, naming
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import BINDINGS, CLUSTER_BINDINGS, EXPORT_REQUESTS, SECRETS
+from bind_agent.api.resource import (
+    APP_CLUSTER_BINDINGS,
+    BINDINGS,
+    CLUSTER_BINDINGS,
+    CLUSTERROLES,
+    ROLEBINDINGS,
+    SECRETS,
+)
+from bind_agent.backend import names
 from bind_agent.devcluster import Cluster, Playground
 from bind_agent.devcluster.ports import LOOPBACK
-from bind_agent.devcluster.stage import BINDER_ACCOUNT, KONNECTOR_NAMESPACE, Stage
+from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE, KONNECTOR_NAMESPACE, Stage
 from bind_agent.manifests import load_manifests
+from tests.fakes.control_plane_lab import binding_of, overlay
 from tests.fakes.system import Service, System, admin_client, eventually
 
-ROOT = naming.binding_root_namespace("default", "app1")
+PLACE = "default"
+NAME = "app1"
+ROOT = naming.binding_root_namespace(PLACE, NAME)
 ACCOUNT = "control-plane-konnector"
-KUBECONFIG = "app1-kubeconfig"
-LABELS = {
-    keys.APP_CLUSTER_BINDING_NAME: "app1",
-    keys.APP_CLUSTER_BINDING_NAMESPACE: "default",
-}
+KUBECONFIG = "app"
 
 
 @dataclass
 class ControlPlaneSystem(System):
     """Provider and consumer; ``tenant`` is the root namespace."""
+
+    wanted: list[dict[str, str]] = field(default_factory=list)
+    """``spec.apiExports`` of the AppClusterBinding."""
 
     @property
     def port(self) -> int:
@@ -74,44 +85,39 @@ class ControlPlaneSystem(System):
         return yaml.safe_dump(document)
 
     async def put_kubeconfig(self, content: str) -> None:
-        """Have the Secret hold something, as the backend mirrors it."""
-        encoded = base64.b64encode(content.encode()).decode()
-        manifest = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": KUBECONFIG, "namespace": self.tenant, "labels": LABELS},
-            "data": {keys.KUBECONFIG: encoded},
-        }
-        await self.up.apply(SECRETS, manifest, field_manager="tests", namespace=self.tenant)
+        """Give the AppClusterBinding a kubeconfig; the backend brings it into the root namespace."""
+        await self.up.apply(SECRETS, _secret(PLACE, content), field_manager="operator", namespace=PLACE)
+
+    async def break_mirror(self, content: str | None) -> None:
+        """Have the konnector find something else there, or nothing; a backend that runs puts it right."""
+        if content is None:
+            await self.up.delete(SECRETS, KUBECONFIG, namespace=self.tenant)
+        else:
+            await self.up.apply(
+                SECRETS, _secret(self.tenant, content), field_manager="accident", namespace=self.tenant
+            )
 
     # --- bindings -------------------------------------------------------------------------------------------
 
     async def bind(self, service: Service, *options: str, accept: str = "all", timeout: float = 60.0) -> str:
-        """Bind as an operator does: request and binding on the control plane, the role on the app cluster."""
-        assert not options, "there is no command line here"
-        group, plural = service.resource.group, service.resource.plural
-        requested = {"group": group, "resource": plural, "permissionClaims": list(service.claims)}
-        request = {
-            "apiVersion": keys.API_VERSION,
-            "kind": keys.KIND_EXPORT_REQUEST,
-            "metadata": {"name": service.name, "namespace": self.tenant, "labels": LABELS},
-            "spec": {"resources": [requested]},
-        }
-        await self.up.create(EXPORT_REQUESTS, request)
-        state = "Accepted" if accept == "all" else "Rejected"
-        binding = {
-            "apiVersion": keys.API_VERSION,
-            "kind": keys.KIND_BINDING,
-            "metadata": {"name": service.name, "namespace": self.tenant, "labels": LABELS},
-            "spec": {
-                "kubeconfigSecretRef": {"namespace": self.tenant, "name": KUBECONFIG, "key": keys.KUBECONFIG},
-                "permissionClaims": [{**claim, "state": state} for claim in service.claims],
-            },
-        }
+        """Bind as an operator does: one more API in the AppClusterBinding, and its role on the app cluster.
+
+        Args:
+            service: a published kind.
+            options: there are none in this mode.
+            accept: claims are accepted by the AppClusterBinding's policy.
+            timeout: seconds for the command that prints the role.
+        """
+        assert not options
+        assert accept == "all"
+        group = service.resource.group
+        self.wanted.append({"group": group, "resource": service.resource.plural})
         # The konnector follows the binding at once, the role comes a moment later.
         kinds = {claim["resource"] for claim in service.claims}
         async with self.refusals(self.consumer, group, *kinds):
-            await self.up.create(BINDINGS, binding)
+            patch = {"spec": {"apiExports": self.wanted}}
+            await self.up.merge_patch(APP_CLUSTER_BINDINGS, NAME, patch, namespace=PLACE)
+            await eventually(lambda: self._binding(service), what=f"binding {service.name}", timeout=60)
             printed = await self.stage.run(
                 "-m",
                 "cli.main",
@@ -124,8 +130,17 @@ class ControlPlaneSystem(System):
                 timeout=timeout,
             )
             await self.stage.apply(self.consumer, [json.loads(printed)])
+            await eventually(lambda: self._granted_there(group), what="the role in force", timeout=60)
             await self.bound(service)
         return printed
+
+    async def _binding(self, service: Service) -> Object | None:
+        return await self.up.get_or_none(BINDINGS, service.name, namespace=self.tenant)
+
+    async def _granted_there(self, group: str) -> bool:
+        """Whether the control plane of the app cluster has added the binding's role to the konnector's."""
+        role = await self.down.get(CLUSTERROLES, keys.KONNECTOR_ROLE)
+        return any(group in rule.get("apiGroups", ()) for rule in role.get("rules") or ())
 
     async def binding(self, service: Service) -> Object:
         """The binding as it is."""
@@ -133,8 +148,7 @@ class ControlPlaneSystem(System):
 
     async def condition(self, service: Service, kind: str) -> Object:
         """A condition of a binding, empty while it is missing."""
-        binding = await self.up.get_or_none(BINDINGS, service.name, namespace=self.tenant) or {}
-        entries = binding.get("status", {}).get("conditions", [])
+        entries = (await self._binding(service) or {}).get("status", {}).get("conditions", [])
         return next((dict(entry) for entry in entries if entry["type"] == kind), {})
 
     async def bound(self, service: Service) -> Object:
@@ -170,7 +184,7 @@ class ControlPlaneSystem(System):
 async def control_plane_system(
     playground: Playground, folder: Path, *, konnector_flags: Sequence[str] = ()
 ) -> AsyncIterator[ControlPlaneSystem]:
-    """Install and start everything: backend, root namespace, the app cluster's account, the konnector.
+    """Install and start everything: backend, AppClusterBinding, the app cluster's account, the konnector.
 
     Args:
         playground: running clusters ``provider`` and ``consumer``.
@@ -180,20 +194,24 @@ async def control_plane_system(
     stage = Stage(playground, folder)
     provider, consumer = playground["provider"], playground["consumer"]
     await stage.install_backend(provider)
-    backend = await stage.backend(provider)
-    await backend.start()
-    await stage.apply(provider, root_namespace(ROOT))
-    await stage.apply(consumer, load_manifests("konnector/base") + load_manifests("konnector/app-cluster"))
-    konnector = await stage.control_plane_konnector(provider, ROOT, KUBECONFIG, *konnector_flags)
+    await stage.apply(provider, [*overlay(), _may_read_secrets()])
+    backend = await stage.backend(provider, "--control-plane-mode")
+    await stage.apply(consumer, app_cluster_manifests())
     up, down = admin_client(provider), admin_client(consumer)
-    system = ControlPlaneSystem(stage, provider, consumer, up, down, backend, konnector, tenant=ROOT)
+    konnector = None
     try:
-        await granted(system)
+        await backend.start()
+        system = ControlPlaneSystem(stage, provider, consumer, up, down, backend, backend, tenant=ROOT)
         await system.put_kubeconfig(await system.kubeconfig())
+        await up.create(APP_CLUSTER_BINDINGS, binding_of(PLACE, NAME, accept="all"))
+        await granted(system)
+        konnector = await stage.control_plane_konnector(provider, ROOT, KUBECONFIG, *konnector_flags)
+        system.konnector = konnector
         await konnector.start()
         yield system
     finally:
-        await konnector.stop()
+        if konnector is not None:
+            await konnector.stop()
         await backend.stop()
         await up.close()
         await down.close()
@@ -208,7 +226,7 @@ async def granted(system: System) -> None:
     """Wait until the backend has given the root namespace its rights."""
 
     async def done() -> bool:
-        found = await system.up.get(CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, namespace=ROOT)
+        found = await system.up.get_or_none(CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, namespace=ROOT) or {}
         stated = {c["type"]: c["status"] for c in found.get("status", {}).get("conditions", [])}
         assert stated.get("AccessGranted") == "True", stated
         return True
@@ -216,53 +234,26 @@ async def granted(system: System) -> None:
     await eventually(done, what="rights of the root namespace")
 
 
-def root_namespace(root: str) -> list[Object]:
-    """What a root namespace consists of (spec 5.3, steps 2 and 3)."""
-    leases = ["get", "list", "watch", "create", "update", "patch", "delete"]
-    metadata = {"namespace": root, "labels": LABELS}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": root, "annotations": {keys.IDENTITY: "tests#app1"}},
+def _secret(namespace: str, content: str) -> Object:
+    encoded = base64.b64encode(content.encode()).decode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": KUBECONFIG, "namespace": namespace},
+        "data": {keys.KUBECONFIG: encoded},
+    }
+
+
+def _may_read_secrets() -> Object:
+    """What the operator grants in a namespace of AppClusterBindings."""
+    return {
+        "apiVersion": ROLEBINDINGS.api_version,
+        "kind": ROLEBINDINGS.kind,
+        "metadata": {"name": names.APP_CLUSTERS_ROLE, "namespace": PLACE},
+        "roleRef": {
+            "apiGroup": ROLEBINDINGS.group,
+            "kind": "ClusterRole",
+            "name": names.APP_CLUSTERS_ROLE,
         },
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {**metadata, "name": BINDER_ACCOUNT},
-        },
-        {
-            "apiVersion": keys.API_VERSION,
-            "kind": keys.KIND_CLUSTER_BINDING,
-            "metadata": {**metadata, "name": keys.CLUSTER_BINDING_NAME},
-            "spec": {
-                "providerPrettyName": "Control Plane",
-                "kubeconfigSecretRef": {"name": keys.KUBECONFIG, "key": keys.KUBECONFIG},
-            },
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": {**metadata, "name": keys.CONTROL_PLANE_CONNECTOR},
-            "rules": [
-                {"apiGroups": [keys.GROUP], "resources": ["apiservicebindings"], "verbs": leases},
-                {
-                    "apiGroups": [keys.GROUP],
-                    "resources": ["apiservicebindings/status"],
-                    "verbs": ["patch", "update"],
-                },
-                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": leases},
-            ],
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {**metadata, "name": keys.CONTROL_PLANE_CONNECTOR},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "Role",
-                "name": keys.CONTROL_PLANE_CONNECTOR,
-            },
-            "subjects": [{"kind": "ServiceAccount", "name": BINDER_ACCOUNT, "namespace": root}],
-        },
-    ]
+        "subjects": [{"kind": "ServiceAccount", "namespace": BACKEND_NAMESPACE, "name": BACKEND_ACCOUNT}],
+    }

@@ -189,6 +189,16 @@ class AppCluster:
 
         return await eventually(reached, timeout=timeout)
 
+    async def recovers(self, *, timeout: float = 60.0) -> None:
+        """Wait until it is ready, changing it now and then: a change is looked at without the back-off."""
+
+        async def ready() -> bool:
+            await self.touch()
+            await self.condition("Ready", timeout=2.0)
+            return True
+
+        await eventually(ready, timeout=timeout)
+
     async def inside(self, resource: Resource, name: str) -> Object | None:
         """An object of the root namespace, or None."""
         return await self.lab.admin.get_or_none(resource, name, namespace=self.root)

@@ -264,6 +264,78 @@ PATHS: Final = (
 """Every page there is."""
 
 
+def hostile_pages() -> dict[str, str]:
+    """Pages in which every foreign text is hostile, and long."""
+    hostile = world.HOSTILE + "W" * 300
+    frame = Frame(hostile, Person(hostile, hostile, hostile), operator=True, logout=hostile, sid=hostile)
+    waiting = Waiting(hostile, hostile, hostile)
+    schema = {
+        "description": hostile,
+        "properties": {hostile: {"type": hostile, "enum": [hostile], "default": hostile}},
+    }
+    crd = world.crd(
+        "dbs",
+        "a.example",
+        hostile,
+        world.version(hostile, schema, deprecated=True, deprecationWarning=hostile),
+    )
+    claim = world.claim("secrets", names=[hostile], namespaces=[hostile], labelSelectors=[{hostile: hostile}])
+    template = world.template("dbs", "a.example", claim, text=hostile)
+    (offer,) = catalogue.offers(
+        [template],
+        {"dbs.a.example": crd}.get,
+        policy=Policy(),
+        provider=hostile,
+        allowed=lambda _: True,
+    )
+    choice = templates.choose([template])
+    assert choice is not None
+    binding = world.cluster_binding(version_=hostile)
+    binding["status"]["conditions"] = [
+        {"type": hostile, "status": "False", "reason": hostile, "message": hostile}
+    ]
+    cluster = clusters.cluster(world.tenant("ns", hostile, binding, hostile), apis=1, now=world.NOW)
+    export = world.export("dbs", "a.example", hostile, claim, bad=True)
+    export["status"]["conditions"] = binding["status"]["conditions"]
+    conditions = condition_view.rows(binding, world.NOW)
+    api = clusters.api(export, provider=hostile, now=world.NOW)
+    exports = admin.cut([admin.export_row(export, world.NOW)], 1)
+    render = PAGES.render
+    shared = {"never": "", "bind_url": "https://x/export"}
+    return {
+        "home": render("home.html", frame, login="/login", trouble=hostile, bind_url="https://x/export"),
+        "catalogue": render(
+            "catalogue.html", frame, offers=[offer], total=1, search=catalogue.search_text(hostile), waiting=waiting,
+            lost=False, **shared
+        ),
+        "api": render(
+            "api.html", frame, offer=offer, versions=catalogue.versions(choice, crd), waiting=waiting, **shared
+        ),
+        "confirm": render(
+            "confirm_bind.html", frame, offer=offer, waiting=waiting, target=hostile, action="/bind", csrf=hostile,
+            link="", never="",
+        ),
+        "clusters": render("clusters.html", frame, clusters=[cluster], **shared),
+        "cluster": render(
+            "cluster.html", frame, cluster=cluster, token=None, apis=[api], conditions=conditions, may_change=True,
+            done="", never="",
+        ),
+        "tenant": render(
+            "admin_tenant.html", frame, tab="tenants", cluster=cluster, conditions=conditions, apis=[api],
+            namespaces=[admin.mapping({"metadata": {"name": hostile}, "status": {"namespace": hostile}})],
+            more=0,
+        ),
+        "exports": render(
+            "admin_exports.html", frame, tab="exports", page=exports,
+            search=catalogue.search_text(hostile), only=False,
+        ),
+        "error": PAGES.trouble(Trouble(400, hostile, hostile, hostile, hostile, "/", hostile), frame),
+    }  # fmt: skip
+
+
+HOSTILE: Final[Mapping[str, str]] = hostile_pages()
+
+
 async def _serve(request: web.Request) -> web.StreamResponse:
     if request.path.startswith(assets.PATH):
         asset = PAGES.assets.get(request.path.removeprefix(assets.PATH))
@@ -273,7 +345,10 @@ async def _serve(request: web.Request) -> web.StreamResponse:
             body=asset.body, headers={"Content-Type": asset.type, "Content-Security-Policy": CSP}
         )
     try:
-        status, html = page(request.path, request.query)
+        if request.path.startswith("/hostile/"):
+            status, html = 200, HOSTILE[request.path.removeprefix("/hostile/")]
+        else:
+            status, html = page(request.path, request.query)
     except KeyError:
         raise web.HTTPNotFound from None
     headers = {

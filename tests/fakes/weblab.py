@@ -28,6 +28,7 @@ from bind_agent.backend.options.web import CookieKeys, WebOptions
 from bind_agent.backend.pages import routes as pages
 from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.rights import Rights
+from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.provision import Tenants
 from bind_agent.backend.views import Views
@@ -172,6 +173,7 @@ async def portal(
     registered: Any = None,
     tenancy: Tenancy | None = None,
     policy: Policy | None = None,
+    endpoint: Endpoint | AddressError | None = None,
     **web: Any,
 ) -> AsyncIterator[Portal]:
     """Run a web half.
@@ -184,6 +186,7 @@ async def portal(
         registered: the client at the issuer; a new one by default.
         tenancy: flags about tenants.
         policy: how it exports.
+        endpoint: what kubeconfigs say; that of the lab by default.
         web: further fields of `WebOptions`.
     """
     port = port or free_port()
@@ -200,13 +203,21 @@ async def portal(
     )
     tenancy = tenancy or Tenancy(pretty_name="Lab")
     clock = ShiftedClock()
-    credentials = Credentials(lab.own, ttl=tenancy.token_ttl, endpoint=lab.endpoint)
+    endpoint = endpoint or lab.endpoint
+    credentials = Credentials(lab.own, ttl=tenancy.token_ttl, endpoint=endpoint)
 
     def tenants(watched: Watched) -> Tenants:
         return Tenants(lab.own, Rights(lab.own), credentials, views=watched.views)
 
     half = WebHalf(
-        options, tenancy, policy or Policy(), tenants, view=PageView(), routes=pages.routes(), clock=clock
+        options,
+        tenancy,
+        policy or Policy(),
+        tenants,
+        view=PageView(),
+        no_address=str(endpoint) if isinstance(endpoint, AddressError) else "",
+        routes=pages.routes(),
+        clock=clock,
     )
     async with InformerPool(lab.own) as pool:
         views = Views(pool, cluster_role_bindings=False)

@@ -23,6 +23,7 @@ from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.tenancy import Tenancy, check_issuer, reaper_options, tenancy_options
 from bind_agent.backend.options.types import Duration
 from bind_agent.backend.tenancy.address import AddressError, is_local
+from bind_agent.backend.tenancy.credentials import REVOKED_WITHIN
 from bind_agent.backend.tenancy.identity import Identity, IdentityError, identity
 from bind_agent.backend.tenancy.kubeconfig import Issued
 from bind_agent.backend.tenancy.provision import Added, Tenant
@@ -111,20 +112,20 @@ def add(
         return added
 
     added = run(connection, tenancy, work)
-    if bundle_ is not None and out is None:
-        bundle_.say(added)
-        return
-    if out is None:
-        sys.stdout.buffer.write(added.kubeconfig)
-        sys.stdout.buffer.flush()
-    else:
+    if out is not None:
         try:
             handout.write(out, added.kubeconfig)
         except handout.HandoutError as error:
             raise click.ClickException(
                 f"{error}; the tenant {added.namespace} exists, repeat this with another --out"
             ) from None
-    _say_added(added, out)
+    elif bundle_ is None:
+        sys.stdout.buffer.write(added.kubeconfig)
+        sys.stdout.buffer.flush()
+    if bundle_ is not None:
+        bundle_.say(added)
+    else:
+        _say_added(added, out)
 
 
 def _allowed(allow: tuple[str, ...], who: Identity) -> frozenset[str]:
@@ -254,9 +255,9 @@ def revoke(tenant_: str, delete: bool, yes: bool, connection: Connection) -> Non
 
     run(connection, Tenancy(), work)
     click.echo(
-        f"{found.namespace}: all credentials ended; API servers remember a token for up to 10 s,"
-        " and watches that are"
-        " open last until their next renewal"
+        f"{found.namespace}: all credentials ended; API servers remember a token for up to"
+        f" {goduration.format(REVOKED_WITHIN)}, and a watch that is open goes on until its time is up: after a"
+        " theft restart them before `tenant add`"
     )
     if delete:
         click.echo(f"{found.namespace}: being deleted; the running backend deletes its service namespaces")

@@ -135,7 +135,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             421,
             "wrong_host",
             "This server does not answer under this name.",
-            "Use the address that the operator of this provider has published.",
+            f"Use {app.options.origin}.",
         )
     client = limits.bucket_key(limits.remote(request, app.options.trusted_proxies))
     if wait := app.limiter.take(client, limits.cost(path)):

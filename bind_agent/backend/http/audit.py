@@ -3,6 +3,7 @@
 The lines carry names, never a token, code, cookie or kubeconfig, and nothing that a request brought unchecked.
 """
 
+import logging
 from typing import Final
 
 import structlog
@@ -10,7 +11,13 @@ import structlog
 from bind_agent.api.text import printable
 from bind_agent.backend.person import Person
 
-log = structlog.get_logger(__name__)
+# Written whatever level the log is set to.
+log = structlog.wrap_logger(
+    None,
+    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    cache_logger_on_first_use=False,
+    logger_factory_args=(__name__,),
+)
 
 EVENT: Final = "audit"
 """The event of every line, so that they can be told from the rest of the log."""

@@ -55,6 +55,7 @@ class Web:
         audit: who did what.
         limiter: requests of one client.
         policy: how this backend exports, which decides what the catalogue shows.
+        no_address: why new tenants would not reach this provider; empty when they would.
         clock: for wall-clock times.
         checks: readiness by name, as on the health endpoint.
     """
@@ -70,6 +71,7 @@ class Web:
     audit: Audit
     limiter: Limiter
     policy: Policy = field(default_factory=Policy)
+    no_address: str = ""
     clock: Clock = SYSTEM
     checks: dict[str, Callable[[], bool]] = field(default_factory=dict)
 

@@ -82,6 +82,23 @@ async def offered(app: Web, person: Person, kind: Kind) -> Choice:
     return choice
 
 
+async def reachable(app: Web, person: Person, bind: Bind) -> None:
+    """Check that a kubeconfig could be made, before anything is written for one (W-B8).
+
+    Raises:
+        Refusal: it is not known how the app cluster would reach this provider, and there is no tenant that
+            has got a kubeconfig before.
+    """
+    if not app.no_address:
+        return
+    try:
+        known = await app.tenants.of_person(person.issuer, person.subject)
+    except KubeError as error:
+        raise away("look for your tenant", error) from None
+    if not any(one.who is not None and one.who.cluster_id == bind.cluster_id for one in known):
+        raise _no_address()
+
+
 async def hand_out(request: web.Request, person: Person, bind: Bind, kind: Kind) -> dict[str, Any]:
     """Make the tenant and the answer for its CLI. The answer holds a credential.
 
@@ -90,6 +107,7 @@ async def hand_out(request: web.Request, person: Person, bind: Bind, kind: Kind)
     """
     app = request.app[WEB]
     choice = await offered(app, person, kind)
+    await reachable(app, person, bind)
     namespace = ""
     outcome, reason = audit.FAILED, ""
     try:
@@ -107,12 +125,7 @@ async def hand_out(request: web.Request, person: Person, bind: Bind, kind: Kind)
         ) from None
     except AddressError:
         reason = "ExternalAddressMissing"
-        raise Refusal(
-            503,
-            "no_external_address",
-            "This provider does not know the address at which your cluster would reach it.",
-            "Its operator has to set --external-address and --external-ca-file.",
-        ) from None
+        raise _no_address() from None
     except TenantRevoked as error:
         reason, outcome = "TenantRevoked", audit.REFUSED
         raise Refusal(
@@ -157,6 +170,15 @@ def export_request(kind: Kind, choice: Choice) -> Object:
         "spec": {"resources": [wanted]},
         "status": {},
     }
+
+
+def _no_address() -> Refusal:
+    return Refusal(
+        503,
+        "no_external_address",
+        "This provider does not know the address at which your cluster would reach it.",
+        "Its operator has to set --external-address and --external-ca-file.",
+    )
 
 
 def away(what: str, error: KubeError) -> Refusal:

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bind_agent.aio.tasks import background
 from bind_agent.backend.http.tls import Certificate
+from bind_agent.runtime.faults import describe
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +66,7 @@ class WebServer:
         runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_quiet(),
             handle_signals=False,
             keepalive_timeout=KEEP_ALIVE,
             shutdown_timeout=FINISH,
@@ -92,6 +96,27 @@ class WebServer:
                 self.serving = False
                 self._listening.clear()
                 await runner.cleanup()
+
+
+def _quiet() -> logging.Logger:
+    """A logger for the HTTP library that repeats nothing of a request.
+
+    Of a request that it cannot read it would log an error with the first bytes, which may hold a code, and anybody
+    could fill the log that way.
+    """
+    found = logging.getLogger(f"{__name__}.protocol")
+    if not found.filters:
+        found.addFilter(_without_content)
+    return found
+
+
+def _without_content(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        return False
+    record.msg, record.args = "the HTTP library reports: %s", (describe(error) if error else "a fault",)
+    record.exc_info = record.exc_text = None
+    return True
 
 
 def _listen(host: str, port: int) -> socket.socket:

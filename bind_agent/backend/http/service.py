@@ -39,6 +39,7 @@ class WebHalf:
         tenants: Callable[[Watched], Tenants],
         *,
         view: View,
+        no_address: str = "",
         replica: str = "",
         routes: Iterable[web.AbstractRouteDef] = (),
         clock: Clock = SYSTEM,
@@ -51,6 +52,7 @@ class WebHalf:
             policy: how this backend exports.
             tenants: makes tenants, given what is watched.
             view: renders our own pages.
+            no_address: why new tenants would not reach this provider; empty when they would.
             replica: noted in the audit log and on Leases.
             routes: of further pages.
             clock: for wall-clock times.
@@ -67,6 +69,7 @@ class WebHalf:
         self._policy = policy
         self._tenants = tenants
         self._replica = replica
+        self._no_address = no_address
         self._view = view
         self._routes = tuple(routes)
         self._clock = clock
@@ -112,6 +115,7 @@ class WebHalf:
             audit=Audit(self._replica),
             limiter=Limiter(self._options.rate_limit, monotonic=self._clock.monotonic),
             policy=self._policy,
+            no_address=self._no_address,
             clock=self._clock,
             checks={
                 "serving": lambda: self.server.serving,

@@ -19,7 +19,9 @@ GRACES: Final[Mapping[str, timedelta]] = {
     "1d": timedelta(days=1),
     "7d": timedelta(days=7),
 }
-"""How long an API goes on after a person unbinds it; the second one is proposed."""
+"""How long an API goes on after a person unbinds it."""
+
+PROPOSED: Final = "1d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Ask:
         back_text: its words.
         button: the words of yes.
         dangerous: whether yes cannot be taken back.
-        choices: values and words of what is to be chosen along with yes, the proposed one first.
+        choices: values and words of what is to be chosen along with yes.
+        proposed: the value that is chosen unless the person chooses another one.
         choice: what is chosen, in words; empty when there are no choices.
     """
 
@@ -48,6 +51,7 @@ class Ask:
     button: str
     dangerous: bool
     choices: tuple[tuple[str, str], ...] = ()
+    proposed: str = ""
     choice: str = ""
 
 
@@ -106,7 +110,8 @@ def unbind(cluster: Cluster, api: Api) -> Ask:
         back_text=_name(cluster),
         button=f"Unbind {api.kind}",
         dangerous=True,
-        choices=tuple((word, f"in {length(GRACES[word])}") for word in ("1d", "1h", "7d")),
+        choices=tuple((word, f"in {length(grace)}") for word, grace in GRACES.items()),
+        proposed=PROPOSED,
         choice="It ends",
     )
 

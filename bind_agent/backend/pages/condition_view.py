@@ -48,7 +48,7 @@ class Row:
 
     Attributes:
         type: its type.
-        badge: its state; the word is `holds`, or the reason.
+        badge: its state; the word is `yes`, or the reason.
         since: its last transition; None when unknown.
     """
 
@@ -56,6 +56,9 @@ class Row:
     badge: Badge
     since: Moment | None
 
+
+_WARNINGS: Final = frozenset({ConditionType.RETIRING})
+"""Conditions that warn while they hold."""
 
 _FALSE: Final = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.WARN, Severity.INFO: Tone.WAIT}
 
@@ -68,13 +71,13 @@ def rows(obj: Mapping[str, Any], now: datetime) -> tuple[Row, ...]:
         {entry["type"] for entry in entries}, key=lambda one: (one != ConditionType.READY, one)
     ):
         condition = conditions.get(entries, kind)
-        if condition is not None:
+        if condition is not None and _worth_telling(condition):
             at = parse_time(condition.last_transition_time)
             found.append(Row(printable(kind, _WORD), badge(condition), moment(at, now) if at else None))
     return tuple(found)
 
 
-def badge(condition: Condition | None, *, good: str = "holds", missing: str = "not reported yet") -> Badge:
+def badge(condition: Condition | None, *, good: str = "yes", missing: str = "not reported yet") -> Badge:
     """A condition's state.
 
     Args:
@@ -84,6 +87,8 @@ def badge(condition: Condition | None, *, good: str = "holds", missing: str = "n
     """
     if condition is None:
         return Badge(Tone.WAIT, missing)
+    if condition.type in _WARNINGS:
+        return Badge(Tone.WARN, printable(condition.reason, _WORD), printable(condition.message, _MESSAGE))
     if condition.status == Status.TRUE:
         return Badge(Tone.GOOD, good)
     tone = _FALSE.get(condition.severity, Tone.BAD) if condition.status == Status.FALSE else Tone.WAIT
@@ -91,6 +96,10 @@ def badge(condition: Condition | None, *, good: str = "holds", missing: str = "n
         "does not hold" if condition.status == Status.FALSE else "unknown"
     )
     return Badge(tone, word, printable(condition.message, _MESSAGE))
+
+
+def _worth_telling(condition: Condition) -> bool:
+    return condition.type not in _WARNINGS or condition.status == Status.TRUE
 
 
 def ready(obj: Mapping[str, Any], *, good: str = "ready") -> Badge:

@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from bind_agent.api.claim_words import NEVER
-from bind_agent.backend.http import csrf, sessions
+from bind_agent.backend.http import csrf, redirects, sessions
 from bind_agent.backend.http.context import WEB
 from bind_agent.backend.http.handlers import logout
 from bind_agent.backend.http.operators import is_operator
@@ -44,7 +44,7 @@ class PageView:
         session = sessions.current(request)
         link, words = links.HOME, "Go to the start page"
         if refusal.retry:
-            link, words = request.rel_url.raw_path_qs, "Try again"
+            link, words = redirects.local(request.rel_url.raw_path_qs), "Try again"
         elif refusal.link:
             link, words = refusal.link, "Start again"
         elif refusal.login:

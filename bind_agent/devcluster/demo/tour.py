@@ -19,6 +19,7 @@ from bind_agent.devcluster.demo.tour_hints import hints, search_path
 from bind_agent.devcluster.demo.tour_scene import Scene
 from bind_agent.devcluster.demo.tour_steps import CLUSTERS, STEPS, STOP
 from bind_agent.devcluster.demo.tour_telling import Narrator, Summary, columns
+from bind_agent.devcluster.issuer.people import ACCOUNTS
 from bind_agent.devcluster.playground import Playground
 
 LOGS: Final = "logs"
@@ -132,7 +133,6 @@ class _Tour:
             return
         await self._scene.stop()
         await self._playground.stop()
-        self._scene.tenant_kubeconfig.unlink(missing_ok=True)
         if self._options.directory is not None:
             forget(self._options.directory)
 
@@ -142,13 +142,20 @@ class _Tour:
             forget(directory)
         await playground.start()
         scene = self._scene = Scene(playground, narrator)
-        describe(playground, self._control_plane).write(playground.directory)
-        narrator.command(typed(Command(("kubectl", "bind", "dev", "up", "--dir", str(playground.directory)))))
+        await scene.issuer.start(playground)
+        scene.watch(scene.issuer.server)
+        describe(playground, self._control_plane, scene.issuer).write(playground.directory)
+        words = ("kubectl", "bind", "dev", "up", "--login", "--dir", str(playground.directory))
+        narrator.command(typed(Command(words)))
+        clusters = [(cluster.name, cluster.server, cluster.kubeconfig) for cluster in playground]
         narrator.outcome(
-            columns([(cluster.name, cluster.server, cluster.kubeconfig) for cluster in playground])
+            columns(
+                [*clusters, ("sign-in service", scene.issuer.url, f"for {', '.join(ACCOUNTS)}; no passwords")]
+            )
         )
         narrator.outcome("to type along in another terminal:")
         narrator.outcome(f"  {search_path(self._control_plane.kubectl)}")
+        narrator.fact("issuer", scene.issuer.url)
         narrator.fact("kubeconfigs", {cluster.name: str(cluster.kubeconfig) for cluster in playground})
         return scene
 

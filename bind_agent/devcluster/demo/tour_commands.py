@@ -10,11 +10,11 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from bind_agent.devcluster.demo import launch
 from bind_agent.devcluster.errors import DevClusterError
@@ -22,6 +22,7 @@ from bind_agent.devcluster.ports import LOOPBACK
 
 TIMEOUT: Final = 120.0
 _WIDTH: Final = 108
+_CHUNK: Final = 65_536
 _SHORT_OPTION: Final = re.compile(r"-[a-zA-Z]")
 _MODULES: Final = {
     ("kubectl", "bind"): "cli.main",
@@ -141,12 +142,15 @@ class Runner:
         self._kubectl = kubectl
         self._environment = {**os.environ, "KUBECACHEDIR": str(cache), "KUBERC": "off"}
 
-    async def run(self, command: Command, *, timeout: float = TIMEOUT) -> tuple[str, str]:
+    async def run(
+        self, command: Command, *, timeout: float = TIMEOUT, heard: Callable[[str], None] = lambda _: None
+    ) -> tuple[str, str]:
         """Run a command, or a pipe of commands one after the other.
 
         Args:
             command: what to run.
             timeout: seconds for each process.
+            heard: told each line of standard error as soon as it is written.
 
         Returns:
             What the last one wrote to standard output, and what it wrote to standard error.
@@ -156,10 +160,12 @@ class Runner:
         """
         out, err = b"", b""
         for words in command.stages:
-            out, err = await self._process(words, out, timeout)
+            out, err = await self._process(words, out, timeout, heard)
         return out.decode(errors="replace"), err.decode(errors="replace")
 
-    async def _process(self, words: Sequence[str], stdin: bytes, timeout: float) -> tuple[bytes, bytes]:
+    async def _process(
+        self, words: Sequence[str], stdin: bytes, timeout: float, heard: Callable[[str], None]
+    ) -> tuple[bytes, bytes]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", str(Path(launch.__file__))),
             *(str(os.getpid()), str(os.geteuid()), str(os.getegid())),
@@ -172,7 +178,7 @@ class Runner:
         )
         try:
             async with asyncio.timeout(timeout):
-                out, err = await process.communicate(stdin)
+                out, err = await _exchange(process, stdin, heard)
         except TimeoutError:
             raise CommandFailed(words, f"does not end within {timeout:.0f} s", "") from None
         finally:
@@ -183,6 +189,36 @@ class Runner:
         if process.returncode:
             raise CommandFailed(words, f"ended with {process.returncode}", _last_lines(err or out))
         return out, err
+
+
+async def _exchange(
+    process: asyncio.subprocess.Process, stdin: bytes, heard: Callable[[str], None]
+) -> tuple[bytes, bytes]:
+    """As `communicate`, but that lines of standard error are told while the process runs."""
+    pipes = (process.stdin, process.stdout, process.stderr)
+    assert None not in pipes  # noqa: S101 - it was started so
+    into, out, err = cast("tuple[asyncio.StreamWriter, asyncio.StreamReader, asyncio.StreamReader]", pipes)
+    _, printed, said = await asyncio.gather(_feed(into, stdin), out.read(), _lines(err, heard))
+    await process.wait()
+    return printed, said
+
+
+async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # it need not read to the end
+        stream.write(data)
+        await stream.drain()
+    stream.close()
+
+
+async def _lines(stream: asyncio.StreamReader, heard: Callable[[str], None]) -> bytes:
+    said, told = b"", 0
+    while chunk := await stream.read(_CHUNK):
+        said += chunk
+        end = said.rfind(b"\n") + 1
+        for line in said[told:end].splitlines():
+            heard(line.decode(errors="replace"))
+        told = max(told, end)
+    return said
 
 
 def use_no_proxy() -> None:

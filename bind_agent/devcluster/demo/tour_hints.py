@@ -5,13 +5,22 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from bind_agent.devcluster.demo import bundle, names
+from bind_agent.devcluster.demo.tour_bind import PERSON
 from bind_agent.devcluster.demo.tour_commands import Command, typed
 from bind_agent.devcluster.demo.tour_life import psql_hint
 from bind_agent.devcluster.demo.tour_scene import Scene
-from bind_agent.devcluster.demo.tour_setup import BACKEND, KONNECTOR, OPERATOR
+from bind_agent.devcluster.demo.tour_setup import BACKEND, KONNECTOR, OPERATOR, pages
+from bind_agent.devcluster.demo.tour_telling import columns
 from bind_agent.devcluster.ports import LOOPBACK
+
+_PAGES: Final = (
+    ("catalogue", "the catalogue"),
+    ("clusters", f"my clusters: what {PERSON} has bound, its health and credential"),
+    ("operators", "everything at once; sign in as operator"),
+)
 
 
 def search_path(kubectl: Path) -> str:
@@ -30,7 +39,11 @@ def hints(scene: Scene) -> str:
     directory = str(scene.playground.directory)
     one = f"{names.PLURAL[:-1]}/{scene.name}"
     sections: list[tuple[str, Sequence[tuple[str, ...] | str]]] = [
-        ("first", [search_path(scene.playground.control_plane.kubectl)]),
+        (
+            f"in a browser: sign in as {PERSON}, who bound the API; nobody is asked for a password",
+            columns([(pages(scene)[name], title) for name, title in _PAGES]).split("\n"),
+        ),
+        ("on a command line: first", [search_path(scene.playground.control_plane.kubectl)]),
         (
             "app cluster: bindings, a new database, what arrives, and away with it",
             [
@@ -40,6 +53,15 @@ def hints(scene: Scene) -> str:
                 scene.kubectl_words(consumer, "get", f"{names.PLURAL},secrets,configmaps"),
                 psql_hint(scene),
                 scene.kubectl_words(consumer, "delete", one),
+            ],
+        ),
+        (
+            "app cluster: the login once more, in your own browser",
+            [
+                (
+                    *("kubectl", "bind", f"{scene.web}/export"),
+                    *(f"--kubeconfig={consumer.kubeconfig}", "--skip-konnector"),
+                )
             ],
         ),
         (

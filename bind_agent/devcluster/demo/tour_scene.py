@@ -11,6 +11,7 @@ from bind_agent.devcluster.demo import names
 from bind_agent.devcluster.demo.tour_commands import Command, Runner, program_words, typed
 from bind_agent.devcluster.demo.tour_telling import Narrator
 from bind_agent.devcluster.errors import DevClusterError
+from bind_agent.devcluster.issuer.launch import Issuer
 from bind_agent.devcluster.playground import DATA, Playground
 from bind_agent.devcluster.server import Server
 from bind_agent.devcluster.stage import Stage
@@ -18,7 +19,6 @@ from bind_agent.manifests import load_manifests, manifests_dir
 
 EXAMPLE: Final = "examples/postgres"
 API: Final = f"{names.PLURAL}.{names.GROUP}"
-TENANT: Final = "app-team"
 #: Seconds for anything that the programs do by themselves; it takes a fraction of one.
 PATIENCE: Final = 60.0
 
@@ -35,7 +35,8 @@ class Scene:
         stage: puts manifests and programs there.
         narrator: what is done is told to it.
         programs: what runs beside the clusters, by name.
-        tenant_kubeconfig: what the provider hands out to the app cluster.
+        issuer: where people sign in.
+        web: address of the provider's pages; empty before its backend is started.
         namespace: of the app cluster that the database is asked for in.
         name: of the object.
         facts: what a step found out and a later one needs.
@@ -48,7 +49,8 @@ class Scene:
         # Goes with the playground's data, also when this process is killed.
         self.stage = Stage(playground, data / "programs")
         self.programs: dict[str, Server] = {}
-        self.tenant_kubeconfig = playground.directory / f"{TENANT}.kubeconfig"
+        self.issuer = Issuer()
+        self.web = ""
         self.object: dict[str, Any] = load_manifests(f"{EXAMPLE}/postgresql.yaml")[0]
         self.namespace: str = self.object["metadata"]["namespace"]
         self.name: str = self.object["metadata"]["name"]
@@ -79,12 +81,15 @@ class Scene:
 
     # --- acting ------------------------------------------------------------------------------------------
 
-    async def run(self, *words: str, source: Sequence[str] = ()) -> tuple[str, str]:
+    async def run(
+        self, *words: str, source: Sequence[str] = (), heard: Callable[[str], None] = lambda _: None
+    ) -> tuple[str, str]:
         """Show a command and run it.
 
         Args:
             words: program and arguments.
             source: the words of a command that is piped into it.
+            heard: told each line of standard error as soon as it is written.
 
         Returns:
             Standard output and standard error.
@@ -94,7 +99,7 @@ class Scene:
         """
         command = Command(words, Command(tuple(source)) if source else None)
         self.narrator.command(typed(command))
-        return await self._runner.run(command)
+        return await self._runner.run(command, heard=heard)
 
     async def kubectl(self, cluster: Cluster, *arguments: str, source: Sequence[str] = ()) -> str:
         """Show a kubectl command and run it as the cluster's admin; returns its standard output."""
@@ -119,8 +124,13 @@ class Scene:
         self.narrator.command(typed(Command(program_words(server.argv))))
         self.programs[server.name] = server
         await server.start()
-        self._watchers.append(asyncio.create_task(self._watch(server)))
+        self.watch(server)
         self.narrator.outcome(f"{server.name} is ready: process {server.pid}, ServiceAccount {account}")
+
+    def watch(self, server: Server) -> None:
+        """Take a program that was started into the scene: its end is trouble, and it is stopped with the others."""
+        self.programs[server.name] = server
+        self._watchers.append(asyncio.create_task(self._watch(server)))
 
     async def trouble(self) -> Server:
         """Wait until a server or program ends that nobody asked to end, and return it."""

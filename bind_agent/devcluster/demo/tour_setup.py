@@ -1,11 +1,15 @@
 """First half of the demonstration: everything that has to be there before somebody asks for a database."""
 
+import secrets
 import sys
-
-import yaml
+from base64 import b64encode
+from typing import Final
 
 from bind_agent.devcluster.demo import names
-from bind_agent.devcluster.demo.tour_scene import API, TENANT, Scene
+from bind_agent.devcluster.demo.tour_scene import API, Scene
+from bind_agent.devcluster.issuer.launch import web_arguments
+from bind_agent.devcluster.pki import write_private
+from bind_agent.devcluster.ports import LOOPBACK, free_port
 from bind_agent.devcluster.stage import (
     BACKEND_ACCOUNT,
     BACKEND_NAMESPACE,
@@ -15,21 +19,30 @@ from bind_agent.devcluster.stage import (
 from bind_agent.manifests import manifests_dir
 
 BACKEND, KONNECTOR, OPERATOR = "backend", "konnector", names.OPERATOR
+PROVIDER: Final = "Demo Provider"
+_KEY_BYTES: Final = 32
 _NO_NODES = """\
 A playground has no nodes, so the Deployment among them gets no pods. The program runs as a process instead,
 with a token of exactly the ServiceAccount that the Deployment names: what its role forbids, fails."""
 
 
 async def backend(scene: Scene) -> None:
-    """CRDs, roles and the program."""
+    """CRDs, roles and the program, with its pages for people of the sign-in service."""
     applied = await scene.kubectl(
         scene.provider, "apply", "--server-side", "-k", str(manifests_dir() / "backend")
     )
     scene.narrator.outcome(f"{_count(applied)} objects applied. {_NO_NODES}")
+    key, port = scene.stage.folder / "cookies.key", free_port()
+    scene.narrator.command(f"openssl rand -base64 {_KEY_BYTES} > {key}")
+    write_private(key, f"{b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}\n")
+    web = [*web_arguments(scene.issuer.url, port), f"--cookie-signing-key-file={key}"]
     await scene.start(
-        await scene.stage.backend(scene.provider, name=BACKEND),
+        await scene.stage.backend(scene.provider, f"--pretty-name={PROVIDER}", web=web, name=BACKEND),
         account=f"{BACKEND_NAMESPACE}/{BACKEND_ACCOUNT}",
     )
+    scene.web = f"http://{LOOPBACK}:{port}"
+    scene.narrator.outcome(f"its pages: {scene.web}")
+    scene.narrator.fact("pages", pages(scene))
 
 
 async def service(scene: Scene) -> None:
@@ -65,23 +78,6 @@ async def grant(scene: Scene) -> None:
     )
 
 
-async def tenant(scene: Scene) -> None:
-    """A tenant for the app cluster, and the kubeconfig that it gets."""
-    identity = await scene.kubectl(
-        scene.consumer, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"
-    )
-    scene.narrator.outcome(identity)
-    _, said = await scene.run(
-        *("bind-backend", "tenant", "add", TENANT),
-        f"--cluster-id={identity}",
-        f"--out={scene.tenant_kubeconfig}",
-        f"--kubeconfig={scene.provider.kubeconfig}",
-    )
-    scene.narrator.outcome(said.partition("\n")[0])
-    scene.facts["tenant"] = _namespace_of(scene.tenant_kubeconfig.read_text())
-    scene.narrator.fact("namespace", scene.facts["tenant"])
-
-
 async def konnector(scene: Scene) -> None:
     """Roles and program of the agent in the app cluster."""
     applied = await scene.kubectl(
@@ -96,24 +92,14 @@ async def konnector(scene: Scene) -> None:
     )
 
 
-async def bind(scene: Scene) -> None:
-    """The binding, as the user of the app cluster makes it."""
-    out, _ = await scene.run(
-        *("kubectl", "bind", "apiservice"),
-        f"--kubeconfig={scene.consumer.kubeconfig}",
-        f"--remote-kubeconfig={scene.tenant_kubeconfig}",
-        f"--file={scene.manifest('request.yaml')}",
-        *("--accept-claims=all", "--skip-konnector", "--wait", "--timeout=60s"),
-    )
-    scene.narrator.outcome(out)
+def pages(scene: Scene) -> dict[str, str]:
+    """Addresses of the pages that people look at."""
+    return {
+        "catalogue": f"{scene.web}/resources",
+        "clusters": f"{scene.web}/clusters",
+        "operators": f"{scene.web}/admin",
+    }
 
 
 def _count(applied: str) -> int:
     return len(applied.strip().splitlines())
-
-
-def _namespace_of(kubeconfig: str) -> str:
-    """Namespace of the current context: the tenant's on the provider."""
-    document = yaml.safe_load(kubeconfig)
-    contexts = {entry["name"]: entry["context"] for entry in document["contexts"]}
-    return str(contexts[document["current-context"]]["namespace"])

@@ -93,10 +93,17 @@ def backend_arguments(issuer: str, kubeconfig: Path | str, *, port: int = BACKEN
         kubeconfig: of the control plane cluster.
         port: where the backend is to listen on the loopback address.
     """
+    return ("bind-backend", "serve", f"--kubeconfig={kubeconfig}", *web_arguments(issuer, port))
+
+
+def web_arguments(issuer: str, port: int = BACKEND_PORT) -> tuple[str, ...]:
+    """Flags of the web half of a backend that lets people of this issuer in, all but the keys of its cookies.
+
+    Args:
+        issuer: URL of the issuer.
+        port: where the backend is to listen on the loopback address.
+    """
     return (
-        "bind-backend",
-        "serve",
-        f"--kubeconfig={kubeconfig}",
         f"--oidc-issuer-url={issuer}",
         f"--oidc-issuer-client-id={CLIENT_ID}",
         f"--oidc-callback-url=http://{LOOPBACK}:{port}/callback",

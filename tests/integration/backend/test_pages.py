@@ -24,7 +24,7 @@ from bind_agent.kube.config import from_kubeconfig
 from bind_agent.kube.errors import Unauthorized
 from tests.fakes.backend_lab import Lab, Party, claim, crd_of, eventually, template_of
 from tests.fakes.issuer import Issuer, browser, follow_login
-from tests.fakes.weblab import Cli, Portal, field_of, portal
+from tests.fakes.weblab import Cli, Portal, portal
 
 pytestmark = pytest.mark.integration
 
@@ -59,11 +59,18 @@ async def post(session: aiohttp.ClientSession, site: Portal, path: str, **form: 
         return answer.status, answer.headers.get("Location", ""), await answer.text()
 
 
+def token_of(html: str) -> str:
+    """The token of the one form that the page is about, not of the one that logs out."""
+    found = re.findall(r'name="csrf" value="([^"]+)"', html.partition("<main")[2])
+    assert len(found) == 1, html
+    return str(found[0])
+
+
 async def change(session: aiohttp.ClientSession, site: Portal, path: str, **form: str) -> str:
     """Ask, say yes, and give the page on which one lands."""
     status, question = await get(session, site, path)
     assert status == 200, question
-    status, target, text = await post(session, site, path, csrf=field_of(question, "csrf"), **form)
+    status, target, text = await post(session, site, path, csrf=token_of(question), **form)
     assert status == 303, text
     async with session.get(f"{site.url}{target}", headers=PAGE) as answer:
         assert answer.status == 200
@@ -253,7 +260,7 @@ class TestClusters:
         own, other = await member(site, unique), await member(site, unique, "bob")
         async with signed_in(site) as session:
             _, question = await get(session, site, f"/clusters/{own.namespace}/revoke")
-            token = field_of(question, "csrf")
+            token = token_of(question)
             for path in (f"/clusters/{other.namespace}/revoke", f"/clusters/{own.namespace}/rotate"):
                 assert (await post(session, site, path, csrf=token))[0] == 403
             assert (await post(session, site, f"/clusters/{own.namespace}/revoke"))[0] == 403
@@ -317,7 +324,7 @@ class TestClusters:
             status, question = await get(session, site, f"/clusters/{own.namespace}/rotate")
             assert status == 200
             status, _, text = await post(
-                session, site, f"/clusters/{own.namespace}/rotate", csrf=field_of(question, "csrf")
+                session, site, f"/clusters/{own.namespace}/rotate", csrf=token_of(question)
             )
             assert status == 409
             assert "nothing to rotate" in text
@@ -340,7 +347,7 @@ class TestClusters:
         base = f"/clusters/{own.namespace}/exports/{kind.crd_name}"
         async with signed_in(site) as session:
             _, question = await get(session, site, f"{base}/unbind")
-            token = field_of(question, "csrf")
+            token = token_of(question)
             for wrong in ("", "99d", "x"):
                 assert (await post(session, site, f"{base}/unbind", csrf=token, choice=wrong))[0] == 400
             with capture_logs() as lines:
@@ -406,9 +413,7 @@ class TestClusters:
             await eventually(told)
             for action, form in (("keep", {}), ("unbind", {"choice": "7d"})):
                 _, question = await get(session, site, f"{base}/{action}")
-                answer = await post(
-                    session, site, f"{base}/{action}", csrf=field_of(question, "csrf"), **form
-                )
+                answer = await post(session, site, f"{base}/{action}", csrf=token_of(question), **form)
                 assert answer[0] == 409
                 assert "ask its operators" in answer[2]
             assert (await get(session, site, f"/clusters/{own.namespace}/exports/x.y/unbind"))[0] == 404

@@ -28,8 +28,8 @@ from bind_agent.api.resource import (
     Resource,
 )
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import Forbidden, NotFound
-from tests.fakes.backend_lab import Lab, Party, claim, eventually
+from bind_agent.kube.errors import Forbidden
+from tests.fakes.backend_lab import Lab, Party, claim, eventually, granted, instance
 
 pytestmark = pytest.mark.integration
 
@@ -176,16 +176,6 @@ async def pair(lab: Lab, kind: Resource, unique: Callable[[str], str]) -> Pair:
     return Pair(lab, a, b, home, abroad, kind)
 
 
-async def granted(party: Party, kind: Resource, namespace: str) -> None:
-    async def may() -> bool:
-        review = await party.client.can_i(
-            verb="create", group=kind.group, resource=kind.plural, namespace=namespace
-        )
-        return review.allowed
-
-    await eventually(may)
-
-
 async def reachable(client: Client, kind: Resource, places: dict[str, str]) -> set[tuple[str, str, str]]:
     """(place, kind, verb) of everything that the API server would let pass."""
     exported = ((kind.group, "EXPORTED"), (kind.group, "EXPORTED/status"), (kind.group, "EXPORTED/scale"))
@@ -230,15 +220,6 @@ def expected(*, wide: bool) -> set[tuple[str, str, str]]:
 async def refused(request: Awaitable[Any], words: str = "") -> None:
     with pytest.raises(Forbidden, match=words or None):
         await request
-
-
-def instance(kind: Resource, name: str, **metadata: Any) -> Object:
-    return {
-        "apiVersion": kind.api_version,
-        "kind": kind.kind,
-        "metadata": {"name": name, **metadata},
-        "spec": {"size": 1},
-    }
 
 
 class TestNamespaced:
@@ -347,50 +328,6 @@ class TestClusterScope:
         for resource in (SECRETS, CONFIGMAPS):
             await refused(a.list(resource, namespace=two.abroad))
             await refused(a.list(resource))
-
-    async def test_cluster_scoped_objects_by_prefix_and_mark(
-        self, wide: Lab, kind: Resource, unique: Callable[[str], str]
-    ) -> None:
-        """A33: two tenants, one name; nobody reaches the other's object, whatever it is called."""
-        scoped = kind.scoped(namespaced=False)
-        await wide.publish(scoped)
-        a, b = await wide.join(unique("a")), await wide.join(unique("b"))
-        for party in (a, b):
-            await wide.bind(party, scoped)
-            await granted(party, scoped, "")
-        names_ = {party.namespace: f"{party.namespace}-cloud" for party in (a, b)}
-        for party in (a, b):
-            marks = {keys.CLUSTER_NAMESPACE: party.namespace}
-            await party.client.create(scoped, instance(scoped, names_[party.namespace], annotations=marks))
-
-        theirs = names_[b.namespace]
-
-        async def guarded() -> bool:
-            try:
-                await a.client.merge_patch(scoped, theirs, {"spec": {"size": 9}}, dry_run=True)
-            except Forbidden:
-                return True
-            return False
-
-        await eventually(guarded)
-        await refused(a.client.delete(scoped, theirs), "own prefix")
-        await refused(a.client.create(scoped, instance(scoped, "cloud")), "own prefix")
-        await refused(a.client.create(scoped, instance(scoped, f"{b.namespace}-new")), "own prefix")
-        forged = instance(scoped, f"{a.namespace}-forged", annotations={keys.CLUSTER_NAMESPACE: b.namespace})
-        await refused(a.client.create(scoped, forged), "own prefix")
-        # A name with the own prefix that somebody else has marked is not taken.
-        marked = instance(
-            scoped, f"{a.namespace}-x", annotations={keys.CLUSTER_NAMESPACE: f"{a.namespace}-x"}
-        )
-        await wide.admin.create(scoped, marked)
-        await refused(a.client.merge_patch(scoped, f"{a.namespace}-x", {"spec": {"size": 9}}), "own prefix")
-        await refused(a.client.delete(scoped, f"{a.namespace}-x"), "own prefix")
-        # Twins.
-        await a.client.merge_patch(scoped, names_[a.namespace], {"spec": {"size": 9}})
-        await a.client.delete(scoped, names_[a.namespace])
-        with pytest.raises(NotFound):
-            await a.client.get(scoped, names_[a.namespace])
-        assert await b.client.get(scoped, theirs)
 
 
 def _admin_binding(namespace: str) -> Object:

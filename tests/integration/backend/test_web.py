@@ -22,6 +22,7 @@ from bind_agent.backend.http import sessions
 from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.options.web import CookieKeys
+from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.kube.client import Client
 from tests.fakes.backend_lab import Lab, claim, eventually, template_of
 from tests.fakes.issuer import browser, follow_login
@@ -161,9 +162,7 @@ class TestTheWay:
         async with portal(web.lab, web.issuer, auto_select=kind_of(offer)) as other:
             # The test switch leads from the login straight to the link that a page would have had.
             cli = Cli.go(unique("c"))
-            landed = await follow_login(
-                visitor, other.at("/authorize", **cli.query()), stop_at=LISTENING.rpartition("/")[0]
-            )
+            landed = await follow_login(visitor, other.at("/authorize", **cli.query()), stop_at=LISTENING)
         assert "response" in landed.url.query
 
 
@@ -363,8 +362,9 @@ class TestCrossSite:
             ({"Origin": "https://evil.example"}, {}),
             ({"Origin": "null"}, {}),
             ({"Sec-Fetch-Site": "cross-site"}, {}),
+            ({"Sec-Fetch-Site": "cross-site", "Origin": "null"}, {}),
         ],
-        ids=["no token", "another token", "another origin", "no origin", "another site"],
+        ids=["no token", "another token", "another origin", "no origin", "another site", "a frame elsewhere"],
     )
     async def test_forms_of_others(
         self,
@@ -380,8 +380,10 @@ class TestCrossSite:
         found = await refused(visitor, web.at("/bind"), "POST", data=form | change, headers=sent)
         assert found == (403, "not_confirmed")
         assert await tenants_of(web.lab, cli.cluster_id) == []
-        own = {"Origin": web.url, "Sec-Fetch-Site": "same-origin"}
-        assert (await ask(visitor, web.at("/bind"), "POST", data=form, headers=own))[0] == 302
+        # The second one is what browsers say about forms of pages that send no referrer, as ours are.
+        for origin in (web.url, "null"):
+            own = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
+            assert (await ask(visitor, web.at("/bind"), "POST", data=form, headers=own))[0] == 302
 
     async def test_a_token_is_for_one_session_and_one_run(
         self,
@@ -640,6 +642,28 @@ class TestWhoMayBind:
         status, text, _ = await ask(visitor, web.at("/bind", **query))
         assert (status, orjson.loads(text)["error"]) == (409, "not_exportable")
         assert "CRDNotFound" in text
+        assert await tenants_of(web.lab, cli.cluster_id) == []
+
+    @pytest.mark.parametrize("style", [Cli.go, Cli.ours], ids=["go", "ours"])
+    async def test_without_an_address_for_consumers_nothing_is_made(
+        self,
+        web: Portal,
+        visitor: aiohttp.ClientSession,
+        offer: Resource,
+        unique: Callable[[str], str],
+        style: Callable[[str], Cli],
+    ) -> None:
+        # In a pod without flags Go hands out a kubeconfig that nobody can use (W-B8).
+        async with portal(web.lab, web.issuer, endpoint=AddressError("set the flag")) as other:
+            await seen(other, offer)
+            cli = style(unique("c"))
+            await other.sign_in(visitor, cli)
+            query = {"s": cli.sid, "resource": offer.plural, "group": offer.group}
+            status, text, _ = await ask(visitor, other.at("/bind", **query), headers=PAGE)
+            assert status == 200
+            form = query | {"csrf": field_of(text, "csrf")}
+            found = await refused(visitor, other.at("/bind"), "POST", data=form)
+        assert found == (503, "no_external_address")
         assert await tenants_of(web.lab, cli.cluster_id) == []
 
     async def test_another_persons_run_is_unknown(

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bind_agent.aio.tasks import background
 from bind_agent.api.resource import LEASES, Resource
 from bind_agent.backend import names
 from bind_agent.backend.http import headers
+from bind_agent.backend.http.app import create_app
 from bind_agent.backend.http.server import WebServer
 from bind_agent.backend.http.spent import lease_name
 from bind_agent.backend.http.tls import Certificate
@@ -156,13 +158,16 @@ class TestLimits:
         ],
         ids=["line", "field", "fields", "smuggling", "nonsense"],
     )
-    async def test_requests_beyond_all_bounds(self, web: Portal, sent: bytes) -> None:
+    async def test_requests_beyond_all_bounds(
+        self, web: Portal, sent: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", URL(web.url).port)
         writer.write(sent)
         await writer.drain()
         async with asyncio.timeout(10):
             line = await reader.readline()
-        assert line.startswith(b"HTTP/1.1 4") or line.startswith(b"HTTP/1.0 4"), line
+        assert line.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), line
+        assert caplog.records == [], "nobody fills the log this way, and no address gets into it"
         writer.close()
         await writer.wait_closed()
 
@@ -261,9 +266,13 @@ class TestProbes:
                         assert answer.status == status
 
     async def test_ready(self, web: Portal, visitor: aiohttp.ClientSession) -> None:
-        async with visitor.get(web.at("/readyz")) as answer:
-            assert answer.status == 200
-            assert await answer.json() == {"serving": "ok", "informers": "ok", "issuer": "ok"}
+        async def all_well() -> bool:
+            async with visitor.get(web.at("/readyz")) as answer:
+                assert answer.status == 200
+                return bool(await answer.json() == {"serving": "ok", "informers": "ok", "issuer": "ok"})
+
+        # The issuer was not asked anything before the first login, or the first round of its caches.
+        await eventually(all_well)
 
 
 class TestPages:
@@ -401,6 +410,67 @@ class TestTls:
             third.private_key_pem.write_to_path(key)
             assert certificate.refresh()
             assert await name() == "third.example"
+            server.stop()
+
+
+class TestFaults:
+    """What goes wrong inside is told without its content, as a page or as JSON."""
+
+    @pytest_asyncio.fixture(loop_scope="session")
+    async def faulty(self, web: Portal, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+        async def broken(_: aioweb.Request) -> aioweb.Response:
+            raise RuntimeError("canary")
+
+        async def slow(_: aioweb.Request) -> aioweb.Response:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        monkeypatch.setattr("bind_agent.backend.http.app.LONGEST", 0.2)
+        server = WebServer("127.0.0.1", 0)
+        spent = web.watched.spent
+        assert spent is not None
+        context = web.half._context(web.watched, spent, web.half._oidc)
+        extra = [aioweb.get("/broken", broken), aioweb.get("/slow", slow)]
+        async with background(server.run(create_app(context, web.half._view, extra=extra))):
+            await server.started()
+            yield f"http://127.0.0.1:{server.port}"
+            server.stop()
+
+    @pytest.mark.parametrize("accept", ["text/html", "application/json"])
+    @pytest.mark.parametrize(
+        ("path", "status", "said"), [("/broken", 500, "reference"), ("/slow", 503, "too long")]
+    )
+    async def test_they_are_answers(
+        self, web: Portal, faulty: str, path: str, status: int, said: str, accept: str
+    ) -> None:
+        sent = {"Host": URL(web.url).authority, "Accept": accept}
+        with structlog.testing.capture_logs() as lines:
+            async with aiohttp.ClientSession() as session, session.get(faulty + path, headers=sent) as answer:
+                text = await answer.text()
+                assert (answer.status, answer.content_type) == (status, accept)
+                assert answer.headers["Cache-Control"] == "no-store"
+        assert said in text
+        assert "canary" not in text + str(lines)
+        if status == 500:
+            reference = next(line["reference"] for line in lines if line.get("reference"))
+            assert reference in text
+
+    async def test_nobody_is_served_from_half_a_view(self, web: Portal) -> None:
+        spent = web.watched.spent
+        assert spent is not None
+
+        class Starting:
+            ready = False
+
+        context = replace(web.half._context(web.watched, spent, web.half._oidc), views=Starting())  # type: ignore[arg-type]
+        server = WebServer("127.0.0.1", 0)
+        async with background(server.run(create_app(context, web.half._view))):
+            await server.started()
+            sent = {"Host": URL(web.url).authority}
+            async with aiohttp.ClientSession() as session:
+                for path, status in (("/export", 503), ("/healthz", 200)):
+                    async with session.get(f"http://127.0.0.1:{server.port}{path}", headers=sent) as answer:
+                        assert answer.status == status
             server.stop()
 
 

@@ -184,6 +184,27 @@ async def test_several_requests_of_one_answer_are_bound_one_after_the_other(
     assert names == set(states)
 
 
+async def test_what_an_earlier_request_wrote_is_told_when_a_later_one_fails(
+    lab: Lab, backend: backend_lab.Lab, kind: Resource, unique: Callable[[str], str]
+) -> None:
+    await backend.publish(kind)
+    foreign = Resource(f"{unique('f')}.example", "v1", "queues", kind="Queue")
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await expect(lab.consumer, "POST", path, backend_lab.crd_of(foreign))
+    half = WebHalf(
+        provision(backend, kind.group), [export_request(kind.crd_name), export_request(foreign.crd_name)]
+    )
+    async with serving(half), bind(lab, half, "--skip-konnector") as run:
+        await browse(await run.address())
+        done = await run.finish()
+    assert (done.code, done.out) == (1, "")
+    assert f"CustomResourceDefinition {foreign.crd_name} that does not belong to a binding" in done.err
+    left = done.err.partition("left behind")[2]
+    assert f"{keys.KIND_BINDING} {kind.crd_name}" in left
+    assert foreign.crd_name not in left
+    assert await lab.binding(kind.crd_name) is not None
+
+
 async def test_a_dry_run_writes_nothing_and_prints_yaml(
     clusters: Playground, lab: Lab, api: str, unique: Callable[[str], str]
 ) -> None:

@@ -67,6 +67,11 @@ class TestServe:
             ("--external-ca-file=/nonexistent", "cannot read"),
             ("--token-ttl=5m", "not between"),
             ("--token-ttl=soon", "no duration"),
+            ("--legacy-issuer=login.example.org", "is no issuer"),
+            ("--legacy-issuer=https://login.example.org/?x=1", "is no issuer"),
+            ("--legacy-issuer=https://[", "is no issuer"),
+            ("--revoke-unseen-after=5m", "not between"),
+            ("--delete-unseen-after=720h", "--revoke-unseen-after"),
             ("--health-address=8080", "not host:port"),
             ("--health-address=x:99999", "not host:port"),
             ("--allow-claim=pods", "may never be claimed"),
@@ -88,6 +93,9 @@ class TestServe:
             f"--external-ca-file={ca}",
             "--external-server-name=api",
             "--token-ttl=24h",
+            "--legacy-issuer=https://login.example.org/realm",
+            "--revoke-unseen-after=720h",
+            "--delete-unseen-after=2160h",
             "--allow-claim=backups.example.org",
             "--health-address=[::1]:0",
             "--fail-requests-after=2s",
@@ -99,6 +107,11 @@ class TestServe:
         assert found.tenancy.external.address == "https://api.example.org:6443"
         assert found.tenancy.external.ca_pem == real_ca
         assert found.tenancy.token_ttl == timedelta(days=1)
+        assert found.tenancy.legacy_issuer == "https://login.example.org/realm"
+        assert (found.reaper.revoke_after, found.reaper.delete_after) == (
+            timedelta(days=30),
+            timedelta(days=90),
+        )
         assert "backups.example.org" in found.claimable
         assert (found.health_host, found.health_port) == ("::1", 0)
         assert found.fail_after == timedelta(seconds=2)
@@ -127,6 +140,20 @@ class TestCommands:
         result = invoke("tenant", "add", "a#b", "--cluster-id=c")
         assert result.exit_code == 2
         assert "printable" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            (("--allow=databases",), "plural.group"),
+            (("--allow=Databases.example.org",), "plural.group"),
+            (("--issuer=login",), "is no issuer"),
+            (("--issuer=https://i", "--allow=a.b"), "spec.allowed"),
+        ],
+    )
+    def test_what_a_tenant_may_request_is_checked_first(self, flags: tuple[str, ...], said: str) -> None:
+        result = invoke("tenant", "add", "anna", "--cluster-id=c", *flags)
+        assert result.exit_code == 2
+        assert said in " ".join(result.stderr.split())
 
     def test_an_unusable_kubeconfig_is_one_sentence(self, tmp_path: Path) -> None:
         result = invoke("tenant", "list", f"--kubeconfig={tmp_path / 'none'}")

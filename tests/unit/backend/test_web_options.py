@@ -276,7 +276,16 @@ def test_off_means_that_nothing_is_checked(served: list[Serve]) -> None:
 
 
 class TestControlPlaneMode:
-    """The rule of spec 4.1, wherever the switch itself is declared."""
+    """The rule of spec 4.1."""
+
+    def test_without_a_flag_of_the_issuer_there_are_no_pages(self, served: list[Serve]) -> None:
+        result = CliRunner().invoke(cli, ["--control-plane-mode"], env={"POD_NAMESPACE": ""})
+        assert result.exit_code == 0, result.output
+        assert served[0].web is None
+
+    def test_with_all_of_them_there_are(self, served: list[Serve]) -> None:
+        assert invoke("--control-plane-mode").exit_code == 0
+        assert web_of(served).secure
 
     def check(self, **given: str) -> WebOptions | None:
         from bind_agent.backend.options import web

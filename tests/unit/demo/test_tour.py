@@ -113,6 +113,7 @@ def test_hints_name_real_files_and_no_secret(tmp_path: Path) -> None:
             directory=tmp_path, control_plane=SimpleNamespace(kubectl=Path("/opt/control plane/kubectl"))
         ),
         programs={"konnector": SimpleNamespace(log=tmp_path / "konnector.log")},
+        web="http://127.0.0.1:4321",
         stage=SimpleNamespace(ports={"konnector": 1234}),
         kubectl_words=Scene.kubectl_words,
         manifest=Scene.manifest,
@@ -128,6 +129,11 @@ def test_hints_name_real_files_and_no_secret(tmp_path: Path) -> None:
     assert f"tail -f {tmp_path}/konnector.log" in lines
     assert "curl http://127.0.0.1:1234/metrics" in lines
     assert any(line.startswith('psql "$(kubectl') for line in lines)
+    assert any("sign in as alice" in line for line in lines)
+    for path in ("resources", "clusters", "admin"):
+        assert any(line.startswith(f"http://127.0.0.1:4321/{path} ") for line in lines)
+    again = next(line for line in lines if line.startswith("kubectl bind http"))
+    assert again.startswith("kubectl bind http://127.0.0.1:4321/export --kubeconfig=")
     apply = next(line for line in lines if " apply -f " in line)
     assert Path(apply.rpartition(" ")[2]).is_file()
 

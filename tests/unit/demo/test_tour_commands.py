@@ -84,7 +84,9 @@ def kubectl(tmp_path: Path) -> Path:
     program = tmp_path / "kubectl"
     program.write_text(
         '#!/bin/sh\ncase $1 in\n  say) shift; echo "$@"; echo aside >&2;;\n  env) echo "$KUBECACHEDIR $KUBERC";;\n'
-        "  upper) tr a-z A-Z;;\n  fail) echo first >&2; echo reason >&2; exit 3;;\n"
+        "  upper) tr a-z A-Z;;\n"
+        "  talk) echo one >&2; printf 'tw' >&2; sleep 0.1; echo o >&2; read answer; echo $answer;;\n"
+        "  deaf) exec <&-; echo ok;;\n  fail) echo first >&2; echo reason >&2; exit 3;;\n"
         "  mute) echo on stdout; exit 4;;\n  hang) sleep 60;;\nesac\n"
     )
     program.chmod(0o755)
@@ -100,6 +102,19 @@ async def test_output_of_a_command(kubectl: Path, tmp_path: Path) -> None:
 async def test_output_goes_through_a_pipe(kubectl: Path, tmp_path: Path) -> None:
     command = Command(("kubectl", "upper"), Command(("kubectl", "say", "loud")))
     assert await Runner(kubectl, tmp_path).run(command) == ("LOUD\n", "")
+
+
+async def test_lines_of_standard_error_are_told_while_it_runs(kubectl: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+    command = Command(("kubectl", "talk"), Command(("kubectl", "say", "yes")))
+    out, err = await Runner(kubectl, tmp_path).run(command, heard=heard.append)
+    assert (out, err) == ("yes\n", "one\ntwo\n")
+    assert heard == ["aside", "one", "two"]
+
+
+async def test_a_command_need_not_read_what_it_is_given(kubectl: Path, tmp_path: Path) -> None:
+    command = Command(("kubectl", "deaf"), Command(("kubectl", "say", "x" * 100_000)))
+    assert (await Runner(kubectl, tmp_path).run(command))[0] == "ok\n"
 
 
 async def test_a_failure_tells_command_status_and_what_it_said(kubectl: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from bind_agent.backend.controlplane import deployment
+from bind_agent.backend.controlplane.model import Wanted
 from konnector.mode_options import ControlPlane
 from konnector.options import Options, command, default_identity, default_lease_namespace, parse_address
 
@@ -195,6 +197,19 @@ def test_half_of_control_plane_mode_starts_nothing(changes: dict[str, str | None
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
     assert seen == []
+
+
+def test_what_the_backend_deploys_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POD_NAMESPACE", "klutch-bind-default-app1")
+    wanted = Wanted("default", "app1", secret_namespace="default", secret="app", secret_key="kubeconfig")
+    # The kubelet puts the variable in.
+    given = [
+        argument.replace("$(POD_NAMESPACE)", "klutch-bind-default-app1")
+        for argument in deployment.arguments(wanted)
+    ]
+    found = _options(*given)
+    assert found.control_plane == ControlPlane(wanted.root, wanted.root, "app", "kubeconfig")
+    assert found.lease_namespace == wanted.root
 
 
 def test_an_empty_key_is_refused() -> None:

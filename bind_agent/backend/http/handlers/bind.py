@@ -69,6 +69,7 @@ async def _finish(request: web.Request, session: Session, bind: Bind, kind: Kind
         raise Refusal(401, "login_required", "You have logged out.", "Log in again.", login=True)
     if bind.challenge:
         await offers.offered(app, session.person, kind)
+        await offers.reachable(app, session.person, bind)
         now = app.clock.now()
         code = codes.new(session, bind, group=kind.group, plural=kind.plural, now=now)
         parameters = {"code": codes.seal(app.keyring, code, now), "s": bind.sid}

@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from bind_agent.api import meta
+from bind_agent.api import keys, meta
+from bind_agent.backend import names
 from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.operators import is_operator
 from bind_agent.backend.http.refusal import Refusal
@@ -46,10 +47,8 @@ async def tenants(request: web.Request) -> web.Response:
     found = app.views.namespaces.store.by_index(BY_ROLE, TENANT)
     if only:
         found &= _troubled(app)
-    names = {name: name for name in found}
-    if search:
-        names = {name: f"{name} {_identity(app, name)}" for name in found}
-    page = admin.cut(admin.found(names, search), admin.page_number(word(request, "page")))
+    texts = {name: f"{name} {_identity(app, name)}" if search else name for name in found}
+    page = admin.cut(admin.found(texts, search), admin.page_number(word(request, "page")))
     return html(
         request,
         "admin_tenants.html",
@@ -66,9 +65,9 @@ async def exports(request: web.Request) -> web.Response:
     app, session = request.app[WEB], _operator(request)
     search, only = catalogue.search_text(word(request, "q")), word(request, "only") == "trouble"
     store = app.views.exports.store
-    keys = store.by_index(BY_STATE, TROUBLED) if only else list(store.keys())
+    present = store.by_index(BY_STATE, TROUBLED) if only else list(store.keys())
     page = admin.cut(
-        admin.found({key: key for key in keys}, search), admin.page_number(word(request, "page"))
+        admin.found({key: key for key in present}, search), admin.page_number(word(request, "page"))
     )
 
     def row(key: str) -> ExportRow | None:
@@ -131,8 +130,8 @@ def _tile(title: str, number: int, bad: int, link: str) -> Tile:
 
 
 def _troubled(app: Web) -> frozenset[str]:
-    keys = app.views.cluster_bindings.store.by_index(BY_STATE, TROUBLED)
-    return frozenset(meta.split_key(key)[0] for key in keys)
+    found = app.views.cluster_bindings.store.by_index(BY_STATE, TROUBLED)
+    return frozenset(meta.split_key(key)[0] for key in found)
 
 
 def _tenant(app: Web, name: str) -> Tenant | None:
@@ -145,8 +144,10 @@ def _cluster(app: Web, name: str) -> Cluster | None:
 
 
 def _identity(app: Web, name: str) -> str:
-    found = _tenant(app, name)
-    return "" if found is None or found.who is None else f"{found.who} {found.who.issuer}"
+    found = app.views.tenant(name)
+    if found is None:
+        return ""
+    return f"{meta.annotation(found, keys.IDENTITY)} {meta.annotation(found, names.ISSUER)}"
 
 
 def routes() -> list[web.RouteDef]:

@@ -69,6 +69,34 @@ class TestOwnership:
         await plane.lab.admin.merge_patch(NAMESPACES, root, patch)
         await app.condition("Ready")
 
+    async def test_what_stands_in_the_way_in_it_is_said(
+        self, plane: Plane, unique: Callable[[str], str]
+    ) -> None:
+        team = await plane.namespace(unique("team"))
+        await plane.secret(team)
+        marks = {keys.APP_CLUSTER_BINDING: f"{team}/prod"}
+        root = await plane.namespace(f"klutch-bind-{team}-prod", readable=False, annotations=marks)
+        admin = plane.lab.admin
+        other = access.binder_binding(root, keys.BINDER, root)
+        other["metadata"]["name"] = keys.CONTROL_PLANE_CONNECTOR
+        await admin.create(ROLEBINDINGS, other)
+        foreign = {
+            "apiVersion": CLUSTER_BINDINGS.api_version,
+            "kind": CLUSTER_BINDINGS.kind,
+            "metadata": {"name": keys.CLUSTER_BINDING_NAME, "namespace": root},
+            "spec": {
+                "providerPrettyName": "x",
+                "kubeconfigSecretRef": {"name": "other", "key": "kubeconfig"},
+            },
+        }
+        await admin.create(CLUSTER_BINDINGS, foreign)
+        app = await plane.connect(team, "prod")
+        await app.condition("NamespaceReady", "BindingConflict", said="delete it")
+        await admin.delete(CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, namespace=root)
+        await app.condition("NamespaceReady", "NamespaceConflict", said=keys.CONTROL_PLANE_CONNECTOR)
+        await admin.delete(ROLEBINDINGS, keys.CONTROL_PLANE_CONNECTOR, namespace=root)
+        await app.recovers()
+
     async def test_two_that_share_a_name(self, plane: Plane, unique: Callable[[str], str]) -> None:
         base = unique("team")
         first, second = await plane.namespace(base), await plane.namespace(f"{base}-b")

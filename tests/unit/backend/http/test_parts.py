@@ -1,5 +1,6 @@
 """Small pure parts: parameters, refusals, versions, operators, Leases of used things, audit lines."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -179,6 +180,31 @@ class TestAgain:
         assert login.again(begin(nonce="n", verifier="v", mark="m", now=NOW, back="/clusters")) == (
             "/login?next=%2Fclusters"
         )
+
+
+def test_audit_lines_are_written_on_every_level() -> None:
+    import io
+    import logging as library
+
+    from bind_agent.obs import logging
+
+    before, stream = structlog.get_config(), io.StringIO()
+    root = library.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        logging.setup("error", form="json", stream=stream)
+        Audit().record(audit.LOGOUT, person=ANNA, outcome=audit.DONE, remote="1.2.3.4")
+    finally:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        library.captureWarnings(capture=False)
+    (line,) = [json.loads(one) for one in stream.getvalue().splitlines()]
+    assert (line["event"], line["subject"], line["logger"]) == (
+        "audit",
+        "anna",
+        "bind_agent.backend.http.audit",
+    )
 
 
 def test_an_audit_line_says_who_what_where_in_one_line() -> None:

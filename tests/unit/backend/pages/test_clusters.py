@@ -140,6 +140,17 @@ def test_conditions_ready_first_each_once_and_bounded() -> None:
     assert len(found) <= 40
 
 
+def test_a_condition_that_warns_while_it_holds() -> None:
+    entry = {"type": "Retiring", "status": "True", "reason": "RetirementAnnounced", "message": "ends soon"}
+    (row,) = condition_view.rows({"status": {"conditions": [entry]}}, world.NOW)
+    assert (row.badge.tone, row.badge.word, row.badge.message) == (
+        Tone.WARN,
+        "RetirementAnnounced",
+        "ends soon",
+    )
+    assert condition_view.rows({"status": {"conditions": [{**entry, "status": "False"}]}}, world.NOW) == ()
+
+
 def test_questions_name_cluster_and_effects() -> None:
     one = cluster(world.cluster_binding())
     rotate = asks.rotate(one, timedelta(minutes=10))
@@ -149,7 +160,7 @@ def test_questions_name_cluster_and_effects() -> None:
     assert asks.revoke(one).dangerous
     _, _, own, _ = (clusters.api(export, provider="A", now=world.NOW) for export in world.exports("ns"))
     unbind = asks.unbind(one, own)
-    assert [value for value, _ in unbind.choices] == ["1d", "1h", "7d"]
-    assert {value for value, _ in unbind.choices} == set(asks.GRACES)
+    assert unbind.choices == (("1h", "in 1 hour"), ("1d", "in 1 day"), ("7d", "in 7 days"))
+    assert unbind.proposed in asks.GRACES
     assert "in 22 hours" in asks.keep(one, own).message
     assert set(asks.DONE) == {asks.ROTATE, asks.REVOKE, asks.UNBIND, asks.KEEP}

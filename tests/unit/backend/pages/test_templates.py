@@ -13,9 +13,8 @@ from urllib.parse import parse_qsl
 import jinja2
 import pytest
 
-from bind_agent.backend.pages import assets, catalogue, clusters
-from bind_agent.backend.pages.environment import Frame, Pages, Trouble, Waiting
-from bind_agent.backend.person import Person
+from bind_agent.backend.pages import assets, catalogue
+from bind_agent.backend.pages.environment import Pages
 from tests.fakes import pages_preview as preview
 from tests.fakes import pages_world as world
 
@@ -138,80 +137,9 @@ def test_an_offer_in_trouble_has_no_bind_anchor() -> None:
     assert "/bind?" not in html
 
 
-HOSTILE = world.HOSTILE
-
-
-def hostile_pages() -> dict[str, str]:
-    """Pages in which every foreign text is hostile."""
-    frame = Frame(HOSTILE, Person(HOSTILE, HOSTILE, HOSTILE), operator=True, logout=HOSTILE, sid=HOSTILE)
-    waiting = Waiting(HOSTILE, HOSTILE, HOSTILE)
-    schema = {
-        "description": HOSTILE,
-        "properties": {HOSTILE: {"type": HOSTILE, "enum": [HOSTILE], "default": HOSTILE}},
-    }
-    crd = world.crd(
-        "dbs",
-        "a.example",
-        HOSTILE,
-        world.version(HOSTILE, schema, deprecated=True, deprecationWarning=HOSTILE),
-    )
-    claim = world.claim("secrets", names=[HOSTILE], namespaces=[HOSTILE], labelSelectors=[{HOSTILE: HOSTILE}])
-    template = world.template("dbs", "a.example", claim, text=HOSTILE)
-    (offer,) = catalogue.offers(
-        [template],
-        {"dbs.a.example": crd}.get,
-        policy=catalogue.Policy(),
-        provider=HOSTILE,
-        allowed=lambda _: True,
-    )
-    choice = catalogue.templates.choose([template])
-    assert choice is not None
-    binding = world.cluster_binding(version_=HOSTILE)
-    binding["status"]["conditions"] = [
-        {"type": HOSTILE, "status": "False", "reason": HOSTILE, "message": HOSTILE}
-    ]
-    cluster = clusters.cluster(world.tenant("ns", HOSTILE, binding, HOSTILE), apis=1, now=world.NOW)
-    export = world.export("dbs", "a.example", HOSTILE, claim, bad=True)
-    export["status"]["conditions"] = binding["status"]["conditions"]
-    conditions = preview.condition_view.rows(binding, world.NOW)
-    api = clusters.api(export, provider=HOSTILE, now=world.NOW)
-    exports = preview.admin.cut([preview.admin.export_row(export, world.NOW)], 1)
-    render = preview.PAGES.render
-    shared = {"never": "", "bind_url": "https://x/export"}
-    return {
-        "home": render("home.html", frame, login="/login", trouble=HOSTILE, bind_url="https://x/export"),
-        "catalogue": render(
-            "catalogue.html", frame, offers=[offer], total=1, search=catalogue.search_text(HOSTILE), waiting=waiting,
-            lost=False, **shared
-        ),
-        "api": render(
-            "api.html", frame, offer=offer, versions=catalogue.versions(choice, crd), waiting=waiting, **shared
-        ),
-        "confirm": render(
-            "confirm_bind.html", frame, offer=offer, waiting=waiting, target=HOSTILE, action="/bind", csrf=HOSTILE,
-            link="", never="",
-        ),
-        "clusters": render("clusters.html", frame, clusters=[cluster], **shared),
-        "cluster": render(
-            "cluster.html", frame, cluster=cluster, token=None, apis=[api], conditions=conditions, may_change=True,
-            done="", never="",
-        ),
-        "tenant": render(
-            "admin_tenant.html", frame, tab="tenants", cluster=cluster, conditions=conditions, apis=[api],
-            namespaces=[preview.admin.mapping({"metadata": {"name": HOSTILE}, "status": {"namespace": HOSTILE}})],
-            more=0,
-        ),
-        "exports": render(
-            "admin_exports.html", frame, tab="exports", page=exports,
-            search=catalogue.search_text(HOSTILE), only=False,
-        ),
-        "error": preview.PAGES.trouble(Trouble(400, HOSTILE, HOSTILE, HOSTILE, HOSTILE, "/", HOSTILE), frame),
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", list(hostile_pages()))
+@pytest.mark.parametrize("name", list(preview.hostile_pages()))
 def test_hostile_text_is_escaped_and_stripped(name: str) -> None:
-    html = hostile_pages()[name]
+    html = preview.hostile_pages()[name]
     reader = read(html)
     assert not {"img"} & {tag for tag, _ in reader.tags}
     assert [attributes.get("src", "") for tag, attributes in reader.tags if tag == "script"] == [
