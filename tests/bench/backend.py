@@ -61,6 +61,8 @@ _ASKS: Final = frozenset(
 )
 """Creating these writes nothing: they are questions."""
 _WAIT: Final = 600.0
+_TURN: Final = 0.5
+"""Seconds for which all browsers load one page before they go on to the next one."""
 
 
 @dataclass
@@ -90,6 +92,7 @@ class Logins:
 
     Attributes:
         count: how many.
+        looking: browsers that loaded pages meanwhile; their share of the processor time is included.
         seconds: until the last one had its credential and had used it.
         steps: milliseconds by step.
         errors: what went wrong.
@@ -99,6 +102,7 @@ class Logins:
     """
 
     count: int
+    looking: int
     seconds: float
     steps: dict[str, dict[str, float]]
     errors: dict[str, int]
@@ -109,11 +113,11 @@ class Logins:
 
 @dataclass
 class Pages:
-    """Pages of the backend and a bare page, at the same time from one client.
+    """Pages of the backend and a bare page, in the same minutes from one client.
 
     Attributes:
         load: what else was going on.
-        browsers: how many loaded each of them, one page after the other.
+        browsers: how many loaded them, each one page after the other.
         pages: milliseconds by page; `bare` is the bare one.
         errors: what went wrong.
     """
@@ -153,7 +157,7 @@ class Report:
         for logins in self.logins:
             lines += [
                 "",
-                f"{logins.count} logins in flight: {logins.seconds:.1f} s, {sum(logins.errors.values())} errors, "
+                f"{logins.count} logins in flight beside {logins.looking} browsers on pages: {logins.seconds:.1f} s, {sum(logins.errors.values())} errors, "
                 f"{logins.refused} requests of tenants forbidden, {logins.cpu_ms:.0f} ms processor time and "
                 f"{sum(logins.requests.values()):.1f} requests of the backend per login",
                 *(f"  {n:4} x {what}" for what, n in logins.errors.items()),
@@ -164,7 +168,7 @@ class Report:
                 *(f"  {n:6.2f}  {what}" for what, n in logins.requests.items()),
             ]
         for found in self.pages:
-            lines += ["", f"{found.load}, {found.browsers} browsers on each page:"]
+            lines += ["", f"{found.load}, {found.browsers} browsers:"]
             lines += [
                 f"  {page:12} p50 {one['p50']:7.1f} ms ({found.factor(page, 'p50'):4.1f} x bare)  "
                 f"p99 {one['p99']:7.1f} ms ({found.factor(page, 'p99'):4.1f} x bare)  {one['count']:6.0f} loads"
@@ -250,7 +254,7 @@ class Bench:
         self.issuer = f"http://{LOOPBACK}:{port}"
         # People of the tenants, then those who log in, and the model's last.
         self._newcomers = self.tenants // crowd.PER_PERSON + 1
-        await self._helper("issuer", port, str(self._newcomers + self.count + 1))
+        await self._helper("issuer", port, str(self._newcomers + 2 * self.count + 1))
 
     async def _helper(self, what: str, port: int, argument: str) -> None:
         program = Path(__file__).with_name("servers.py")
@@ -262,7 +266,7 @@ class Bench:
 
     async def _model(self) -> crowd.Model:
         """A tenant that logged in, was granted all exports, and whose konnector reported."""
-        account = crowd.subject(self._newcomers + self.count)
+        account = crowd.subject(self._newcomers + 2 * self.count)
         namespace = ""
         for kind in KINDS:
             times = Times()
@@ -313,9 +317,10 @@ class Bench:
             Start(ready, settled, cpu_seconds(self._pid), memory_mib(self._pid), writes, reads)
         )
 
-    async def logins(self) -> None:
-        """All at once, with somebody looking at pages meanwhile."""
-        say(f"{self.count} logins in flight")
+    async def logins(self, looking: int) -> None:
+        """All at once, with so many browsers looking at pages meanwhile."""
+        say(f"{self.count} logins in flight, {looking} browsers look at pages")
+        first = self._newcomers + len(self.report.logins) * self.count
         mark, cpu = self.cluster.audit_mark(), cpu_seconds(self._pid)
         times, seen, done = Times(), Times(), asyncio.Event()
 
@@ -324,7 +329,7 @@ class Bench:
             try:
                 await people.login(
                     self.base,
-                    crowd.subject(self._newcomers + number),
+                    crowd.subject(first + number),
                     f"new-{number:04d}",
                     kind.plural,
                     times,
@@ -333,14 +338,14 @@ class Bench:
             except (Failed, KubeError, aiohttp.ClientError, TimeoutError) as error:
                 times.errors[f"{type(error).__name__}: {error}"[:200]] += 1
 
-        async with self._looking(seen, 2, done):
+        async with self._looking(seen, looking, done, turn=0.0):
             begun = time.perf_counter()
             await asyncio.gather(*(one(number) for number in range(self.count)))
             seconds = time.perf_counter() - begun
         await self._quiet()
         requests: Counter[str] = Counter()
         for event in self._own(mark):
-            if "leases" not in event.resource or event.verb == "create":
+            if event.resource != "leases" or event.verb not in {"update", "patch"}:
                 requests[_named(event)] += 1
         refused = sum(
             event.code == 403 and "klutch-binder" in event.user
@@ -349,6 +354,7 @@ class Bench:
         self.report.logins.append(
             Logins(
                 self.count,
+                looking,
                 seconds,
                 times.summary(),
                 dict(times.errors),
@@ -357,22 +363,25 @@ class Bench:
                 refused,
             )
         )
-        self.report.pages.append(
-            Pages(f"{self.count} logins in flight", 2, seen.summary(), dict(seen.errors))
-        )
+        if looking:
+            self.report.pages.append(
+                Pages(f"{self.count} logins in flight", looking, seen.summary(), dict(seen.errors))
+            )
 
     async def pages(self) -> None:
-        """Nothing but people who look at pages."""
+        """Nothing but people who look at pages: the bare one and ours in turn, with the same number in flight."""
         for browsers in (1, self.browsers):
-            say(f"pages, {browsers} browsers each")
+            say(f"pages, {browsers} browsers")
             seen, done = Times(), asyncio.Event()
-            async with self._looking(seen, browsers, done):
+            async with self._looking(seen, browsers, done, turn=_TURN):
                 await asyncio.sleep(self.seconds)
             self.report.pages.append(Pages("nothing else", browsers, seen.summary(), dict(seen.errors)))
 
     @asynccontextmanager
-    async def _looking(self, seen: Times, browsers: int, done: asyncio.Event) -> AsyncIterator[None]:
-        """Have so many browsers load each page while the block runs."""
+    async def _looking(
+        self, seen: Times, browsers: int, done: asyncio.Event, *, turn: float
+    ) -> AsyncIterator[None]:
+        """Have so many browsers load pages while the block runs."""
         async with AsyncExitStack() as stack:
             work = []
             for number in range(browsers):
@@ -381,12 +390,12 @@ class Bench:
                 await people.sign_in(session, f"{self.base}/login?next=/resources", account, Times())
                 if not self.bare:
                     await self._start_bare(session)
-                for what, url in (
-                    ("bare", self.bare),
-                    ("/resources", f"{self.base}/resources"),
-                    ("/clusters", f"{self.base}/clusters"),
-                ):
-                    work.append(asyncio.create_task(people.look(session, url, what, seen, done)))
+                pages = {
+                    "bare": self.bare,
+                    "/resources": f"{self.base}/resources",
+                    "/clusters": f"{self.base}/clusters",
+                }
+                work.append(asyncio.create_task(people.look(session, pages, seen, done, turn=turn)))
             try:
                 yield
             finally:
@@ -464,7 +473,7 @@ async def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tenants", type=int, default=300)
     parser.add_argument("--logins", type=int, default=200)
-    parser.add_argument("--browsers", type=int, default=8, help="that load each page at once")
+    parser.add_argument("--browsers", type=int, default=8, help="that load pages at once")
     parser.add_argument("--seconds", type=float, default=10.0, help="that pages are loaded for")
     parser.add_argument("--in-flight", type=int, default=48, help="tenants that are made at once")
     parser.add_argument("--output", choices=["table", "json"], default="table")
@@ -480,7 +489,8 @@ async def main(words: Sequence[str] | None = None) -> int:
                 await bench.prepare()
                 await bench.start()
                 await bench.pages()
-                await bench.logins()
+                await bench.logins(0)
+                await bench.logins(4)
                 bench.report.peak_mib = memory_mib(bench._pid, "VmHWM")
                 await bench.backend.stop()
     report = bench.report

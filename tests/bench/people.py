@@ -8,7 +8,7 @@ import secrets
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -147,10 +147,29 @@ async def first_calls(kubeconfig: bytes, document: dict[str, object], times: Tim
 
 
 async def look(
-    session: aiohttp.ClientSession, url: str, what: str, times: Times, until: asyncio.Event
+    session: aiohttp.ClientSession,
+    pages: Mapping[str, str],
+    times: Times,
+    until: asyncio.Event,
+    *,
+    turn: float,
 ) -> None:
-    """Load one page again and again."""
+    """Load pages one after the other.
+
+    Args:
+        session: a browser that has signed in.
+        pages: addresses by name.
+        times: what is noted.
+        until: the end.
+        turn: seconds for which everybody loads the same page before all go on to the next one; 0: each browser
+            goes on after each page.
+    """
+    names = list(pages)
+    loaded = 0
     while not until.is_set():
+        what = names[(int(time.perf_counter() / turn) if turn else loaded) % len(names)]
+        url = pages[what]
+        loaded += 1
         begun = time.perf_counter()
         async with session.get(url, allow_redirects=False) as answer:
             await answer.read()
