@@ -119,11 +119,27 @@ def test_every_subsection_of_control_plane_mode_and_of_gos_tests_has_rows() -> N
     assert {"9.1", "9.3", "9.4", "9.5.1", "9.5.2"} <= stated
 
 
-FLAGS = """
-kubeconfig namespace-prefix pretty-name consumer-scope cluster-scoped-isolation external-address external-ca-file
-external-server-name oidc-callback-url oidc-authorize-url cookie-signing-key cookie-encryption-key listen-address
-listen-ip listen-port tls-cert-file tls-key-file control-plane-mode testing-auto-select
-""".split()
+FLAGS = (
+    "kubeconfig",
+    "namespace-prefix",
+    "pretty-name",
+    "consumer-scope",
+    "cluster-scoped-isolation",
+    "external-address",
+    "external-ca-file",
+    "external-server-name",
+    "oidc-callback-url",
+    "oidc-authorize-url",
+    "cookie-signing-key",
+    "cookie-encryption-key",
+    "listen-address",
+    "listen-ip",
+    "listen-port",
+    "tls-cert-file",
+    "tls-key-file",
+    "control-plane-mode",
+    "testing-auto-select",
+)
 
 
 @pytest.mark.parametrize("flag", FLAGS)
