@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jinja2
+from markupsafe import Markup
 
 from bind_agent.api.text import printable
 from bind_agent.backend.pages import assets, links
@@ -104,6 +105,10 @@ class Pages:
         return self._environment.get_template(template).render(
             frame=frame, provider=printable(frame.provider, _NAME), person_label=label, **model
         )
+
+    def part(self, template: str, /, **model: Any) -> Markup:
+        """A part of a page, to be put into one as it is."""
+        return Markup(self._environment.get_template(template).render(**model))  # noqa: S704 - escaped by Jinja2
 
     def trouble(self, trouble: Trouble, frame: Frame) -> str:
         """The page of an error."""
