@@ -523,7 +523,7 @@ class TestTheEnd:
             await asyncio.Event().wait()
 
         await half.run(never)
-        assert not half.serving
+        assert not half.ready
 
     async def test_a_port_that_is_taken(self, web: Portal) -> None:
         with pytest.raises(OSError, match="in use"):
