@@ -575,6 +575,6 @@ async def test_whoever_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatc
             writer.write(sent)
             async with asyncio.timeout(10):
                 assert await reader.read() == b""
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 30
             writer.close()
         server.stop()
