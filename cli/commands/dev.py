@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from bind_agent.devcluster.binaries import ControlPlane, Sources, find_control_p
 from bind_agent.devcluster.cluster import ClusterOptions
 from bind_agent.devcluster.daemon import Order, serve
 from bind_agent.devcluster.errors import DevClusterError
-from bind_agent.devcluster.issuer.launch import command_line
+from bind_agent.devcluster.issuer.launch import app_cluster_commands, command_line
 from bind_agent.devcluster.progress import Progress
-from bind_agent.devcluster.state import State
+from bind_agent.devcluster.state import ClusterState, State
 from cli.errors import CliError, UsageError
 from cli.output import echo, render_columns
 
@@ -131,7 +132,7 @@ def status(directory: Path | None, form: str) -> None:
                 ",".join(seen.login.accounts),
             )
             echo("\n" + render_columns(("ISSUER", "READY", "PID", "CLIENT ID", "ACCOUNTS"), [shown]))
-            _say(f"a backend for it:\n{command_line(seen.login.backend)}")
+            _invite(seen.login.backend, seen.clusters)
     else:
         _say(f"no playground runs in {seen.directory}; start one with: kubectl bind dev up")
         if log := detached.last_words(place):
@@ -241,9 +242,19 @@ def _tell(state: State) -> None:
     echo(render_columns(("CLUSTER", "SERVER", "KUBECONFIG"), rows))
     if state.login is not None:
         echo("\n" + render_columns(("ISSUER", "CLIENT ID"), [(state.login.issuer, state.login.client_id)]))
-        _say("people sign in there without passwords; a backend for it:")
-        _say(command_line(detached.backend_arguments(state)))
+        _say("people sign in there without passwords")
+        _invite(detached.backend_arguments(state), state.clusters)
     sys.stdout.flush()
+
+
+def _invite(backend: Sequence[str], clusters: Sequence[detached.ClusterStatus | ClusterState]) -> None:
+    """Tell how to try the login: each command in a terminal of its own."""
+    _say(f"a backend for it:\n{command_line(backend)}")
+    others = [cluster for cluster in clusters if f"--kubeconfig={cluster.kubeconfig}" not in backend]
+    if others:
+        _say(f"and when it offers an API, from the cluster {others[0].name}, each in a terminal of its own:")
+        for command in app_cluster_commands(others[0].kubeconfig):
+            _say(shlex.join(command))
 
 
 def _pids(cluster: detached.ClusterStatus) -> str:

@@ -93,7 +93,24 @@ def backend_arguments(issuer: str, kubeconfig: Path | str, *, port: int = BACKEN
         kubeconfig: of the control plane cluster.
         port: where the backend is to listen on the loopback address.
     """
-    return ("bind-backend", "serve", f"--kubeconfig={kubeconfig}", *web_arguments(issuer, port))
+    return (
+        *("bind-backend", "serve", f"--kubeconfig={kubeconfig}", f"--health-address={LOOPBACK}:{port + 1}"),
+        *web_arguments(issuer, port),
+    )
+
+
+def app_cluster_commands(kubeconfig: Path | str, *, port: int = BACKEND_PORT) -> tuple[tuple[str, ...], ...]:
+    """What binds an API of such a backend into an app cluster: the konnector, and the login.
+
+    Args:
+        kubeconfig: of the app cluster. Its playground has no nodes, so the konnector is a process as well.
+        port: where the backend listens.
+    """
+    own = f"--kubeconfig={kubeconfig}"
+    return (
+        ("konnector", own, f"--health-address={LOOPBACK}:{port + 2}"),
+        ("kubectl", "bind", f"http://{LOOPBACK}:{port}/export", own, "--skip-konnector"),
+    )
 
 
 def web_arguments(issuer: str, port: int = BACKEND_PORT) -> tuple[str, ...]:
