@@ -26,6 +26,10 @@ def sha224(data: bytes) -> str:
     return encode(hashlib.sha224(data).digest())
 
 
-def cluster_id(kube_system_uid: str) -> str:
-    """Identity of a cluster as CLIs send it: the first six digits of the hash of `kube-system`'s UID."""
-    return sha224(kube_system_uid.encode())[:CLUSTER_ID_LENGTH]
+def cluster_id(namespace_uid: str) -> str:
+    """Identity of an app cluster as CLIs send it: the first six digits of a hash.
+
+    Args:
+        namespace_uid: UID of its namespace `klutch-bind` (spec 7.2 step 7, 12.1).
+    """
+    return sha224(namespace_uid.encode())[:CLUSTER_ID_LENGTH]

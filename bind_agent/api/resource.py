@@ -62,6 +62,7 @@ CORE_EVENTS: Final = Resource("", "v1", "events", kind="Event")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events", kind="Event")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", kind="Lease")
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", kind="Deployment")
+NETWORKPOLICIES: Final = Resource("networking.k8s.io", "v1", "networkpolicies", kind="NetworkPolicy")
 CRDS: Final = Resource(
     "apiextensions.k8s.io",
     "v1",

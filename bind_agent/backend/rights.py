@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cachetools import LRUCache
+
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.aio.singleflight import SingleFlight
 from bind_agent.api.resource import Resource
@@ -20,6 +22,9 @@ _NOWHERE: Final = "klutch-bind-no-such-namespace"
 
 _FRESH: Final = 2.0
 """Seconds for which an answer is used again: a burst of exports asks once."""
+
+_REMEMBERED: Final = 16_384
+"""Tenants in whose namespaces our access was seen to work."""
 
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 
@@ -44,7 +49,11 @@ class Account:
 
 
 class Rights:
-    """What the backend may do, with a short memory."""
+    """What the backend may do, with a short memory.
+
+    Attributes:
+        reached: namespaces of tenants in which our own access has come into force; logins and controllers share it.
+    """
 
     def __init__(self, client: Client, *, clock: Clock = SYSTEM) -> None:
         """Nothing is asked before it is needed."""
@@ -54,6 +63,8 @@ class Rights:
         self._held: HeldRights | None = None
         self._asked = 0.0
         self._account: Account | None = None
+        self.reached: LRUCache[str, bool] = LRUCache(maxsize=_REMEMBERED)
+        self._naming: SingleFlight[str, Account] = SingleFlight()
 
     async def account(self) -> Account:
         """Who we are; asked once.
@@ -62,9 +73,7 @@ class Rights:
             KubeError: the server could not be asked.
         """
         if self._account is None:
-            answer = await self._client.create(_SELF, {"apiVersion": _SELF.api_version, "kind": _SELF.kind})
-            username = _at(answer, "status", "userInfo", "username")
-            self._account = Account(username if isinstance(username, str) else "")
+            self._account = await self._naming.do("account", self._who)
         return self._account
 
     async def held(self) -> HeldRights:
@@ -91,6 +100,11 @@ class Rights:
             verb=verb, group=resource.group, resource=resource.plural, namespace=namespace, name=name
         )
         return review.allowed
+
+    async def _who(self) -> Account:
+        answer = await self._client.create(_SELF, {"apiVersion": _SELF.api_version, "kind": _SELF.kind})
+        username = _at(answer, "status", "userInfo", "username")
+        return Account(username if isinstance(username, str) else "")
 
     async def _ask(self) -> HeldRights:
         question = {"apiVersion": _RULES.api_version, "kind": _RULES.kind, "spec": {"namespace": _NOWHERE}}

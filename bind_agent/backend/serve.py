@@ -257,7 +257,7 @@ async def serve(options: Serve) -> None:
         if options.web is not None:
             half = web_half(options, options.web, backend, endpoint)
             # Probes and balancers see it at once when the end begins.
-            health.add_ready("web", lambda: half.serving)
+            health.add_ready("web", lambda: half.ready)
             manager.add(lambda: half.run(backend.watching), "web", stop=half.stop)
         await manager.run()
 

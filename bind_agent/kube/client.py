@@ -5,9 +5,11 @@ path, one `orjson.dumps`, one request, one `orjson.loads`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from bind_agent._version import __version__
 from bind_agent.kube.config import ClusterConfig
+from bind_agent.kube.credentials import Credential
 from bind_agent.kube.discovery import Discovery
 from bind_agent.kube.errors import ConfigError, KubeError
 from bind_agent.kube.reading import Reading
@@ -83,6 +85,17 @@ class Client(Reading, Writing):
     def waiting(self) -> float:
         """Seconds that the oldest call under way has waited for its answer, 0 without any."""
         return self._transport.waiting
+
+    def bearing(self, token: str) -> "Client":
+        """The same connections with another bearer token; closed with this client, never by itself.
+
+        Raises:
+            ConfigError: this client shows a certificate, which a server would take for both.
+        """
+        config = replace(self.config, credential=Credential(token=token))
+        if self.config.credential.has_certificate or self.config.credential.plugin is not None:
+            raise ConfigError("a client with a certificate lends its connections to nobody")
+        return Client(config, self._transport.bearing(config))
 
     def update_credential(self, config: ClusterConfig) -> None:
         """Go on with a rotated credential; calls and watches under way are not disturbed.

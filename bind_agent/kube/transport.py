@@ -5,6 +5,7 @@ them costs more than the request itself.
 """
 
 import asyncio
+import copy
 import io
 import time
 import weakref
@@ -112,6 +113,14 @@ class Transport:
             ca_pem=config.ca_pem,
             on_certificate=self._sessions.new_certificate,
         )
+
+    def bearing(self, config: ClusterConfig) -> "Transport":
+        """Another one over the same connections, with the bearer token of a configuration of the same server."""
+        other = copy.copy(self)
+        other.trouble = None
+        other._waiting = {}
+        other.source = TokenSource(config.credential, server=config.server, ca_pem=config.ca_pem)
+        return other
 
     @property
     def waiting(self) -> float:

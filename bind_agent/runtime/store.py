@@ -118,13 +118,18 @@ class _Index:
 
 
 class Store:
-    """Entries by key, and keys by index. Written by its informer only; reading never waits."""
+    """Entries by key, and keys by index. Written by its informer only; reading never waits.
+
+    Attributes:
+        changes: how often content has changed; who works something out of all entries keeps it until then.
+    """
 
     def __init__(self) -> None:
         """Start empty and without indexes."""
         self._entries: dict[str, Entry] = {}
         self._indexes: dict[str, _Index] = {}
         self._bytes = 0
+        self.changes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -189,6 +194,7 @@ class Store:
         # Equal content is found under equal values: a status heartbeat of no relevance costs the indexes
         # nothing.
         if old is None or old.digest != entry.digest:
+            self.changes += 1
             self._reindex(entry.key, old, entry)
         return old
 
@@ -201,6 +207,7 @@ class Store:
         old = self._entries.pop(key, None)
         if old is not None:
             self._bytes -= len(old.body)
+            self.changes += 1
             self._reindex(key, old, None)
         return old
 

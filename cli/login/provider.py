@@ -139,11 +139,7 @@ def _back_channel(web: Web, answer: Answer) -> str:
     An address elsewhere is refused and not left out: leaving it out would bring the credential itself into the
     browser's address bar.
     """
-    try:
-        links = parse_header_links(answer.headers.get("Link", "")[:4096])
-    except (ValueError, IndexError):
-        links = []
-    for link in links:
+    for link in parse_header_links(answer.headers.get("Link", "")[:4096]):
         if keys.REDEEM_RELATION not in link.get("rel", "").split():
             continue
         url = urljoin(answer.url, link.get("url", ""))

@@ -335,6 +335,23 @@ async def test_a_konnector_starts_while_the_app_cluster_is_away(
         await plane.synced(databases.resource, f"{namespace}/one")
 
 
+async def test_work_goes_on_after_the_control_plane_crashed(
+    plane: ControlPlaneSystem, databases: Service, unique: Unique
+) -> None:
+    namespace, _ = await _made(plane, databases, unique)
+    creating = asyncio.create_task(_burst(plane, databases, namespace, 40))
+    async with plane.disturbance(plane.provider):
+        await plane.provider.apiserver.restart(graceful=False)
+        await plane.provider.wait_ready()
+    await creating
+    await _all_synced(plane, databases, namespace, 40)
+    # The watches of both ends and the status of bindings live again.
+    await plane.bound(databases)
+    late = f"{namespace}/late"
+    await plane.down.create(databases.resource, thing(databases.resource, late, size=3))
+    await plane.synced(databases.resource, late)
+
+
 async def test_nothing_is_lost_when_the_konnector_starts_again(
     plane: ControlPlaneSystem, databases: Service, unique: Unique
 ) -> None:

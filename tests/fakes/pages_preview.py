@@ -48,13 +48,16 @@ def page(path: str, query: Mapping[str, str]) -> tuple[int, str]:
 def _catalogue(query: Mapping[str, str]) -> str:
     found = offers() if "empty" not in query else []
     search = catalogue.search_text(query.get("q", ""))
+    shown = catalogue.matching(found, search)
+    waiting = WAITING if query.get("s") == WAITING.sid else None
     return PAGES.render(
         "catalogue.html",
         SIGNED_IN,
-        offers=catalogue.matching(found, search),
+        offers=shown,
+        cards=PAGES.part("cards.html", offers=shown, waiting=waiting),
         total=len(found),
         search=search,
-        waiting=WAITING if query.get("s") == WAITING.sid else None,
+        waiting=waiting,
         lost=query.get("s") == "gone",
         bind_url=world.BIND_URL,
     )
@@ -301,12 +304,13 @@ def hostile_pages() -> dict[str, str]:
     api = clusters.api(export, provider=hostile, now=world.NOW)
     exports = admin.cut([admin.export_row(export, world.NOW)], 1)
     render = PAGES.render
+    cards = PAGES.part("cards.html", offers=[offer], waiting=waiting)
     shared = {"never": "", "bind_url": "https://x/export"}
     return {
         "home": render("home.html", frame, login="/login", trouble=hostile, bind_url="https://x/export"),
         "catalogue": render(
-            "catalogue.html", frame, offers=[offer], total=1, search=catalogue.search_text(hostile), waiting=waiting,
-            lost=False, **shared
+            "catalogue.html", frame, offers=[offer], cards=cards, total=1, search=catalogue.search_text(hostile),
+            waiting=waiting, lost=False, **shared
         ),
         "api": render(
             "api.html", frame, offer=offer, versions=catalogue.versions(choice, crd), waiting=waiting, **shared

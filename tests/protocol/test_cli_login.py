@@ -332,6 +332,13 @@ def test_what_is_no_provider(serve: Callable[..., Server], answer: Answer, words
     assert caught.value.next_step
 
 
+@pytest.mark.parametrize(
+    "link", ["", ",,;=", "<>; rel", '<x>; rel=; rel="a', ";" * 5000, "<https://x.example>"]
+)
+def test_other_links_are_none_of_our_business(serve: Callable[..., Server], link: str) -> None:
+    assert fetch(serve(says(200, export(), headers={"Link": link}))).redeem_url == ""
+
+
 def test_a_provider_that_is_starting_is_asked_again(serve: Callable[..., Server]) -> None:
     assert (
         fetch(serve(says(503), says(429, headers={"Retry-After": "x"}), says(200, export()))).name

@@ -18,6 +18,7 @@ from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.grants import NameTaken, ensure
 from bind_agent.backend.tenancy import own_access
+from bind_agent.backend.tenancy.rotation import parse_time
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import Forbidden
 
@@ -45,7 +46,6 @@ class Grants:
         self._context = context
         self._echo = Echo()
         self._searched: set[str] = set()
-        self._settled: set[str] = set()
 
     async def bring_about(self, tenant: Object) -> Granted:
         """Write what differs of a tenant's roles and bindings.
@@ -85,9 +85,8 @@ class Grants:
         context = self._context
         known = self._known_binding(cns, names.BACKEND_TENANT_ROLE)
         await own_access.ensure_binding(context.client, context.rights, cns, known=known)
-        if cns not in self._settled:
-            await own_access.settle(context.rights, cns)
-            self._settled.add(cns)
+        since = None if known is None else parse_time(meta.creation_timestamp(known))
+        await own_access.settle(context.rights, cns, since=since, now=context.clock.now())
 
     async def _tenant_role(self, tenant: Object, needs: Iterable[ExportNeeds]) -> list[access.Rule]:
         """ClusterRole `klutch-binder-<cns>`; returns what could not be put into it."""
@@ -98,7 +97,9 @@ class Grants:
             return []
         held = await self._context.rights.held()
         wanted = access.tenant_role(tenant, access.grantable(kinds, held))
-        await ensure(self._context.client, wanted, known, echo=self._echo)
+        # Only a Go backend made such roles without our label, and only for namespaces that it made.
+        ask = meta.labels(tenant).get(keys.MANAGED_BY) != keys.MANAGER
+        await ensure(self._context.client, wanted, known, ask=ask, echo=self._echo)
         return access.uncovered(kinds, held)
 
     async def _binding(self, cns: str) -> None:

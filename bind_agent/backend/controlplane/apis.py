@@ -10,13 +10,14 @@ from bind_agent.api.conditions import Condition
 from bind_agent.api.resource import BINDINGS, EXPORT_REQUESTS, EXPORTS
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers.context import Context
-from bind_agent.backend.controlplane import apis_plan as steps
+from bind_agent.backend.controlplane import apis_model as steps
+from bind_agent.backend.controlplane.apis_plan import plan
 from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.backend.controlplane.views import ControlPlaneViews, objects_in
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.templates import choose, choose_for
 from bind_agent.backend.views import BY_NAMESPACE
-from bind_agent.kube.errors import AlreadyExists
+from bind_agent.kube.errors import AlreadyExists, Conflict, KubeError
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ class Apis:
             APIsBound, and when to look again without an event.
 
         Raises:
-            KubeError: a request failed.
+            KubeError: a request failed; all others were made nevertheless.
         """
         views, root = self._context.views, wanted.root
         bindings, exports = objects_in(self._views.bindings, root), views.exports_in(root)
@@ -49,10 +50,17 @@ class Apis:
             requests=objects_in(views.requests, root, BY_NAMESPACE),
             claimable=self._context.policy.claimable,
         )
-        planned = steps.plan(seen, now=self._context.clock.now())
+        planned = plan(seen, now=self._context.clock.now())
         by_name = {meta.name(one): one for one in bindings}
+        failures: list[KubeError] = []
         for step in planned.steps:
-            await self._execute(step, root, by_name)
+            try:
+                await self._execute(step, root, by_name)
+            except KubeError as error:
+                # One API that is refused does not hold up the others.
+                failures.append(error)
+        if failures:
+            raise next((one for one in failures if not isinstance(one, Conflict)), failures[0])
         return planned.condition, planned.after
 
     async def _offered(self, kind: Kind, exports: Sequence[meta.Object]) -> steps.Api:

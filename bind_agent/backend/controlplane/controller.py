@@ -1,58 +1,32 @@
 """AppClusterBindings: the shell that observes, has the parts act, and always says how it went (spec 5.2; W-B11)."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Final
-
 import structlog
 
 from bind_agent.api import conditions, keys, meta
 from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import APP_CLUSTER_BINDINGS, SECRETS
+from bind_agent.api.resource import APP_CLUSTER_BINDINGS
 from bind_agent.backend.controllers.context import Context
-from bind_agent.backend.controlplane import model, secret_plan, words
+from bind_agent.backend.controlplane import model, words
 from bind_agent.backend.controlplane.apis import Apis
+from bind_agent.backend.controlplane.findings import ASK_AGAIN, Findings
 from bind_agent.backend.controlplane.leaving import Leaving
 from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.backend.controlplane.root import NotUsable, RootNamespaces
 from bind_agent.backend.controlplane.settings import Settings
+from bind_agent.backend.controlplane.source import Source
 from bind_agent.backend.controlplane.views import ControlPlaneViews
 from bind_agent.backend.controlplane.watches import Watches
 from bind_agent.backend.controlplane.workload import Workload
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.grants import NameTaken
 from bind_agent.backend.views import get
-from bind_agent.kube.errors import ApiError, Conflict, Forbidden, KubeError
+from bind_agent.kube.errors import KubeError
 from bind_agent.runtime.controller import Result
 from bind_agent.runtime.status import write_status
 
 log = structlog.get_logger(__name__)
-
-_ASK_AGAIN: Final = timedelta(seconds=30)
-"""How long until something is looked at again that a person has to put right, and whose cure may have no event."""
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a run found out.
-
-    Attributes:
-        conditions: to be set; the others stay as they are.
-        errors: why a part could not end; raised after the status is written.
-        after: when to look again without an event.
-    """
-
-    conditions: list[Condition] = field(default_factory=list)
-    errors: list[Exception] = field(default_factory=list)
-    after: timedelta | None = None
-
-    def again(self, after: timedelta | None) -> None:
-        """Look again after this long at the latest."""
-        if after is not None:
-            self.after = after if self.after is None else min(self.after, after)
 
 
 class AppClusterBindingReconciler:
@@ -65,7 +39,7 @@ class AppClusterBindingReconciler:
         self._context = context
         self._views = views
         self._watches = watches
-        self._settings = settings
+        self._source = Source(context.rights, watches, settings)
         self._roots = RootNamespaces(context, watches)
         self._apis = Apis(context, views)
         self._workload = Workload(context, settings.konnector_image)
@@ -100,7 +74,7 @@ class AppClusterBindingReconciler:
         return await self._conclude(binding, findings)
 
     async def _bring_about(self, wanted: Wanted, findings: Findings) -> None:
-        secret = await self._secret(wanted, findings)
+        secret = await self._source.usable(wanted, findings)
         if secret is None:
             # What stands in the root namespace stays: a Secret that is being replaced stops nothing.
             return
@@ -108,7 +82,7 @@ class AppClusterBindingReconciler:
             seen, condition = await self._roots.bring_about(wanted, secret)
         except NotUsable as error:
             findings.conditions.append(error.condition)
-            findings.again(_ASK_AGAIN)
+            findings.again(ASK_AGAIN)
             return
         except NameTaken as error:
             findings.conditions.append(
@@ -116,10 +90,10 @@ class AppClusterBindingReconciler:
                     ConditionType.NAMESPACE_READY, words.ROOT_NAMESPACE_TAKEN, Severity.ERROR, str(error)
                 )
             )
-            findings.again(_ASK_AGAIN)
+            findings.again(ASK_AGAIN)
             return
         except KubeError as error:
-            _failed(findings, ConditionType.NAMESPACE_READY, words.WRITE_FAILED, error)
+            findings.failed(ConditionType.NAMESPACE_READY, words.WRITE_FAILED, error)
             return
         findings.conditions.append(condition)
 
@@ -131,51 +105,11 @@ class AppClusterBindingReconciler:
         async def konnector() -> Condition:
             deployed, refused = await self._workload.bring_about(wanted, seen.deployment)
             if refused is not None:
-                findings.again(_ASK_AGAIN)
+                findings.again(ASK_AGAIN)
             return deployed
 
-        await _guarded(apis, findings, words.APIS_BOUND, words.WRITE_FAILED)
-        await _guarded(
-            konnector, findings, ConditionType.KONNECTOR_DEPLOYED, Reason.KONNECTOR_DEPLOYMENT_FAILED
-        )
-
-    async def _secret(self, wanted: Wanted, findings: Findings) -> Object | None:
-        """The kubeconfig Secret when it is usable; says in any case how it stands with it."""
-        refused = secret_plan.judge_reference(wanted, self._settings.secret_namespaces)
-        if refused is not None:
-            findings.conditions.append(refused)
-            return None
-        try:
-            if not await self._may_read(wanted):
-                await self._unreadable(wanted, findings)
-                return None
-            secret = await self._watches.source(wanted)
-        except Forbidden:
-            self._watches.leave_source(wanted.key)
-            await self._unreadable(wanted, findings)
-            return None
-        except KubeError as error:
-            findings.conditions.append(secret_plan.unreachable(wanted, str(error)))
-            findings.errors.append(error)
-            return None
-        condition = secret_plan.judge_secret(wanted, secret, allow_loopback=self._settings.allow_loopback)
-        findings.conditions.append(condition)
-        return secret if condition.status == "True" else None
-
-    async def _unreadable(self, wanted: Wanted, findings: Findings) -> None:
-        account = (await self._context.rights.account()).service_account
-        findings.conditions.append(secret_plan.unreadable(wanted, account))
-        findings.again(_ASK_AGAIN)
-
-    async def _may_read(self, wanted: Wanted) -> bool:
-        """Asked before the first look, so that a missing right is a condition and no refused request."""
-        if self._watches.follows_source(wanted):
-            return True
-        rights = self._context.rights
-        for verb in ("list", "watch"):
-            if not await rights.may(verb, SECRETS, namespace=wanted.secret_namespace, name=wanted.secret):
-                return False
-        return True
+        await findings.guard(apis, words.APIS_BOUND, words.WRITE_FAILED)
+        await findings.guard(konnector, ConditionType.KONNECTOR_DEPLOYED, Reason.KONNECTOR_DEPLOYMENT_FAILED)
 
     async def _leave(self, binding: Object) -> Result | None:
         findings = Findings()
@@ -183,7 +117,7 @@ class AppClusterBindingReconciler:
         try:
             waiting = await self._leaving.advance(wanted)
         except KubeError as error:
-            _failed(findings, ConditionType.NAMESPACE_READY, words.DELETING, error)
+            findings.failed(ConditionType.NAMESPACE_READY, words.DELETING, error)
             return await self._conclude(binding, findings)
         if waiting is None:
             await self._finalizers(binding, add=False)
@@ -249,26 +183,3 @@ class AppClusterBindingReconciler:
                 self._context.recorder.event(
                     binding, type="Warning", reason=condition.reason, message=condition.message
                 )
-
-
-async def _guarded(
-    part: Callable[[], Awaitable[Condition]], findings: Findings, condition: str, reason: str
-) -> None:
-    """Run a part; its failure waits until the others have run and the status is written."""
-    try:
-        findings.conditions.append(await part())
-    except KubeError as error:
-        _failed(findings, condition, reason, error)
-
-
-def _failed(findings: Findings, condition: str, reason: str, error: KubeError) -> None:
-    findings.errors.append(error)
-    if isinstance(error, Conflict):
-        # Somebody else was faster: the next run sees what they did.
-        return
-    said = error.message if isinstance(error, ApiError) else str(error)
-    if isinstance(error, Forbidden):
-        reason = Reason.PERMISSION_DENIED if reason == words.WRITE_FAILED else reason
-    findings.conditions.append(
-        conditions.false(condition, reason, Severity.ERROR, f"a request failed and is tried again: {said}")
-    )

@@ -12,6 +12,7 @@ from bind_agent.api.resource import (
     EXPORT_REQUESTS,
     LEASES,
     NAMESPACES,
+    NETWORKPOLICIES,
     ROLEBINDINGS,
     ROLES,
     SECRETS,
@@ -142,6 +143,25 @@ def connector_binding(wanted: Wanted, root: Mapping[str, Any]) -> Object:
     subject = {"kind": "ServiceAccount", "name": keys.BINDER, "namespace": wanted.root}
     reference = {"apiGroup": _RBAC, "kind": "Role", "name": keys.CONTROL_PLANE_CONNECTOR}
     return _role_binding(wanted, keys.CONTROL_PLANE_CONNECTOR, reference, subject, owners=_owners(root))
+
+
+def network_policy(shipped: Mapping[str, Any], wanted: Wanted) -> Object:
+    """NetworkPolicy `konnector`: only health and metrics of konnectors in the root namespace are reachable (W-S14).
+
+    Args:
+        shipped: that of `manifests/konnector`.
+        wanted: the AppClusterBinding.
+    """
+    return {
+        "apiVersion": NETWORKPOLICIES.api_version,
+        "kind": NETWORKPOLICIES.kind,
+        "metadata": {
+            "name": keys.KONNECTOR,
+            "namespace": wanted.root,
+            "labels": {**_MANAGED, **wanted.labels},
+        },
+        "spec": dict(shipped["spec"]),
+    }
 
 
 def binding(wanted: Wanted, kind: Kind, claims: Sequence[Mapping[str, Any]], accepted: str) -> Object:

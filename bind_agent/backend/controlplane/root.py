@@ -14,6 +14,7 @@ from bind_agent.api.resource import (
     CLUSTER_BINDINGS,
     DEPLOYMENTS,
     NAMESPACES,
+    NETWORKPOLICIES,
     ROLES,
     SECRETS,
     SERVICEACCOUNTS,
@@ -27,6 +28,7 @@ from bind_agent.backend.controlplane.watches import Root, Watches
 from bind_agent.backend.grants import ensure
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import AlreadyExists
+from bind_agent.manifests import load_manifests
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +53,7 @@ class RootNamespaces:
         self._context = context
         self._watches = watches
         self._settled: set[str] = set()
+        (self._policy,) = load_manifests("konnector/networkpolicy.yaml")
 
     async def bring_about(self, wanted: Wanted, secret: Mapping[str, Any]) -> tuple[Root, Condition]:
         """Create what is missing in the root namespace, and repair what differs.
@@ -72,6 +75,8 @@ class RootNamespaces:
         await self._keep(SERVICEACCOUNTS, objects.account(wanted), seen.account)
         await self._mirror(objects.mirror(wanted, secret), seen.mirror)
         await self._cluster_binding(wanted)
+        policy = objects.network_policy(self._policy, wanted)
+        await self._keep(NETWORKPOLICIES, policy, seen.network_policy, "spec")
         await self._keep(ROLES, objects.connector_role(wanted, namespace), seen.role, "rules")
         known = get(self._context.views.role_bindings, f"{wanted.root}/{keys.CONTROL_PLANE_CONNECTOR}")
         await ensure(self._context.client, objects.connector_binding(wanted, namespace), known)

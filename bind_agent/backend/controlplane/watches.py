@@ -12,14 +12,14 @@ from typing import Final
 
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import DEPLOYMENTS, ROLES, SECRETS, SERVICEACCOUNTS, Resource
+from bind_agent.api.resource import DEPLOYMENTS, NETWORKPOLICIES, ROLES, SECRETS, SERVICEACCOUNTS, Resource
 from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.kube.errors import ConnectionFailed, Forbidden, KubeError
 from bind_agent.runtime.informer import Event, Informer, InformerPool
 from bind_agent.runtime.store import Entry
 from bind_agent.runtime.transform import strip
 
-_FOLLOWED: Final = (SECRETS, SERVICEACCOUNTS, ROLES, DEPLOYMENTS)
+_FOLLOWED: Final = (SECRETS, SERVICEACCOUNTS, ROLES, NETWORKPOLICIES, DEPLOYMENTS)
 _PATIENCE: Final = 10.0
 _POLL: Final = 0.02
 
@@ -40,12 +40,14 @@ class Root:
         mirror: the mirrored Secret.
         account: the konnector's ServiceAccount.
         role: Role `control-plane-connector`.
+        network_policy: NetworkPolicy `konnector`.
         deployment: the konnector's Deployment.
     """
 
     mirror: Object | None
     account: Object | None
     role: Object | None
+    network_policy: Object | None
     deployment: Object | None
 
 
@@ -90,7 +92,13 @@ class Watches:
         Raises:
             KubeError: it could not be read in time.
         """
-        names = (wanted.secret, keys.BINDER, keys.CONTROL_PLANE_CONNECTOR, wanted.deployment)
+        names = (
+            wanted.secret,
+            keys.BINDER,
+            keys.CONTROL_PLANE_CONNECTOR,
+            keys.KONNECTOR,
+            wanted.deployment,
+        )
         known = self._roots.get(wanted.key)
         if known is None or known[0] != names:
             self.leave_root(wanted.key)

@@ -19,6 +19,9 @@ from bind_agent.backend.options.web import CookieKeys
 
 _LENGTH: Final = 32
 _LONGEST: Final = 64 * 1024
+_KEPT: Final = 2048
+_KEPT_LENGTH: Final = 4096
+"""Opened texts that are remembered, and how long they may be: a browser shows its session with every request."""
 
 
 class SealBroken(ValueError):  # noqa: N818 - says what is the case
@@ -41,6 +44,8 @@ class Keyring:
             raise ValueError("a keyring needs a key")
         self._material = [(s, e) for s in keys.signing for e in keys.encryption or (b"",)]
         self._sealers: LRUCache[str, MultiFernet] = LRUCache(maxsize=32)
+        self._proof_keys: LRUCache[tuple[int, str], bytes] = LRUCache(maxsize=64)
+        self._opened: LRUCache[tuple[str, str], bytes] = LRUCache(maxsize=_KEPT)
 
     def seal(self, purpose: str, data: bytes, now: datetime) -> str:
         """Encrypt for a purpose; characters that cookies and URLs take as they are.
@@ -61,11 +66,18 @@ class Keyring:
         """
         if len(text) > _LONGEST:
             raise SealBroken("too long")
+        known = self._opened.get((purpose, text))
+        if known is not None:
+            return known
         try:
             sealed = text.encode("ascii")
-            return self._sealer(purpose).decrypt(sealed + b"=" * (-len(sealed) % 4))
+            plain = self._sealer(purpose).decrypt(sealed + b"=" * (-len(sealed) % 4))
         except (InvalidToken, UnicodeEncodeError, ValueError):
             raise SealBroken("not sealed by us for this") from None
+        # What opens once opens always: keys change with the process only.
+        if len(text) <= _KEPT_LENGTH:
+            self._opened[purpose, text] = plain
+        return plain
 
     def proof(self, purpose: str, *parts: str) -> str:
         """A token that only we can make, for these parts: 43 characters, always the same."""
@@ -82,7 +94,9 @@ class Keyring:
     def _proof(self, number: int, purpose: str, parts: tuple[str, ...]) -> str:
         # Length prefixes: ("ab", "c") is not ("a", "bc").
         message = b"".join(len(raw := part.encode()).to_bytes(4, "big") + raw for part in parts)
-        key = _derive(self._material[number], f"proof:{purpose}")
+        key = self._proof_keys.get((number, purpose))
+        if key is None:
+            key = self._proof_keys[number, purpose] = _derive(self._material[number], f"proof:{purpose}")
         return urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).rstrip(b"=").decode("ascii")
 
     def _sealer(self, purpose: str) -> MultiFernet:

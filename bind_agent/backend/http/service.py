@@ -75,11 +75,12 @@ class WebHalf:
         self._clock = clock
         self._oidc = OidcClient(options.oidc, clock=clock)
         self._stopped = asyncio.Event()
+        self._complete: Callable[[], bool] = lambda: False
 
     @property
-    def serving(self) -> bool:
-        """Whether requests are taken."""
-        return self.server.serving
+    def ready(self) -> bool:
+        """Whether requests should come here: it listens, and what pages show is complete."""
+        return self.server.serving and self._complete()
 
     def stop(self) -> None:
         """Take no more requests, finish those under way; `run` returns then."""
@@ -96,10 +97,11 @@ class WebHalf:
             OSError: the address cannot be listened on.
         """
         watched = await run_until(watching, self._stopped)
-        if watched is None or watched.spent is None:
+        if watched is None or (spent := watched.spent) is None:
             return
+        self._complete = lambda: watched.views.ready and spent.ready
         async with self._oidc as oidc, background(oidc.run(), name="oidc"):
-            app = create_app(self._context(watched, watched.spent, oidc), self._view, extra=self._routes)
+            app = create_app(self._context(watched, spent, oidc), self._view, extra=self._routes)
             await self.server.run(app)
 
     def _context(self, watched: Watched, spent: Spent, oidc: OidcClient) -> Web:
@@ -119,6 +121,6 @@ class WebHalf:
             clock=self._clock,
             checks={
                 "serving": lambda: self.server.serving,
-                "informers": lambda: watched.views.ready and spent.ready,
+                "informers": self._complete,
             },
         )

@@ -83,6 +83,15 @@ def offers(
         provider: what it is called.
         allowed: whether a template may be bound by the person who looks.
     """
+    return [
+        one for template, one in listed(found, crd_of, policy=policy, provider=provider) if allowed(template)
+    ]
+
+
+def listed(
+    found: Iterable[Object], crd_of: Callable[[str], Object | None], *, policy: Policy, provider: str
+) -> list[tuple[Object, Offer]]:
+    """All offers, each with the template that says who may bind it; arguments as for `offers`."""
     by_kind: dict[str, list[Object]] = {}
     for template in found:
         by_kind.setdefault(str(templates.selected_kind(template)), []).append(template)
@@ -90,10 +99,10 @@ def offers(
     for name in sorted(by_kind):
         choice = templates.choose(by_kind[name])
         crd = crd_of(name) if choice is not None else None
-        if choice is None or crd is None or meta.is_deleting(crd) or not allowed(choice.template):
+        if choice is None or crd is None or meta.is_deleting(crd):
             continue
         if (one := offer(choice, crd, policy=policy, provider=provider)) is not None:
-            result.append(one)
+            result.append((dict(choice.template), one))
     return result
 
 

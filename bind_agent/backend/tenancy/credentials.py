@@ -5,6 +5,8 @@ Everything happens inside the tenant's namespace, with rights that the backend h
 into a message.
 """
 
+import asyncio
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -81,6 +83,7 @@ class Credentials:
         self._endpoint = endpoint
         self._demanded = endpoint if demanded and isinstance(endpoint, Endpoint) else None
         self._clock = clock
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def look(self, namespace: str, secret: str) -> Credential:
         """What the Secret says; nothing is issued or retired.
@@ -93,6 +96,9 @@ class Credentials:
     async def keep(self, namespace: str, secret: str) -> Kept:
         """Issue when due, retire when due; otherwise one GET.
 
+        A login and the controllers want the same of a new tenant at the same time; they take turns, so that one
+        token is issued. Other replicas are met by the API server (Conflict).
+
         Args:
             namespace: the tenant's.
             secret: name of the Secret in the ClusterBinding.
@@ -101,6 +107,10 @@ class Credentials:
             AddressError: there is no kubeconfig yet, and what it should say is not known.
             KubeError: a request failed; Conflict when somebody else was faster.
         """
+        async with self._turns.setdefault(namespace, asyncio.Lock()):
+            return await self._keep(namespace, secret)
+
+    async def _keep(self, namespace: str, secret: str) -> Kept:
         present = await self._client.get_or_none(SECRETS, secret, namespace=namespace)
         state = rotation.read(present)
         plan = rotation.plan(state, namespace=namespace, wanted=self._demanded, now=self._clock.now())
@@ -167,7 +177,7 @@ class Credentials:
         old_until: datetime | None,
     ) -> Credential:
         endpoint = self._endpoint_for(state)
-        await self._account(namespace)
+        fresh = await self._account(namespace)
         generation = state.generation + 1
         anchor = await self._anchor(namespace, rotation.token_secret(generation))
         now = self._clock.now()
@@ -192,7 +202,9 @@ class Credentials:
             expires=expires,
             renew=rotation.renew_at(now, expires, namespace),
             old_until=old_until,
-            go_token=await self._client.get_or_none(SECRETS, keys.BINDER, namespace=namespace) is not None,
+            # A token of a Go backend ends with its account, so beside a new account there is none.
+            go_token=not fresh
+            and await self._client.get_or_none(SECRETS, keys.BINDER, namespace=namespace) is not None,
         )
         await self._write(namespace, secret, present, following)
         log.info("credential issued", namespace=namespace, generation=generation, expires=expires.isoformat())
@@ -205,7 +217,8 @@ class Credentials:
             raise self._endpoint
         return self._endpoint
 
-    async def _account(self, namespace: str) -> None:
+    async def _account(self, namespace: str) -> bool:
+        """See to the service account; whether it is new."""
         account = {
             "apiVersion": SERVICEACCOUNTS.api_version,
             "kind": SERVICEACCOUNTS.kind,
@@ -216,7 +229,8 @@ class Credentials:
         try:
             await self._client.create(SERVICEACCOUNTS, account, namespace=namespace)
         except AlreadyExists:
-            return
+            return False
+        return True
 
     async def _anchor(self, namespace: str, name: str) -> Object:
         """The Secret that a token is bound to; one that a broken attempt left is used again."""

@@ -30,12 +30,14 @@ class Tenant:
         uid: of that namespace.
         who: its identity; None when the annotation cannot be read.
         binding: its ClusterBinding; None while there is none.
+        since: when it was added (RFC 3339), or empty.
     """
 
     namespace: str
     uid: str
     who: Identity | None
     binding: Object | None = field(default=None, repr=False)
+    since: str = ""
 
     @property
     def person(self) -> Person | None:
@@ -138,6 +140,7 @@ class Directory:
                 meta.uid(one),
                 identity.identity_of(one, self.legacy_issuer),
                 binding(meta.name(one)),
+                meta.creation_timestamp(one),
             )
             for one in sorted(namespaces, key=meta.name)
             if meta.annotation(one, keys.IDENTITY) and not meta.is_deleting(one)

@@ -127,10 +127,13 @@ class Tenants:
             raise ValueError(message)
         notes = self._notes(person, allow)
         namespace, created = await self._namespace(who, prefix)
-        await own_access.ensure_binding(self._client, self._rights, namespace, known=None)
+        await own_access.ensure_binding(self._client, self._rights, namespace, known=None, fresh=created)
         await own_access.settle(self._rights, namespace)
-        binding = await self._binding(namespace, pretty_name, notes, login=person is not None)
-        await ensure(self._client, access.binder_binding(namespace, keys.BINDER, namespace), None)
+        binding = await self._binding(
+            namespace, pretty_name, notes, login=person is not None, created=created
+        )
+        binder = access.binder_binding(namespace, keys.BINDER, namespace)
+        await ensure(self._client, binder, None, ask=not created)
         state = await self._credential(namespace, secret_name(binding))
         if state.issued is None:
             raise TenancyError(f"the credential of {namespace} keeps changing: try again")
@@ -269,9 +272,9 @@ class Tenants:
         )
 
     async def _binding(
-        self, namespace: str, pretty_name: str, notes: dict[str, str], *, login: bool
+        self, namespace: str, pretty_name: str, notes: dict[str, str], *, login: bool, created: bool
     ) -> Object:
-        """The ClusterBinding with what is noted on it."""
+        """The ClusterBinding with what is noted on it; in a namespace that was just created there is none."""
         wanted: Object = {
             "apiVersion": CLUSTER_BINDINGS.api_version,
             "kind": CLUSTER_BINDINGS.kind,
@@ -285,7 +288,7 @@ class Tenants:
                 "kubeconfigSecretRef": {"name": keys.KUBECONFIG, "key": keys.KUBECONFIG},
             },
         }
-        present = await self._directory.binding(namespace)
+        present = None if created else await self._directory.binding(namespace)
         if present is None:
             try:
                 return await self._client.create(CLUSTER_BINDINGS, wanted, namespace=namespace)

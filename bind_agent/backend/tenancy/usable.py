@@ -5,6 +5,8 @@ refusal, so nobody gets a credential that is not honoured yet.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +20,8 @@ from bind_agent.kube.errors import Unauthorized
 
 _TRIES: Final = 100
 _WAIT: Final = 0.1
+_CONNECTIONS: Final = 8
+"""At once; a handshake costs more than many questions."""
 _REMEMBERED: Final = 16_384
 """Tenants whose rights were seen to work; they are not asked again."""
 
@@ -32,6 +36,8 @@ class Usable:
             client: of the provider cluster; its address is used, its credential is not.
         """
         self._client = client
+        self._shared: Client | None = None
+        self._waiting = 0
         self._seen: LRUCache[str, bool] = LRUCache(maxsize=_REMEMBERED)
 
     async def wait(self, namespace: str, token: str) -> None:
@@ -49,8 +55,8 @@ class Usable:
         """
         if namespace in self._seen:
             return
-        config = replace(self._client.config, credential=Credential(token=token))
-        async with Client.open(config, user_agent=user_agent("backend")) as tenant:
+        async with self._connection() as shared:
+            tenant = shared.bearing(token)
             for _ in range(_TRIES):
                 if await _may_request(tenant, namespace):
                     self._seen[namespace] = True
@@ -60,6 +66,24 @@ class Usable:
             f"the rights of {namespace} do not come into force: see the condition AccessGranted of its"
             " ClusterBinding"
         )
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Client]:
+        """Connections that show no credential of their own, shared by all who wait at the same time.
+
+        Those of the backend will not do: a client certificate would count more than a tenant's token.
+        """
+        if self._shared is None:
+            config = replace(self._client.config, credential=Credential())
+            self._shared = Client.open(config, user_agent=user_agent("backend"), max_in_flight=_CONNECTIONS)
+        self._waiting += 1
+        try:
+            yield self._shared
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                shared, self._shared = self._shared, None
+                await shared.close()
 
 
 async def _may_request(tenant: Client, namespace: str) -> bool:

@@ -40,7 +40,7 @@ async def test_no_request_of_the_backend_was_refused(backend: Lab) -> None:
 
 async def test_every_right_was_used(backend: Lab, request: pytest.FixtureRequest) -> None:
     modules = {item.path.name for item in request.session.items if item.path.parent.name == "backend"}
-    if not {"test_exports.py", "test_tenants.py", "test_web.py"} <= modules:
+    if not {"test_exports.py", "test_tenants.py", "test_web_server.py"} <= modules:
         pytest.skip("needs the requests of the other tests of this folder")
     used = {
         (one.group, f"{one.resource}/{one.subresource}" if one.subresource else one.resource, one.verb)

@@ -15,13 +15,14 @@ import pytest_asyncio
 from yarl import URL
 
 from bind_agent.api import keys, meta
-from bind_agent.api.resource import EXPORT_REQUESTS, NAMESPACES, Resource
+from bind_agent.api.resource import DEPLOYMENTS, EXPORT_REQUESTS, NAMESPACES, Resource
 from bind_agent.devcluster import Cluster, ClusterOptions, Playground
 from bind_agent.devcluster.ports import free_port
 from bind_agent.devcluster.server import Server
 from bind_agent.devcluster.stage import Stage
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
+from bind_agent.manifests import load_manifests
 from tests.fakes.backend_lab import crd_of, role_of, template_of
 from tests.fakes.balancer import Balancer
 from tests.fakes.issuer import Issuer, follow_login
@@ -29,6 +30,7 @@ from tests.fakes.weblab import LISTENING, Cli, field_of, kubeconfig_of, response
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
+SERVICES = Resource("", "v1", "services", kind="Service")
 KIND = Resource("replicas.example", "v1", "databases", kind="Database")
 
 
@@ -260,3 +262,18 @@ async def test_the_program_says_who_did_what_and_nothing_secret(
         all(word in line for word in ('"audit"', '"bind"', '"alice"', cluster_id))
         for line in text.splitlines()
     )
+
+
+async def test_the_shipped_workload_is_one_that_the_api_server_takes(replicas: Replicas) -> None:
+    for shipped in load_manifests("backend"):
+        kind = {"Deployment": DEPLOYMENTS, "Service": SERVICES}.get(shipped["kind"])
+        if kind is not None:
+            made = await replicas.admin.create(kind, shipped, dry_run=True)
+            assert made["metadata"]["name"] == "bind-backend"
+    (deployment,) = [one for one in load_manifests("backend") if one["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    # What is not known is dropped silently, so what matters is looked for in what came back.
+    taken = await replicas.admin.create(DEPLOYMENTS, deployment, dry_run=True)
+    (kept,) = taken["spec"]["template"]["spec"]["containers"]
+    assert kept["lifecycle"] == container["lifecycle"]
+    assert {one["name"] for one in kept["env"]} == {one["name"] for one in container["env"]}

@@ -142,6 +142,8 @@ class TestResponse:
             ([REQUEST], KUBECONFIG.replace("https:", "http:"), "refused"),
             ([REQUEST], KUBECONFIG.replace(", namespace: cns", ""), "NamespaceMissing"),
             ([REQUEST], KUBECONFIG.replace("p.example", "10.0.0.1"), "private"),
+            ([REQUEST], KUBECONFIG.replace("current-context: x", ""), "ContextMissing"),
+            ([REQUEST], re.sub("clusters: .*", "clusters: []", KUBECONFIG), "ContextMissing"),
         ],
     )
     def test_bad_ones(self, requests: Any, kubeconfig: str, words: str) -> None:

@@ -11,9 +11,8 @@ from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
 from bind_agent.backend.pages import catalogue, links
-from bind_agent.backend.pages.catalogue import Offer
 from bind_agent.backend.pages.environment import Waiting
-from bind_agent.backend.pages.handlers.common import bind_url, html, signed_in, word
+from bind_agent.backend.pages.handlers.common import bind_url, html, signed_in, view, word
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import KubeError
 
@@ -23,13 +22,16 @@ async def resources(request: web.Request) -> web.Response:
     app, session = request.app[WEB], signed_in(request)
     waiting = _waiting(request, app, session)
     search = catalogue.search_text(word(request, "q"))
-    found = _offers(app, session)
+    book = view(request).book
+    found = book.offers(app, session.person)
+    shown = catalogue.matching(found, search)
     return html(
         request,
         "catalogue.html",
         session,
         sid=waiting.sid if waiting else "",
-        offers=catalogue.matching(found, search),
+        offers=shown,
+        cards=book.cards(shown, waiting),
         total=len(found),
         search=search,
         waiting=waiting,
@@ -76,16 +78,6 @@ async def resource(request: web.Request) -> web.Response:
         waiting=waiting,
         never=NEVER,
         bind_url=bind_url(app),
-    )
-
-
-def _offers(app: Web, session: Session) -> list[Offer]:
-    return catalogue.offers(
-        [entry.object() for entry in app.views.templates.store.entries()],
-        lambda name: get(app.views.crds, name),
-        policy=app.policy,
-        provider=app.tenancy.pretty_name,
-        allowed=lambda template: may_bind(template, session.person),
     )
 
 

@@ -50,12 +50,11 @@ async def one(request: web.Request) -> web.Response:
 
 def cluster_of(app: Web, tenant: Tenant) -> Cluster:
     """A tenant with what is known about it at this moment."""
-    namespace: Object = app.views.tenant(tenant.namespace) or {}
     return clusters.cluster(
         tenant,
         apis=len(app.views.exports.store.by_index(BY_NAMESPACE, tenant.namespace)),
         now=app.clock.now(),
-        since=meta.creation_timestamp(namespace),
+        since=tenant.since,
     )
 
 

@@ -76,7 +76,9 @@ async def refused(plane: Plane, resource: Resource, namespace: str, probe: Objec
 
 
 async def test_a_request_that_is_refused(plane: Plane, kind: Resource, unique: Callable[[str], str]) -> None:
+    other = Resource(kind.group, "v1", "queues", kind="Queue")
     await plane.lab.publish(kind)
+    await plane.lab.publish(other)
     app = await plane.ready(unique("team"), "prod")
     probe = {
         "apiVersion": keys.API_VERSION,
@@ -85,11 +87,13 @@ async def test_a_request_that_is_refused(plane: Plane, kind: Resource, unique: C
         "spec": {"resources": [{"group": kind.group, "resource": kind.plural}]},
     }
     async with refused(plane, EXPORT_REQUESTS, app.root, probe):
-        await app.patch({"spec": {"apiExports": [{"group": kind.group, "resource": kind.plural}]}})
+        listed = [{"group": one.group, "resource": one.plural} for one in (kind, other)]
+        await app.patch({"spec": {"apiExports": listed}})
         await app.condition("APIsBound", "WriteFailed", said="ValidatingAdmissionPolicy")
         await app.condition("Ready", "WriteFailed")
         # The binding and the other parts came about nevertheless.
         await app.binding(kind)
+        await app.binding(other)
         await app.condition("KonnectorDeployed")
     await app.recovers()
     await app.exported(kind)

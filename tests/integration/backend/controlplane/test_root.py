@@ -17,6 +17,7 @@ from bind_agent.api.resource import (
     EXPORTS,
     LEASES,
     NAMESPACES,
+    NETWORKPOLICIES,
     ROLEBINDINGS,
     ROLES,
     SECRETS,
@@ -176,6 +177,13 @@ class TestDrift:
         app = await plane.ready(unique("team"), "prod")
         await self.repaired(
             app, ROLEBINDINGS, keys.CONTROL_PLANE_CONNECTOR, {"subjects": []}, parts=("subjects", "roleRef")
+        )
+
+    async def test_network_policy(self, plane: Plane, unique: Callable[[str], str]) -> None:
+        """W-S14."""
+        app = await plane.ready(unique("team"), "prod")
+        await self.repaired(
+            app, NETWORKPOLICIES, keys.KONNECTOR, {"spec": {"ingress": [{}]}}, parts=("spec",)
         )
 
     async def test_account(self, plane: Plane, unique: Callable[[str], str]) -> None:

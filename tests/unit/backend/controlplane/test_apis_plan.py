@@ -10,9 +10,11 @@ import pytest
 from bind_agent.api import conditions, keys, meta, naming
 from bind_agent.api.meta import Object
 from bind_agent.backend.access import Kind
-from bind_agent.backend.controlplane import apis_plan as steps
+from bind_agent.backend.controlplane import apis_model as steps
 from bind_agent.backend.controlplane import objects
-from bind_agent.backend.controlplane.apis_plan import Api, Observed, Plan, plan
+from bind_agent.backend.controlplane.apis_model import Api, Observed, Plan
+from bind_agent.backend.controlplane.apis_plan import plan
+from bind_agent.backend.controlplane.asking_plan import LAG
 from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.backend.exports import Draft, Problem
 from bind_agent.backend.templates import Choice
@@ -108,7 +110,7 @@ class TestAdding:
     @pytest.mark.parametrize("phase", ["", "Pending"])
     def test_a_request_under_way_is_waited_for(self, wanted: Wanted, phase: str) -> None:
         found = done(wanted, bindings=[binding(wanted)], requests=[request(wanted, phase=phase)])
-        assert (found.steps, found.after) == ((), steps.LAG)
+        assert (found.steps, found.after) == ((), LAG)
         assert told(found)[1] == "Pending"
 
     def test_why_a_request_is_not_met_is_passed_on(self, wanted: Wanted) -> None:
@@ -133,6 +135,13 @@ class TestAdding:
         first, second = done(wanted, bindings=[binding(wanted)], requests=[standing]).steps
         assert first == steps.DeleteRequest("old", "old-uid")
         assert isinstance(second, steps.CreateRequest)
+
+    def test_a_request_that_failed_at_once_is_not_repeated_at_once(self, wanted: Wanted) -> None:
+        refused = conditions.false("ExportsReady", "NotAllowed", "Error", "no")
+        standing = request(wanted, phase="Failed", age=3, conditions=conditions.set_all([], [refused], NOW))
+        found = done(wanted, bindings=[binding(wanted)], requests=[standing])
+        assert (found.steps, found.after) == ((), LAG)
+        assert told(found) == ("False", "NotAllowed", "Error")
 
     def test_a_failed_request_is_not_repeated_in_vain(self, wanted: Wanted) -> None:
         standing = request(wanted, phase="Failed")

@@ -1,13 +1,13 @@
 """What the shell says about failures that a real server does not produce on demand; no requests are made."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bind_agent.backend.controlplane.controller import AppClusterBindingReconciler, Findings, _failed
+from bind_agent.backend.controlplane.findings import Findings
 from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.backend.controlplane.settings import Settings
+from bind_agent.backend.controlplane.source import Source
 from bind_agent.backend.rights import Account
 from bind_agent.kube.errors import AlreadyExists, Conflict, ConnectionFailed, Forbidden, KubeError, NotFound
 
@@ -47,12 +47,10 @@ class Watches:
 async def secret(
     wanted: Wanted, error: KubeError, *, follows: bool = True, allowed: tuple[str, ...] = ()
 ) -> tuple[Findings, Watches]:
-    context: Any = SimpleNamespace(rights=Rights(set(allowed)))
     watches = Watches(error, follows=follows)
-    views: Any = None
-    reconciler = AppClusterBindingReconciler(context, views, watches, Settings())  # type: ignore[arg-type]
+    source = Source(Rights(set(allowed)), watches, Settings())  # type: ignore[arg-type]
     findings = Findings()
-    assert await reconciler._secret(wanted, findings) is None
+    assert await source.usable(wanted, findings) is None
     return findings, watches
 
 
@@ -91,12 +89,12 @@ async def test_a_server_that_does_not_answer(wanted: Wanted) -> None:
 )
 def test_failed_requests(error: KubeError, reason: str) -> None:
     findings = Findings()
-    _failed(findings, "APIsBound", "WriteFailed", error)
+    findings.failed("APIsBound", "WriteFailed", error)
     assert findings.errors == [error]
     assert [one.reason for one in findings.conditions] == ([reason] if reason else [])
 
 
 def test_the_reason_of_the_wire_stays() -> None:
     findings = Findings()
-    _failed(findings, "KonnectorDeployed", "KonnectorDeploymentFailed", Forbidden("quota", code=403))
+    findings.failed("KonnectorDeployed", "KonnectorDeploymentFailed", Forbidden("quota", code=403))
     assert [one.reason for one in findings.conditions] == ["KonnectorDeploymentFailed"]

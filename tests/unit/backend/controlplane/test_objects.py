@@ -63,6 +63,14 @@ def test_the_shipped_role_covers_what_is_handed_on() -> None:
     assert access.covers(held, objects.connector_rules())
 
 
+def test_only_health_and_metrics_are_reachable(wanted: Wanted) -> None:
+    (shipped,) = load_manifests("konnector/networkpolicy.yaml")
+    found = objects.network_policy(shipped, wanted)
+    assert (meta.name(found), meta.namespace(found)) == ("konnector", wanted.root)
+    assert found["spec"]["podSelector"] == {"matchLabels": {"app": "konnector"}}
+    assert found["spec"]["ingress"] == [{"ports": [{"port": 8080, "protocol": "TCP"}]}]
+
+
 def test_bindings(wanted: Wanted) -> None:
     kind = Kind("example.org", "databases")
     found = objects.binding(wanted, kind, [{"resource": "secrets"}], "h")

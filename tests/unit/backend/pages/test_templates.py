@@ -127,6 +127,7 @@ def test_an_offer_in_trouble_has_no_bind_anchor() -> None:
         "catalogue.html",
         preview.SIGNED_IN,
         offers=offer,
+        cards=preview.PAGES.part("cards.html", offers=offer, waiting=preview.WAITING),
         total=1,
         search="",
         waiting=preview.WAITING,
