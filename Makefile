@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 step = @printf '\n== %s\n' '$(1)'
 
-.PHONY: help venv lint unit test demo bench control-plane clean
+.PHONY: help venv lint unit test demo bench bench-backend control-plane clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -53,6 +53,9 @@ demo: control-plane ## the main job on two real clusters
 
 bench: control-plane ## rates and ratios of the konnector against a bare loop (several minutes)
 	@$(BIN)/python tests/bench/konnector.py $(BENCH_ARGS)
+
+bench-backend: control-plane ## the backend with thousands of tenants: start, logins in flight, pages (several minutes)
+	@$(BIN)/python tests/bench/backend.py $(BENCH_ARGS)
 
 clean: ## remove what the targets made in this folder; the cached control plane stays
 	rm -rf $(VENV) .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

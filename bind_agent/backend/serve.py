@@ -46,7 +46,7 @@ from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.health import HealthServer
 from bind_agent.runtime.informer import InformerPool
 from bind_agent.runtime.leader import LeaderElector
-from bind_agent.runtime.manager import Manager, run_main
+from bind_agent.runtime.manager import Manager, freeze, run_main
 from bind_agent.runtime.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -137,6 +137,8 @@ class Backend:
         """Run the controllers until cancelled."""
         try:
             await watched.views.wait_synced()
+            # What is watched stays; full collections would look at thousands of tenants while people wait.
+            freeze()
             async with background(*([watched.spent.keep_clean()] if watched.spent else []), name="spent"):
                 await self._control(watched, elector)
         finally:

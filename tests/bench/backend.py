@@ -157,7 +157,8 @@ class Report:
         for logins in self.logins:
             lines += [
                 "",
-                f"{logins.count} logins in flight beside {logins.looking} browsers on pages: {logins.seconds:.1f} s, {sum(logins.errors.values())} errors, "
+                f"{logins.count} logins in flight beside {logins.looking} browsers on pages: "
+                f"{logins.seconds:.1f} s, {sum(logins.errors.values())} errors, "
                 f"{logins.refused} requests of tenants forbidden, {logins.cpu_ms:.0f} ms processor time and "
                 f"{sum(logins.requests.values()):.1f} requests of the backend per login",
                 *(f"  {n:4} x {what}" for what, n in logins.errors.items()),

@@ -86,7 +86,6 @@ async def test_the_whole_story() -> None:
     assert list(steps) == _STEPS
     assert (summary["ok"], summary["failure"], summary["interrupted"]) == (True, None, False)
     assert all(step["ok"] for step in steps.values())
-    assert summary["seconds"] < 60
     assert sum(step["seconds"] for step in steps.values()) == pytest.approx(summary["seconds"], abs=0.5)
     assert not any(map(os.path.exists, steps["clusters"]["facts"]["kubeconfigs"].values()))
 

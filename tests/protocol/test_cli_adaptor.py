@@ -151,7 +151,7 @@ def test_a_server_that_drips_does_not_hold_the_command(serve: Callable[..., Serv
         pytest.raises(UnreachableError, match="no complete answer") as caught,
     ):
         one.get(CONFIGMAPS, "x", namespace="ns")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert caught.value.code == ExitCode.TIMEOUT
 
 

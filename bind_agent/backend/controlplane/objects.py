@@ -8,7 +8,6 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import (
     BINDINGS,
     CLUSTER_BINDINGS,
-    CORE_EVENTS,
     EXPORT_REQUESTS,
     LEASES,
     NAMESPACES,
@@ -104,16 +103,12 @@ def cluster_binding(wanted: Wanted) -> Object:
 
 
 def connector_rules() -> list[dict[str, list[str]]]:
-    """What the konnector may do in the root namespace beyond what every tenant may (spec 5.3 step 3).
-
-    The last rule is ours: konnectors tell on bindings what went wrong.
-    """
+    """What the konnector may do in the root namespace beyond what every tenant may (spec 5.3 step 3)."""
     changing = ["create", "delete", "get", "list", "patch", "update", "watch"]
     return [
         {"apiGroups": [keys.GROUP], "resources": ["apiservicebindings"], "verbs": changing},
         {"apiGroups": [keys.GROUP], "resources": ["apiservicebindings/status"], "verbs": ["patch", "update"]},
         {"apiGroups": [LEASES.group], "resources": [LEASES.plural], "verbs": changing},
-        {"apiGroups": [CORE_EVENTS.group], "resources": [CORE_EVENTS.plural], "verbs": ["create", "patch"]},
     ]
 
 

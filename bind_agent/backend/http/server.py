@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from aiohttp import web
@@ -21,6 +21,9 @@ KEEP_ALIVE: Final = 30.0
 
 FINISH: Final = 15.0
 """Seconds that requests under way get when the end comes."""
+
+MOST: Final = 2000
+"""Connections open at once; further ones are closed, so that a crowd costs time and not the process."""
 
 _HEADER_LINE: Final = 8 * 1024
 _HEADER_FIELD: Final = 32 * 1024
@@ -82,10 +85,12 @@ class WebServer:
             listener = stack.enter_context(_listen(self.host, self.port))
             if self._certificate:
                 await stack.enter_async_context(background(self._certificate.follow(), name="certificate"))
+            server: asyncio.Server | None = None
             try:
                 await runner.setup()
-                site = web.SockSite(runner, listener, ssl_context=context, backlog=_BACKLOG)
-                await site.start()
+                server = await asyncio.get_running_loop().create_server(
+                    lambda: _accept(runner.server), sock=listener, ssl=context, backlog=_BACKLOG
+                )
                 self.port = listener.getsockname()[1]
                 self.serving = True
                 self._listening.set()
@@ -95,7 +100,24 @@ class WebServer:
             finally:
                 self.serving = False
                 self._listening.clear()
+                if server is not None:
+                    server.close()
                 await runner.cleanup()
+
+
+class _Full(asyncio.Protocol):
+    """Hangs up."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Nothing is read and nothing is kept."""
+        cast("asyncio.Transport", transport).abort()
+
+
+def _accept(server: web.Server | None) -> asyncio.BaseProtocol:
+    """What takes a new connection."""
+    if server is None or len(server.connections) >= MOST:
+        return _Full()
+    return server()
 
 
 def _quiet() -> logging.Logger:

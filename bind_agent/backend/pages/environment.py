@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jinja2
+from cachetools import LRUCache
 from markupsafe import Markup
 
 from bind_agent.api.text import printable
 from bind_agent.backend.pages import assets, links
 from bind_agent.backend.pages.assets import Asset
+from bind_agent.backend.pages.clusters import Cluster
 from bind_agent.backend.person import Person
 
 LANGUAGE: Final = "en"
 _NAME: Final = 80
+_CARDS: Final = 2048
+"""Rendered clusters that are kept; about 1.5 KB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Pages:
     def __init__(self) -> None:
         """Read templates and static files of the package."""
         self.assets: Mapping[str, Asset] = assets.load()
+        self._cards: LRUCache[Cluster, Markup] = LRUCache(maxsize=_CARDS)
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("bind_agent.backend.pages"),
             autoescape=True,
@@ -89,8 +94,11 @@ class Pages:
         )
         self._environment.filters["plain"] = printable
         self._environment.globals.update(
-            asset=lambda name: self.assets[name].url, links=links, language=LANGUAGE
+            asset=lambda name: self.assets[name].url, links=links, language=LANGUAGE, card=self.card
         )
+        # Compiling takes tens of milliseconds, for which everybody would wait at the first view of each page.
+        for name in self._environment.list_templates(extensions=["html"]):
+            self._environment.get_template(name)
 
     def render(self, template: str, frame: Frame, /, **model: Any) -> str:
         """A whole HTML page.
@@ -109,6 +117,13 @@ class Pages:
     def part(self, template: str, /, **model: Any) -> Markup:
         """A part of a page, to be put into one as it is."""
         return Markup(self._environment.get_template(template).render(**model))  # noqa: S704 - escaped by Jinja2
+
+    def card(self, one: Cluster) -> Markup:
+        """One line of a list of clusters; what is the same for all who look is rendered once."""
+        found = self._cards.get(one)
+        if found is None:
+            found = self._cards[one] = self.part("cluster_card.html", one=one)
+        return found
 
     def trouble(self, trouble: Trouble, frame: Frame) -> str:
         """The page of an error."""

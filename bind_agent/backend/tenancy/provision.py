@@ -4,6 +4,7 @@ The same code serves the command line and the login pages. Every step can be rep
 broke off is finished by the next one, and several at once make one tenant (W-B5).
 """
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 _ATTEMPTS: Final = 5
 _RECENT: Final = timedelta(hours=1)
+_AT_ONCE: Final = 12
+"""Tenants that are made at once. More would not be made faster, but pages would wait behind their many small steps."""
 
 
 class TenantRevoked(TenancyError):  # noqa: N818 - says what is the case
@@ -91,6 +94,7 @@ class Tenants:
         self._credentials = credentials
         self._directory = Directory(client, views=views, legacy_issuer=legacy_issuer)
         self._usable = Usable(client)
+        self._making = asyncio.Semaphore(_AT_ONCE)
         self.retirements = Retirements(client)
         self._clock = clock
 
@@ -126,12 +130,16 @@ class Tenants:
             message = "the identity is not that of the person who logged in"
             raise ValueError(message)
         notes = self._notes(person, allow)
+        async with self._making:
+            return await self._add(who, prefix, pretty_name, notes, login=person is not None)
+
+    async def _add(
+        self, who: Identity, prefix: str, pretty_name: str, notes: dict[str, str], *, login: bool
+    ) -> Added:
         namespace, created = await self._namespace(who, prefix)
         await own_access.ensure_binding(self._client, self._rights, namespace, known=None, fresh=created)
         await own_access.settle(self._rights, namespace)
-        binding = await self._binding(
-            namespace, pretty_name, notes, login=person is not None, created=created
-        )
+        binding = await self._binding(namespace, pretty_name, notes, login=login, created=created)
         binder = access.binder_binding(namespace, keys.BINDER, namespace)
         await ensure(self._client, binder, None, ask=not created)
         state = await self._credential(namespace, secret_name(binding))

@@ -144,7 +144,8 @@ class _Tour:
         scene = self._scene = Scene(playground, narrator)
         await scene.issuer.start(playground)
         scene.watch(scene.issuer.server)
-        describe(playground, self._control_plane, scene.issuer).write(playground.directory)
+        # Without the issuer: who looks it up there is told how to start a backend for it, and this one has one.
+        describe(playground, self._control_plane).write(playground.directory)
         words = ("kubectl", "bind", "dev", "up", "--login", "--dir", str(playground.directory))
         narrator.command(typed(Command(words)))
         clusters = [(cluster.name, cluster.server, cluster.kubeconfig) for cluster in playground]

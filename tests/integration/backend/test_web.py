@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import html
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
@@ -17,6 +18,7 @@ from bind_agent.api import keys, meta
 from bind_agent.api.encoding import from_base64
 from bind_agent.api.payloads import parse_binding_provider, parse_binding_response
 from bind_agent.api.resource import EXPORT_REQUESTS, EXPORT_TEMPLATES, NAMESPACES, Resource
+from bind_agent.backend import names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.http import sessions
 from bind_agent.backend.http.cookies import Cookies
@@ -665,6 +667,52 @@ class TestWhoMayBind:
             found = await refused(visitor, other.at("/bind"), "POST", data=form)
         assert found == (503, "no_external_address")
         assert await tenants_of(web.lab, cli.cluster_id) == []
+
+    @pytest.mark.parametrize(
+        ("by", "found"), [(names.BY_OPERATOR, (403, "tenant_revoked")), (names.BY_PERSON, None)]
+    )
+    async def test_who_was_shut_out_stays_out(
+        self,
+        web: Portal,
+        visitor: aiohttp.ClientSession,
+        offer: Resource,
+        unique: Callable[[str], str],
+        by: str,
+        found: tuple[int, str] | None,
+    ) -> None:
+        await seen(web, offer)
+        cli = Cli.go(unique("c"))
+        await web.sign_in(visitor, cli)
+        await web.bind(visitor, cli, offer)
+        (namespace,) = await tenants_of(web.lab, cli.cluster_id)
+        await web.lab.tenants.revoke(await web.lab.tenants.find(namespace), delete=False, by=by)
+        query = {"s": cli.sid, "resource": offer.plural, "group": offer.group}
+
+        async def known() -> bool:
+            entry = web.watched.views.cluster_bindings.store.get(f"{namespace}/cluster")
+            return entry is not None and bool(meta.annotation(entry.object(), names.REVOKED))
+
+        await eventually(known)
+        if found is None:
+            # Whoever ended it may begin again.
+            assert "response" in (await web.bind(visitor, cli, offer)).query
+            return
+        _, text, _ = await ask(visitor, web.at("/bind", **query), headers=PAGE)
+        form = query | {"csrf": field_of(text, "csrf")}
+        assert await refused(visitor, web.at("/bind"), "POST", data=form) == found
+
+    async def test_a_target_that_browsers_stop_after_a_form_gets_a_link(
+        self, web: Portal, visitor: aiohttp.ClientSession, offer: Resource, unique: Callable[[str], str]
+    ) -> None:
+        await seen(web, offer)
+        cli = Cli.go(unique("c"))
+        await web.sign_in(visitor, cli, u="http://[::1]:1/cli")
+        query = {"s": cli.sid, "resource": offer.plural, "group": offer.group}
+        _, text, _ = await ask(visitor, web.at("/bind", **query), headers=PAGE)
+        link = re.search(r'href="(/bind[^"]+)"', text)
+        assert link is not None, text
+        _, _, headers = await ask(visitor, URL(web.url + html.unescape(link[1]), encoded=True))
+        assert headers["Location"].startswith("http://[::1]:1/cli?response=")
 
     async def test_another_persons_run_is_unknown(
         self, web: Portal, visitor: aiohttp.ClientSession, offer: Resource, unique: Callable[[str], str]

@@ -47,7 +47,7 @@ async def test_a_restarted_api_server_has_its_port_and_data(cluster: Cluster, gr
     port, pid = cluster.port, cluster.apiserver.pid
     begin = time.monotonic()
     await cluster.apiserver.restart(graceful=graceful)
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60
     assert cluster.port == port
     assert cluster.apiserver.pid != pid
     assert await stored(cluster, name)

@@ -73,7 +73,7 @@ def test_a_second_search_uses_the_cache(control_plane: ControlPlane) -> None:
     begin = time.monotonic()
     found = find_control_plane(Sources.from_environment(download=False), Progress(None), build=never)
     assert found == control_plane
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     assert "v1.36" in found.versions()["kube-apiserver"]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -141,3 +142,27 @@ async def test_rotated_token_is_used_for_the_call_that_was_rejected(server: Kube
         server.handle(answer)
         await get(client)
     assert len(server.requests) == 2
+
+
+async def test_connections_are_lent_to_other_tokens(server: KubeServer) -> None:
+    server.handle(only("anna", "bob"))
+    async with opened(server, Credential()) as client:
+        for token in ("anna", "bob"):
+            await get(client.bearing(token))
+        with pytest.raises(errors.Unauthorized):
+            await get(client.bearing("mallory"))
+        with pytest.raises(errors.CredentialError):
+            await get(client)
+        assert server.connections == 1
+    with pytest.raises(errors.ConnectionFailed):
+        await get(client.bearing("anna"))
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [Credential(certificate=b"PEM", key=b"PEM"), Credential(plugin=ExecPlugin(command="/bin/false"))],
+)
+def test_a_certificate_is_not_lent(credential: Credential) -> None:
+    config = ClusterConfig("https://api.example:6443", credential)
+    with pytest.raises(errors.ConfigError, match="certificate"):
+        Client(config, cast("Any", None)).bearing("anna")

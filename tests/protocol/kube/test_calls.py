@@ -198,7 +198,7 @@ async def test_silence_ends_in_a_timeout(
     began = time.monotonic()
     with pytest.raises(errors.ConnectionFailed, match="in time"):
         await get(client)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert len(server.requests) == 1
 
 

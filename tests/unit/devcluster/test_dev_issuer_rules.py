@@ -186,7 +186,23 @@ def test_the_command_line_for_a_backend() -> None:
     assert command.startswith("bind-backend serve ")
     assert "'--kubeconfig=/a folder/provider.kubeconfig'" in command
     assert f"--oidc-issuer-client-id={CLIENT_ID}" in command
+    assert "--health-address=127.0.0.1:8081" in command
     assert set(ACCOUNTS) == {"alice", "bob", "operator"}
+
+
+def test_commands_for_an_app_cluster_use_ports_beside_those_of_the_backend() -> None:
+    konnector, bind = launch.app_cluster_commands("/x/consumer.kubeconfig", port=9000)
+    assert konnector == (
+        "konnector",
+        "--kubeconfig=/x/consumer.kubeconfig",
+        "--health-address=127.0.0.1:9002",
+    )
+    assert bind[:4] == (
+        "kubectl",
+        "bind",
+        "http://127.0.0.1:9000/export",
+        "--kubeconfig=/x/consumer.kubeconfig",
+    )
 
 
 def test_an_issuer_that_was_not_started_has_no_process() -> None:

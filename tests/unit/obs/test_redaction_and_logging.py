@@ -172,8 +172,13 @@ def test_warnings_are_logged() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
+        # Whoever captured before may have had it undone since; only a change of mind hooks in anew.
+        logging.captureWarnings(capture=False)
         logging.captureWarnings(capture=True)
-        warnings.warn("old", DeprecationWarning, stacklevel=1)
+        try:
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+        finally:
+            logging.captureWarnings(capture=False)
 
     assert "DeprecationWarning" in lines(stream)[0]["event"]
 

@@ -73,6 +73,18 @@ def test_put_and_remove_tell_what_was_there() -> None:
     assert store.bytes == 0
 
 
+def test_changes_count_content_only() -> None:
+    store = Store()
+    store.put(make_entry(thing("a", 1, spec={"x": 1})))
+    assert store.changes == 1
+    store.put(make_entry(thing("a", 2, spec={"x": 1})))
+    assert store.changes == 1
+    store.put(make_entry(thing("a", 3, spec={"x": 2})))
+    store.remove("ns/a")
+    store.remove("ns/a")
+    assert store.changes == 3
+
+
 def test_entries_may_be_removed_while_iterating() -> None:
     store = Store()
     for number in range(5):

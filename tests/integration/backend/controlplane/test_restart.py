@@ -1,16 +1,20 @@
 """A backend that ends in the middle of things, and the next one (design: every step can be repeated)."""
 
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from bind_agent.api import keys, meta
-from bind_agent.api.resource import APP_CLUSTER_BINDINGS, BINDINGS, ROLES, SECRETS, Resource
+from bind_agent.api.resource import APP_CLUSTER_BINDINGS, BINDINGS, CRDS, ROLES, SECRETS, Resource
+from bind_agent.backend.install import CONTROL_PLANE, NotInstalled, prepare
+from bind_agent.backend.rights import Rights
 from bind_agent.devcluster import Cluster, ClusterOptions, Playground
-from bind_agent.devcluster.stage import Stage
+from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE, Stage
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
+from bind_agent.manifests import load_manifests
 from tests.fakes.backend_lab import eventually, lab
 from tests.fakes.control_plane_lab import AppCluster, Plane, overlay
 from tests.integration.backend.controlplane.conftest import MODE
@@ -18,14 +22,18 @@ from tests.integration.backend.controlplane.conftest import MODE
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 
+_NUMBERS = itertools.count(1)
+
+
 @pytest.fixture
 async def cluster(clusters: Playground) -> AsyncIterator[Cluster]:
-    """A provider of its own."""
-    found = await clusters.add(ClusterOptions("restart", audit=True))
+    """A provider of its own; a name is used once, because the data of a cluster outlives its servers."""
+    name = f"restart{next(_NUMBERS)}"
+    found = await clusters.add(ClusterOptions(name, audit=True))
     try:
         yield found
     finally:
-        await clusters.remove("restart")
+        await clusters.remove(name)
 
 
 @pytest.fixture
@@ -88,3 +96,33 @@ async def test_what_happened_meanwhile_is_made_up_for(
         await quiet.condition("Ready")
         after = {meta.key(one): meta.resource_version(one) for one in await quiet.all(BINDINGS)}
         assert after == before
+
+
+async def test_what_is_missing_at_start_is_said(cluster: Cluster, stage: Stage) -> None:
+    await stage.install_backend(cluster)
+    config = from_kubeconfig(await stage.account_kubeconfig(cluster, BACKEND_NAMESPACE, BACKEND_ACCOUNT))
+    async with (
+        Client.open(config, user_agent="backend-in-tests") as own,
+        Client.open(from_kubeconfig(cluster.kubeconfig), user_agent="admin-in-tests") as admin,
+    ):
+
+        async def prepared() -> None:
+            await prepare(own, Rights(own), install=False, needs=CONTROL_PLANE)
+
+        with pytest.raises(NotInstalled, match="manifests/backend/control-plane-mode"):
+            await prepared()
+        await stage.apply(cluster, overlay())
+        await prepared()
+        # What release 1.5 of the Go programs installs.
+        (wide,) = load_manifests("crds/cluster-scoped")
+        await admin.delete(CRDS, wide["metadata"]["name"])
+
+        async def gone() -> bool:
+            return await admin.get_or_none(CRDS, wide["metadata"]["name"]) is None
+
+        await eventually(gone)
+        with pytest.raises(NotInstalled, match="kubectl apply -k manifests/crds"):
+            await prepared()
+        await admin.create(CRDS, wide)
+        with pytest.raises(NotInstalled, match="is cluster-scoped"):
+            await prepared()

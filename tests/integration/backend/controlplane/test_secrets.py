@@ -6,7 +6,7 @@ import pytest
 
 from bind_agent.api import meta
 from bind_agent.api.encoding import from_base64, to_base64
-from bind_agent.api.resource import NAMESPACES, SECRETS
+from bind_agent.api.resource import CORE_EVENTS, NAMESPACES, SECRETS
 from bind_agent.backend import names
 from tests.fakes.backend_lab import eventually
 from tests.fakes.control_plane_lab import AppCluster, Plane
@@ -48,6 +48,21 @@ async def test_missing_invalid_valid_and_missing_again(plane: Plane, unique: Cal
     await app.condition("SecretValid", "KubeconfigSecretNotFound")
     # Nothing is torn down: whoever replaces the Secret finds everything in place.
     await mirrored(app, plane.kubeconfig)
+
+
+async def test_events_tell_what_happened(plane: Plane, unique: Callable[[str], str]) -> None:
+    namespace = await plane.namespace(unique("team"))
+    app = await plane.connect(namespace, "prod")
+    await app.condition("SecretValid", "KubeconfigSecretNotFound")
+    await plane.secret(namespace)
+    await app.condition("Ready")
+
+    async def told() -> bool:
+        found = (await plane.lab.admin.list(CORE_EVENTS, namespace=namespace)).items
+        about = {(one["type"], one["reason"]) for one in found if one["involvedObject"]["uid"] == app.uid}
+        return {("Warning", "KubeconfigSecretNotFound"), ("Normal", "AppClusterBound")} <= about
+
+    await eventually(told)
 
 
 async def test_a_kubeconfig_that_would_run_a_program_is_refused(

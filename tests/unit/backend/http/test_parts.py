@@ -20,6 +20,7 @@ from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.backend.options.web import CookieKeys, WebOptions
 from bind_agent.backend.person import Person
 from bind_agent.backend.templates import Choice
+from bind_agent.kube.errors import ConnectionFailed, KubeError, error_from_answer
 
 pytestmark = pytest.mark.unit
 
@@ -111,6 +112,25 @@ def test_the_request_of_the_answer() -> None:
 )
 def test_versions_that_gos_cli_takes(version: str, told: str) -> None:
     assert wire_version(version) == told
+
+
+@pytest.mark.parametrize(
+    ("error", "word", "retry"),
+    [
+        (ConnectionFailed("canary"), "control_plane_away", True),
+        (error_from_answer(503, b"canary"), "control_plane_away", True),
+        (error_from_answer(429, b"canary"), "control_plane_away", True),
+        (error_from_answer(403, b"canary"), "control_plane_refused", False),
+        (error_from_answer(422, b"canary"), "control_plane_refused", False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_failures_of_the_api_server_have_names_and_no_content(
+    error: KubeError, word: str, retry: bool
+) -> None:
+    found = offers.away("make a tenant", error)
+    assert (found.status, found.word, bool(found.retry_after)) == (503, word, retry)
+    assert "canary" not in found.message + found.advice
 
 
 class TestRefusals:

@@ -36,6 +36,14 @@ class TestKeyring:
         with pytest.raises(SealBroken):
             KEYRING.open("state", KEYRING.seal("session", b"x", NOW))
 
+    def test_what_was_opened_before_is_still_for_one_purpose_only(self) -> None:
+        text = KEYRING.seal("session", b"x", NOW)
+        assert KEYRING.open("session", text) == KEYRING.open("session", text) == b"x"
+        with pytest.raises(SealBroken):
+            KEYRING.open("state", text)
+        with pytest.raises(SealBroken):
+            Keyring(CookieKeys((b"n" * 32,))).open("session", text)
+
     def test_no_character_can_be_changed(self) -> None:
         text = KEYRING.seal("p", b"content", NOW)
         # The last character has bits that mean nothing.
