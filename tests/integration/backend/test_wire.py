@@ -31,7 +31,7 @@ from bind_agent.backend.access import Kind
 from bind_agent.backend.exports import Policy
 from tests.fakes.backend_lab import Lab, claim, crd_of, eventually, granted, instance, template_of
 from tests.fakes.issuer import browser, follow_login
-from tests.fakes.weblab import Cli, Portal, portal
+from tests.fakes.weblab import LISTENING, Cli, Portal, portal
 
 pytestmark = pytest.mark.integration
 
@@ -101,6 +101,21 @@ class TestAuthorize:
         async with visitor.get(web.at("/authorize", **query), allow_redirects=False) as answer:
             assert answer.status == 400
             assert (await answer.json())["error"] == "bad_request"
+
+
+class TestCallback:
+    async def test_what_is_missing(
+        self, web: Portal, visitor: aiohttp.ClientSession, unique: Callable[[str], str]
+    ) -> None:
+        begin = web.at("/authorize", **Cli.go(unique("c")).query())
+        answer_of_the_issuer = (await follow_login(visitor, begin, stop_at=f"{web.url}/callback")).url
+        for left_out, status in (("code", 400), ("state", 403)):
+            query = {name: value for name, value in answer_of_the_issuer.query.items() if name != left_out}
+            async with visitor.get(web.at("/callback", **query), allow_redirects=False) as answer:
+                assert answer.status == status, left_out
+        async with visitor.get(answer_of_the_issuer, allow_redirects=False) as answer:
+            assert answer.status == 302
+            assert answer.headers["Location"].startswith("/resources?s=")
 
 
 class TestBind:
@@ -183,6 +198,12 @@ class TestResources:
             assert query["resource"][0] in classes
             assert (query["s"], set(query)) == ([cli.sid], {"s", "resource", "group", "t"})
         assert not re.findall(r'(?:src|href)="(?:https?:)?//', landed.body), "W-S13"
+        # One click, as the browser of Go's tests does it.
+        (click,) = [href for _, href in anchors if f"resource=ants&amp;group={base}.example" in href]
+        async with visitor.get(f"{web.url}{click.replace('&amp;', '&')}", allow_redirects=False) as answer:
+            assert answer.status == 302
+            assert answer.headers["Location"].startswith(f"{LISTENING}?response=")
+            assert answer.headers["X-Accel-Expires"] == "0"
 
     async def test_it_is_for_people_who_logged_in(
         self, web: Portal, visitor: aiohttp.ClientSession, kind: Resource
