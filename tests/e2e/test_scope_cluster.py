@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 Unique = Callable[[str], str]
 
+THIEF = "thief-in-tests"
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def wide(
@@ -121,12 +123,31 @@ async def test_cluster_scoped_objects_live_under_the_tenants_prefix(wide: System
     assert (await wide.down.list(service.resource)).items == []
 
 
+async def test_no_request_is_forbidden(wide: System, unique: Unique) -> None:
+    """The roles of the overlay and those of tenants are enough for both kinds."""
+    service = await wide.publish(Resource("audit.example", "v1", "queues", kind="Queue"))
+    scoped = await wide.publish(Resource("audit.example", "v1", "pools", namespaced=False, kind="Pool"))
+    marks = {one.name: one.audit_mark() for one in (wide.provider, wide.consumer)}
+    await wide.bind(service)
+    await wide.bind(scoped)
+    namespace = await wide.namespace(unique("audit"))
+    await life(wide, service, f"{namespace}/one")
+    await life(wide, scoped, "pool")
+    refused = [
+        f"{one.user} {one.verb} {one.uri}"
+        for cluster in (wide.provider, wide.consumer)
+        for one in cluster.audit_requests(since=marks[cluster.name])
+        if one.code == 403 and one.user_agent != THIEF
+    ]
+    assert refused == []
+
+
 async def test_the_tenants_account_writes_under_its_prefix_only(wide: System) -> None:
     """Admission holds what RBAC cannot (W-S10)."""
     service = await wide.publish(Resource("wide.example", "v1", "bars", namespaced=False, kind="Bar"))
     await wide.bind(service)
 
-    async with Client.open(from_kubeconfig(wide.remote_kubeconfig), user_agent="thief-in-tests") as thief:
+    async with Client.open(from_kubeconfig(wide.remote_kubeconfig), user_agent=THIEF) as thief:
         with pytest.raises(Forbidden):
             await thief.create(service.resource, thing(service.resource, "others-name", size=1))
         with pytest.raises(Forbidden):
