@@ -23,6 +23,7 @@ from bind_agent.api.resource import (
     CRDS,
     EXPORT_REQUESTS,
     EXPORT_TEMPLATES,
+    EXPORTS,
     SECRETS,
     Resource,
 )
@@ -266,6 +267,57 @@ class TestRights:
         owner = meta.controller_reference(role)
         assert owner is not None
         assert (owner["apiVersion"], owner["kind"], owner["name"]) == ("v1", "Namespace", party.namespace)
+
+
+class TestRequests:
+    async def test_an_export_on_its_way_out_is_waited_for(self, backend: Lab, kind: Resource) -> None:
+        """In Go it counts as the one that was asked for, and is gone a moment later."""
+        party = await backend.join("again")
+        await backend.publish(kind)
+        await backend.bind(party, kind)
+        held = {"metadata": {"finalizers": ["example.org/hold"]}}
+        await backend.admin.merge_patch(EXPORTS, kind.crd_name, held, namespace=party.namespace)
+        old = await backend.export(party, kind)
+        assert old is not None
+        await backend.admin.delete(EXPORTS, kind.crd_name, namespace=party.namespace)
+        await backend.admin.delete(EXPORT_REQUESTS, kind.crd_name, namespace=party.namespace)
+        await backend.gone(EXPORT_REQUESTS, kind.crd_name, party.namespace)
+        await backend.request(party, kind)
+        await backend.condition(party, EXPORT_REQUESTS, kind.crd_name, "ExportsReady", "ExportConflict")
+        free = {"metadata": {"finalizers": None}}
+        await backend.admin.merge_patch(EXPORTS, kind.crd_name, free, namespace=party.namespace)
+        await backend.phase(party, kind, "Succeeded")
+        new = await backend.export(party, kind)
+        assert new is not None
+        assert meta.uid(new) != meta.uid(old)
+
+    async def test_several_resources_of_one_request(self, backend: Lab, unique: Callable[[str], str]) -> None:
+        """One that is missing holds the request, not the others."""
+        base = unique("several")
+        party = await backend.join("several")
+        kinds = [Resource(f"{base}.example", "v1", one, kind=one.title()) for one in ("ants", "mice")]
+        await backend.publish(kinds[0], crd=False)
+        await backend.publish(kinds[1])
+        body = {
+            "apiVersion": keys.API_VERSION,
+            "kind": keys.KIND_EXPORT_REQUEST,
+            "metadata": {"name": base, "namespace": party.namespace},
+            "spec": {"resources": [{"group": one.group, "resource": one.plural} for one in kinds]},
+        }
+        await party.client.create(EXPORT_REQUESTS, body)
+        await backend.condition(party, EXPORT_REQUESTS, base, "ExportsReady", "CRDNotFound")
+
+        async def exported() -> bool:
+            return await backend.export(party, kinds[1]) is not None
+
+        await eventually(exported)
+        await backend.publish(kinds[0], template=False, role=False)
+
+        async def done() -> bool:
+            found = await backend.admin.get(EXPORT_REQUESTS, base, namespace=party.namespace)
+            return bool(found["status"]["phase"] == "Succeeded")
+
+        await eventually(done)
 
 
 class TestVersions:
