@@ -1,5 +1,6 @@
 """Durations as Go writes them: `5m0s`, `300s`, `1h2m3.5s` (spec 3.8)."""
 
+import functools
 import re
 from datetime import timedelta
 from typing import Final
@@ -56,6 +57,7 @@ def parse_nanoseconds(text: str) -> int:
     return total
 
 
+@functools.lru_cache(maxsize=256)
 def parse(text: str) -> timedelta:
     """A Go duration, cut to microseconds.
 

@@ -35,7 +35,16 @@ class CrdReader:
         self._kept: LRUCache[tuple[str, int], Entry] = LRUCache(maxsize=_KEPT)
 
     async def read(self, kind: Kind) -> Object | None:
-        """The CRD of a kind; None when the provider has none.
+        """The CRD of a kind, decoded for the caller alone; None when the provider has none (see `entry`).
+
+        Raises:
+            KubeError: it could not be read.
+        """
+        kept = await self.entry(kind)
+        return None if kept is None else kept.object()
+
+    async def entry(self, kind: Kind) -> Entry | None:
+        """The CRD of a kind as it is kept; None when the provider has none.
 
         The answer may be of a later generation than the informer has seen, never of an earlier one.
 
@@ -52,7 +61,7 @@ class CrdReader:
                 return None
             kept = make_entry(_relevant(crd))
             self._kept[kept.uid, kept.generation] = kept
-        return kept.object()
+        return kept
 
 
 def _relevant(crd: Object) -> Object:

@@ -35,6 +35,11 @@ class Choice:
         return meta.key(self.template)
 
     @property
+    def edition(self) -> tuple[object, ...]:
+        """Equal for choices that mean the same."""
+        return meta.uid(self.template), meta.resource_version(self.template), self.ambiguous, self.all_keys
+
+    @property
     def all_keys(self) -> str:
         """All templates of the resource, for messages."""
         return " and ".join(meta.key(one) for one in (self.template, *self.shadowed))

@@ -28,6 +28,7 @@ from bind_agent.api.resource import (
 from bind_agent.backend import names, roots, templates
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
+from bind_agent.backend.schemas import SharedSchemas
 from bind_agent.backend.tenancy.identity import Identity
 from bind_agent.runtime.informer import Informer, InformerPool
 from bind_agent.runtime.transform import strip
@@ -62,7 +63,7 @@ class Views:
         crds: all, without schemas.
         templates: of all namespaces, found by kind.
         requests: of all tenants, found by the kinds that they ask for.
-        exports: of all tenants, found by namespace and by name.
+        exports: of all tenants, found by namespace and by name; without schemas (see `export`).
         service_namespaces: of all tenants, found by namespace.
         cluster_bindings: of all tenants.
         cluster_roles: those that we generated.
@@ -87,7 +88,10 @@ class Views:
         self.crds = pool.acquire(CRDS, transform=slim_crd)
         self.templates = pool.acquire(EXPORT_TEMPLATES, indexes={BY_KIND: _template_kind})
         self.requests = pool.acquire(EXPORT_REQUESTS, indexes={**namespaced, BY_KIND: _request_kinds})
-        self.exports = pool.acquire(EXPORTS, indexes={**namespaced, BY_NAME: _name, BY_STATE: _state})
+        self._schemas = SharedSchemas()
+        self.exports = pool.acquire(
+            EXPORTS, transform=self._schemas.without, indexes={**namespaced, BY_NAME: _name, BY_STATE: _state}
+        )
         self.service_namespaces = pool.acquire(SERVICE_NAMESPACES, indexes=namespaced)
         self.cluster_bindings = pool.acquire(CLUSTER_BINDINGS, indexes={BY_STATE: _state})
         self.cluster_roles = pool.acquire(CLUSTERROLES, label_selector=_OURS)
@@ -141,8 +145,13 @@ class Views:
         """All templates for one kind."""
         return self._objects(self.templates, BY_KIND, str(kind))
 
+    def export(self, key: str) -> Object | None:
+        """An export with its schemas."""
+        found = get(self.exports, key)
+        return None if found is None else self._schemas.whole(found)
+
     def exports_in(self, cluster_namespace: str) -> list[Object]:
-        """All exports of one tenant, by name."""
+        """All exports of one tenant, by name; without schemas."""
         return sorted(self._objects(self.exports, BY_NAMESPACE, cluster_namespace), key=meta.name)
 
     def recorded(self, record: str) -> list[Object]:

@@ -25,7 +25,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -221,7 +221,8 @@ class Bench:
         claims = [claim("secrets")]
         for kind in KINDS:
             await self.stage.apply(
-                self.cluster, [crd_of(kind), template_of(kind, claims), role_of(kind, claims)]
+                self.cluster,
+                [crd_of(kind, schema=_schema(kind)), template_of(kind, claims), role_of(kind, claims)],
             )
         await self._start_issuer()
         key = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -443,6 +444,23 @@ class Bench:
         pid = self.backend.pid
         assert pid is not None, self.backend.tail()
         return pid
+
+
+def _schema(kind: Resource) -> dict[str, Any]:
+    """A schema of the usual size, about 20 KB."""
+    described = {
+        f"field{n:02}": {
+            "type": "string",
+            "description": f"What field {n} of a {kind.kind} is good for. " * 6,
+        }
+        for n in range(60)
+    }
+    part = {"type": "object", "properties": described, "description": f"A {kind.kind} of your own."}
+    return {
+        "type": "object",
+        "description": part["description"],
+        "properties": {"spec": part, "status": {**part}},
+    }
 
 
 def _named(event: AuditEvent) -> str:

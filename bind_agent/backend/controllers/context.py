@@ -1,6 +1,9 @@
 """What all controllers of the backend share."""
 
 from dataclasses import dataclass, field
+from typing import Final
+
+from cachetools import LRUCache
 
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.backend import names, roots
@@ -18,6 +21,8 @@ from bind_agent.kube.client import Client
 from bind_agent.kube.errors import ApiError, BadRequest, Forbidden, Invalid, PayloadTooLarge, ServerError
 from bind_agent.runtime.recorder import Recorder
 
+_DRAFTS: Final = 128
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -33,6 +38,7 @@ class Context:
         limits: times of a request's life.
         clock: for wall-clock times.
         legacy_issuer: whose accounts the tenants of a Go backend are.
+        drafts: what exports should say, by CRD and template. Thousands of tenants have exports of one kind.
     """
 
     client: Client
@@ -45,9 +51,12 @@ class Context:
     clock: Clock = SYSTEM
 
     legacy_issuer: str = ""
+    drafts: LRUCache[tuple[object, ...], Draft | Problem] = field(
+        default_factory=lambda: LRUCache(maxsize=_DRAFTS), repr=False
+    )
 
     async def draft(self, kind: Kind, choice: Choice | None) -> Draft | Problem:
-        """What the export of a kind should say at this moment.
+        """What the export of a kind should say at this moment, the same for all tenants; not to be changed.
 
         Args:
             kind: the kind.
@@ -56,7 +65,14 @@ class Context:
         Raises:
             KubeError: its CRD could not be read.
         """
-        return draft(kind, await self.crds.read(kind), choice, self.policy)
+        entry = await self.crds.entry(kind)
+        if entry is None or choice is None:
+            return draft(kind, None if entry is None else entry.object(), choice, self.policy)
+        known = (kind, entry.uid, entry.generation, choice.edition)
+        found = self.drafts.get(known)
+        if found is None:
+            found = self.drafts[known] = draft(kind, entry.object(), choice, self.policy)
+        return found
 
     def requester(self, cluster_namespace: str) -> Requester:
         """In whose name a tenant asks."""

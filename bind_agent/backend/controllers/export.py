@@ -41,7 +41,7 @@ class ExportReconciler:
             KubeError: a request to the server failed and may work later.
         """
         context = self._context
-        export = get(context.views.exports, key)
+        export = context.views.export(key)
         if self._echo.pending(key, export):
             return None
         if export is None or meta.is_deleting(export) or context.views.tenant(meta.namespace(export)) is None:

@@ -1,5 +1,6 @@
 """Under which name we are asked: pure (host header attacks, DNS rebinding)."""
 
+import functools
 import re
 from typing import Final
 from urllib.parse import urlsplit
@@ -25,10 +26,9 @@ def expected(host: str, path: str, options: WebOptions) -> bool:
         return True
     asked = _split(host)
     for url in filter(None, (options.callback_url, options.authorize_url)):
-        parts = urlsplit(url)
-        default = _DEFAULT_PORTS[parts.scheme]
+        name, port, default = _ours(url)
         # Without a port the header means the scheme's own.
-        if asked and (asked[0], asked[1] or default) == (parts.hostname, parts.port or default):
+        if asked and (asked[0], asked[1] or default) == (name, port):
             return True
     return False
 
@@ -56,6 +56,15 @@ def scheme(options: WebOptions, *, tls: bool, forwarded: str) -> str:
     return urlsplit(options.callback_url).scheme
 
 
+@functools.lru_cache(maxsize=256)
+def _ours(url: str) -> tuple[str | None, int, int]:
+    """Host and port of an address of ours, and the port that its scheme has by itself."""
+    parts = urlsplit(url)
+    default = _DEFAULT_PORTS[parts.scheme]
+    return parts.hostname, parts.port or default, default
+
+
+@functools.lru_cache(maxsize=256)
 def _split(netloc: str) -> tuple[str, int | None] | None:
     """Host in lower case, and port; None when it cannot be read."""
     if not _NETLOC.fullmatch(netloc):

@@ -3,6 +3,7 @@
 Pure but for the clock. The address is that of the connection, or what the last trusted proxy noted.
 """
 
+import functools
 import ipaddress
 import math
 from collections import OrderedDict
@@ -99,6 +100,7 @@ def client_address(peer: str, forwarded: str, trusted: int) -> str:
     return hops[-trusted] if len(hops) >= trusted else (hops[0] if hops else peer)
 
 
+@functools.lru_cache(maxsize=1024)
 def bucket_key(address: str) -> str:
     """The client that an address stands for: a network of 64 bits for IPv6, where one host has many."""
     text = address.strip("[]").partition("%")[0]

@@ -16,6 +16,8 @@ from bind_agent.backend.person import Person
 
 LANGUAGE: Final = "en"
 _NAME: Final = 80
+_TOPS: Final = 1024
+"""Heads of pages that are kept; about 2 KB each."""
 _CARDS: Final = 2048
 """Rendered clusters that are kept; about 1.5 KB each."""
 
@@ -84,6 +86,7 @@ class Pages:
         """Read templates and static files of the package."""
         self.assets: Mapping[str, Asset] = assets.load()
         self._cards: LRUCache[Cluster, Markup] = LRUCache(maxsize=_CARDS)
+        self._tops: LRUCache[tuple[Frame, str], Markup] = LRUCache(maxsize=_TOPS)
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("bind_agent.backend.pages"),
             autoescape=True,
@@ -94,8 +97,13 @@ class Pages:
         )
         self._environment.filters["plain"] = printable
         self._environment.globals.update(
-            asset=lambda name: self.assets[name].url, links=links, language=LANGUAGE, card=self.card
+            asset=lambda name: self.assets[name].url,
+            links=links,
+            language=LANGUAGE,
+            card=self.card,
+            top=self.top,
         )
+        self._environment.globals["parts"] = self._environment.get_template("parts.html").module
         # Compiling takes tens of milliseconds, for which everybody would wait at the first view of each page.
         for name in self._environment.list_templates(extensions=["html"]):
             self._environment.get_template(name)
@@ -108,15 +116,29 @@ class Pages:
             frame: what surrounds it.
             model: what the template needs; a missing name raises `jinja2.UndefinedError`.
         """
-        who = frame.person
-        label = printable(who.name or who.email or who.subject, _NAME) if who else ""
         return self._environment.get_template(template).render(
-            frame=frame, provider=printable(frame.provider, _NAME), person_label=label, **model
+            frame=frame, provider=printable(frame.provider, _NAME), **model
         )
 
     def part(self, template: str, /, **model: Any) -> Markup:
         """A part of a page, to be put into one as it is."""
         return Markup(self._environment.get_template(template).render(**model))  # noqa: S704 - escaped by Jinja2
+
+    def top(self, frame: Frame, here: str) -> Markup:
+        """The head of a page; for one session it is the same on all pages of one part.
+
+        Args:
+            frame: whose.
+            here: the part of the site.
+        """
+        found = self._tops.get((frame, here))
+        if found is None:
+            who = frame.person
+            label = printable(who.name or who.email or who.subject, _NAME) if who else ""
+            provider = printable(frame.provider, _NAME)
+            found = self.part("top.html", frame=frame, here=here, provider=provider, person_label=label)
+            self._tops[frame, here] = found
+        return found
 
     def card(self, one: Cluster) -> Markup:
         """One line of a list of clusters; what is the same for all who look is rendered once."""
