@@ -70,7 +70,7 @@ async def test_it_returns_when_everything_has() -> None:
 
     manager.add(short, "one")
     manager.add(short, "two")
-    await asyncio.wait_for(manager.run(), 2)
+    await asyncio.wait_for(manager.run(), 30)
 
 
 async def test_a_part_that_fails_ends_the_others_and_the_error_comes_out() -> None:
@@ -90,7 +90,7 @@ async def test_a_part_that_fails_ends_the_others_and_the_error_comes_out() -> No
     manager.add(other, "other")
     manager.add(fails, "fails")
     with pytest.raises(ExceptionGroup) as caught:
-        await asyncio.wait_for(manager.run(), 2)
+        await asyncio.wait_for(manager.run(), 30)
     assert caught.group_contains(ValueError, match="broken")
     assert ended == ["other"]
 
@@ -104,7 +104,7 @@ async def test_a_start_that_fails_ends_the_program() -> None:
     manager.add(for_ever, "part")
     manager.add_startup(fails)
     with pytest.raises(ExceptionGroup):
-        await asyncio.wait_for(manager.run(), 2)
+        await asyncio.wait_for(manager.run(), 30)
 
 
 async def test_a_signal_lets_parts_finish_and_cancels_the_others_after_that() -> None:
