@@ -128,7 +128,7 @@ async def test_a_signal_lets_parts_finish_and_cancels_the_others_after_that() ->
     async with running(manager) as task:
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(task, 2)
+        await asyncio.wait_for(task, 30)
     assert log == ["drained", "cancelled"]
     assert not manager.ready
 
@@ -138,7 +138,7 @@ async def test_the_grace_period_ends() -> None:
     manager.add(for_ever, "stubborn", stop=lambda: None)
     async with running(manager) as task:
         manager.stop()
-        await asyncio.wait_for(task, 2)
+        await asyncio.wait_for(task, 30)
 
 
 async def test_a_second_signal_does_not_wait_for_it() -> None:
@@ -149,7 +149,7 @@ async def test_a_second_signal_does_not_wait_for_it() -> None:
         await asyncio.sleep(0.02)
         assert not task.done()
         manager.stop()
-        await asyncio.wait_for(task, 2)
+        await asyncio.wait_for(task, 30)
 
 
 async def test_cancelling_the_manager_cancels_everything() -> None:
