@@ -1,4 +1,7 @@
-"""Documents that travel over HTTP between backend, browser and CLI (spec 3.10.1, 3.10.2, 12.2)."""
+"""Documents that travel over HTTP between backend, browser and CLI (spec 3.10.1, 3.10.2, 12.2).
+
+Fields stand in the order in which Go writes them, so that the documents can be compared byte by byte.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -38,8 +41,8 @@ class AuthenticationMethod(
 class BindingProvider(Part, frozen=True, kw_only=True):
     """Answer of `GET /export`: who the provider is, and how one logs in."""
 
-    api_version: str
     kind: str
+    api_version: str
     provider_pretty_name: str = ""
     version: str = ""
     authentication_methods: tuple[AuthenticationMethod, ...] = ()
@@ -78,8 +81,8 @@ class BindingResponse(Part, frozen=True, kw_only=True):
         requests: export requests to create on the provider, still unchecked.
     """
 
-    api_version: str
     kind: str
+    api_version: str
     authentication: ResponseAuthentication
     kubeconfig: str
     requests: tuple[dict[str, Any], ...] = ()

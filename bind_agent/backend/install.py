@@ -120,7 +120,9 @@ async def _crd(client: Client, rights: Rights, wanted: Object, *, install: bool)
         except Conflict:
             log.info("another one installed it", crd=name)
         return True
-    if contains(actual.get("spec"), wanted["spec"]):
+    spec = actual.get("spec") or {}
+    if contains(spec, wanted["spec"]) or spec.get("scope") != wanted["spec"]["scope"]:
+        # No update changes a scope; `_established` says so.
         return True
     if not install or not await rights.may("update", CRDS, name=name):
         log.warning(

@@ -230,13 +230,15 @@ class Lab:
 
         return await eventually(known)
 
-    async def gone(self, kind: Resource, name: str, namespace: str | None = None) -> None:
+    async def gone(
+        self, kind: Resource, name: str, namespace: str | None = None, *, timeout: float = 40.0
+    ) -> None:
         """Wait until an object is gone."""
 
         async def absent() -> bool:
             return await self.admin.get_or_none(kind, name, namespace=namespace) is None
 
-        await eventually(absent)
+        await eventually(absent, timeout=timeout)
 
     async def namespace(self, name: str) -> Object | None:
         """A namespace that is not on its way out, or None."""

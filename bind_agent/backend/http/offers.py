@@ -158,14 +158,13 @@ async def hand_out(request: web.Request, person: Person, bind: Bind, kind: Kind)
 
 def export_request(kind: Kind, choice: Choice) -> Object:
     """The request that the CLI will make (spec 3.10.2)."""
-    wanted: Object = {"resource": kind.plural}
-    if kind.group:
-        wanted["group"] = kind.group
+    wanted: Object = {"group": kind.group} if kind.group else {}
+    wanted["resource"] = kind.plural
     if choice.claims:
         wanted["permissionClaims"] = [dict(claim) for claim in choice.claims]
     return {
-        "apiVersion": EXPORT_REQUESTS.api_version,
         "kind": keys.KIND_EXPORT_REQUEST,
+        "apiVersion": EXPORT_REQUESTS.api_version,
         "metadata": {"name": str(kind)},
         "spec": {"resources": [wanted]},
         "status": {},

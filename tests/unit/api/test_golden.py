@@ -1,5 +1,6 @@
 """Golden vectors of spec section 12: what the Go programs compute, byte for byte."""
 
+import orjson
 import pytest
 
 from bind_agent.api import base62, naming, payloads
@@ -121,6 +122,24 @@ def test_binding_response_sample() -> None:
         "kubeconfig": "a3ViZQ==",
         "requests": [request],
     }
+
+
+def test_documents_have_the_bytes_that_go_writes() -> None:
+    """The fields in Go's order, nothing for what is empty, no line break."""
+    provider = payloads.binding_provider("Shop", "v1.5.0", "https://host/authorize")
+    assert orjson.dumps(provider) == (
+        b'{"kind":"BindingProvider","apiVersion":"v1alpha1","providerPrettyName":"Shop","version":"v1.5.0",'
+        b'"authenticationMethods":[{"method":"OAuth2CodeGrant",'
+        b'"oauth2CodeGrant":{"authenticatedURL":"https://host/authorize"}}]}'
+    )
+    response = payloads.binding_response(
+        session_id="abc123", identity="https://issuer/sub", kubeconfig=b"kube", requests=({"kind": "X"},)
+    )
+    assert orjson.dumps(response) == (
+        b'{"kind":"BindingResponse","apiVersion":"klutch.anynines.com/v1alpha1",'
+        b'"authentication":{"oauth2CodeGrant":{"sid":"abc123","id":"https://issuer/sub"}},'
+        b'"kubeconfig":"a3ViZQ==","requests":[{"kind":"X"}]}'
+    )
 
 
 def test_owner_reference_of_crd() -> None:

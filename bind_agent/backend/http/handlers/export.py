@@ -47,12 +47,14 @@ def origin(request: web.Request) -> str:
 
 def wire_version(version: str) -> str:
     """The version as Go's CLI takes it: ours from 0.3.0 on, before that none in particular."""
-    numbers = version.partition("+")[0].partition("-")[0].split(".")
+    number, _, early = version.partition("+")[0].partition("-")
     try:
-        parsed = tuple(int(number) for number in numbers)
+        parsed = tuple(int(part) for part in number.split("."))
     except ValueError:
         return UNVERSIONED
-    return f"v{version}" if len(parsed) == 3 and parsed >= OLDEST else UNVERSIONED
+    # A version before a release is older than the release.
+    new = parsed > OLDEST or (parsed == OLDEST and not early)
+    return f"v{version}" if len(parsed) == 3 and new else UNVERSIONED
 
 
 def routes() -> list[web.RouteDef]:
