@@ -205,6 +205,7 @@ class Bench:
         self.count: int = arguments.logins
         self.seconds: float = arguments.seconds
         self.browsers: int = arguments.browsers
+        self.fields: int = arguments.fields
         self.limit: int = arguments.in_flight
         self.report = Report(self.tenants, len(KINDS))
         self.port = free_port()
@@ -222,7 +223,11 @@ class Bench:
         for kind in KINDS:
             await self.stage.apply(
                 self.cluster,
-                [crd_of(kind, schema=_schema(kind)), template_of(kind, claims), role_of(kind, claims)],
+                [
+                    crd_of(kind, schema=_schema(kind, self.fields)),
+                    template_of(kind, claims),
+                    role_of(kind, claims),
+                ],
             )
         await self._start_issuer()
         key = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -446,14 +451,14 @@ class Bench:
         return pid
 
 
-def _schema(kind: Resource) -> dict[str, Any]:
-    """A schema of the usual size, about 20 KB."""
+def _schema(kind: Resource, fields: int) -> dict[str, Any]:
+    """A schema with so many described fields in `spec` and `status`, half a KB for each."""
     described = {
         f"field{n:02}": {
             "type": "string",
             "description": f"What field {n} of a {kind.kind} is good for. " * 6,
         }
-        for n in range(60)
+        for n in range(fields)
     }
     part = {"type": "object", "properties": described, "description": f"A {kind.kind} of your own."}
     return {
@@ -495,6 +500,7 @@ async def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--browsers", type=int, default=8, help="that load pages at once")
     parser.add_argument("--seconds", type=float, default=10.0, help="that pages are loaded for")
     parser.add_argument("--in-flight", type=int, default=48, help="tenants that are made at once")
+    parser.add_argument("--fields", type=int, default=20, help="of each API's schema, half a KB each")
     parser.add_argument("--output", choices=["table", "json"], default="table")
     arguments = parser.parse_args(words)
     say("starting a cluster")
