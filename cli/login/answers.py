@@ -14,7 +14,8 @@ from bind_agent.api.payloads import BindingResponse, parse_binding_response
 from bind_agent.api.validation import InvalidObject
 from cli.login.session import Attempt
 
-_CODE: Final = re.compile(r"[A-Za-z0-9._~=+/-]{16,8192}")
+_CODE: Final = re.compile(r"[A-Za-z0-9._~=+/-]{16,32768}")
+"""A code of our backend holds, sealed, who logged in: some 14,000 characters for somebody in hundreds of groups."""
 
 Query = Mapping[str, Sequence[str]]
 

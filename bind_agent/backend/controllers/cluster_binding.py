@@ -115,11 +115,7 @@ class ClusterBindingReconciler:
     async def _credential(self, binding: Object) -> Phase:
         if revoked := meta.annotation(binding, names.REVOKED):
             self._credential_due.pop(meta.namespace(binding), None)
-            return _without_credential(
-                names.REASON_CREDENTIAL_REVOKED,
-                f"the credential was revoked at {revoked}: `bind-backend tenant add` issues a new one",
-                Severity.WARNING,
-            )
+            return _revoked(revoked)
         cns, now, marks = meta.namespace(binding), self._context.clock.now(), _credential_marks(binding)
         known, due = self._credential_due.get(cns, (None, now))
         if known == marks and now < due:
@@ -138,11 +134,22 @@ class ClusterBindingReconciler:
             )
             return Phase(failed.condition, error=error)
         if kept.written:
+            # What is watched may be behind, and a konnector whose watch is still open would be handed the new one.
+            if revoked := await self._revoked_meanwhile(cns):
+                await self._credentials.destroy(cns, secret_name(binding))
+                return _revoked(revoked)
             self._context.recorder.event(
                 binding, type="Normal", reason="CredentialIssued", message="a new credential is in the Secret"
             )
         self._credential_due[cns] = (marks, now + kept.after)
         return Phase(conditions.true(names.CREDENTIAL_ISSUED), kept.after)
+
+    async def _revoked_meanwhile(self, cns: str) -> str:
+        """When the tenant was revoked, asked of the API server; empty when it was not."""
+        # A list, because the backend has no right to read single ones besides.
+        found = (await self._context.client.list(CLUSTER_BINDINGS, namespace=cns)).items
+        present = next((one for one in found if meta.name(one) == keys.CLUSTER_BINDING_NAME), None)
+        return "" if present is None else meta.annotation(present, names.REVOKED)
 
     async def _report(self, binding: Object, phases: list[Phase]) -> None:
         status = dict(binding.get("status") or {})
@@ -196,6 +203,14 @@ def _no_tenant(binding: Object) -> Phase:
             " granted here;"
             " tenants are added with `bind-backend tenant add`",
         )
+    )
+
+
+def _revoked(at: str) -> Phase:
+    return _without_credential(
+        names.REASON_CREDENTIAL_REVOKED,
+        f"the credential was revoked at {at}: `bind-backend tenant add` issues a new one",
+        Severity.WARNING,
     )
 
 

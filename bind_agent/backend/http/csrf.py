@@ -4,13 +4,13 @@ Two walls: what the browser says about where a request comes from (Sec-Fetch-Sit
 only our pages know. The token belongs to one session and one purpose.
 """
 
-import hmac
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from bind_agent.backend.http import context
+from bind_agent.backend.http.parameters import form
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session, require
 
@@ -53,7 +53,7 @@ def foreign(request: web.Request) -> bool:
         # cannot be set by pages, so it tells whose form it was.
         return False
     # Browsers write lower case; the port that is the scheme's own is left out by them and by us.
-    return not hmac.compare_digest(_origin(origin).encode(), _origin(app.options.origin).encode())
+    return _origin(origin) != _origin(app.options.origin)
 
 
 async def check(request: web.Request, purpose: str) -> Session:
@@ -64,13 +64,13 @@ async def check(request: web.Request, purpose: str) -> Session:
         purpose: what the token was made for.
 
     Raises:
-        Refusal: nobody is logged in, another site asks, or the token is not the right one.
+        Refusal: nobody is logged in, another site asks, the token is not the right one, or the form cannot
+            be read.
     """
     session = require(request)
     given = request.headers.get(HEADER, "")
     if not given:
-        form = await request.post()
-        field = form.get(FIELD, "")
+        field = (await form(request)).get(FIELD, "")
         given = field if isinstance(field, str) else ""
     if foreign(request) or not proves(request.app[context.WEB], session, purpose, given):
         raise Refusal(

@@ -118,7 +118,7 @@ def unseal(keyring: Keyring, state: str, *, mark: str, now: datetime) -> Flow:
         flow = msgspec.json.decode(plain, type=Flow)
     except (SealBroken, zlib.error, msgspec.DecodeError):
         raise StateBroken("not a state of ours") from None
-    if not mark or not hmac.compare_digest(flow.mark, digest(mark)):
+    if not is_mark(mark) or not hmac.compare_digest(flow.mark, digest(mark)):
         raise StateBroken("a state of another browser")
     if flow.expires <= now.timestamp():
         raise StateExpired(flow)

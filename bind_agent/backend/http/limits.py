@@ -109,7 +109,7 @@ def bucket_key(address: str) -> str:
     except ValueError:
         # A proxy may append a port to an IPv4 address, or say something odd, which is one client then.
         host, colon, port = text.rpartition(":")
-        return host if colon and port.isdecimal() and host.count(".") == 3 else "unknown"
+        return bucket_key(host) if colon and port.isdecimal() and host.count(".") == 3 else "unknown"
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)

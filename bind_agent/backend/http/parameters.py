@@ -1,7 +1,7 @@
 """Parameters of requests: each at most once, bounded, without control characters."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -27,6 +27,19 @@ def one(values: MultiMapping[str] | MultiMapping[object], name: str, *, longest:
     if not isinstance(text, str) or len(text) > longest:
         raise bad(f"The parameter {name} is too long or no text.")
     return text
+
+
+async def form(request: web.Request) -> MultiMapping[Any]:
+    """The fields of a form.
+
+    Raises:
+        Refusal: the body is no form that can be read.
+    """
+    try:
+        return await request.post()
+    except (ValueError, LookupError):
+        # Another character set, or another one than announced; a boundary that is missing.
+        raise bad("The form cannot be read.") from None
 
 
 def session_id(query: MultiMapping[str] | MultiMapping[object]) -> str:

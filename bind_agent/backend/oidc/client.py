@@ -8,7 +8,7 @@ from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.backend.oidc import claims, flow, idtoken
 from bind_agent.backend.oidc.config import OidcConfig
 from bind_agent.backend.oidc.discovery import TIMING, Discovery, Timing
-from bind_agent.backend.oidc.errors import IssuerAway, LoginError
+from bind_agent.backend.oidc.errors import IssuerAway, LoginError, LoginRefused
 from bind_agent.backend.oidc.exchange import Exchange
 from bind_agent.backend.oidc.fetch import LIMITS, Fetcher, Limits
 from bind_agent.backend.person import Person
@@ -141,7 +141,15 @@ class OidcClient:
         expected = idtoken.Expected(
             metadata.issuer, self.config.client_id, nonce, int(self._clock.now().timestamp())
         )
-        found = idtoken.verify(token, keys, expected, access_token=tokens.access_token)
+        try:
+            found = idtoken.verify(token, keys, expected, access_token=tokens.access_token)
+        except LoginRefused as refused:
+            if refused.reason != idtoken.SIGNATURE_WRONG:
+                raise
+            newer = await self._discovery.newer_keys(keys)
+            if newer is keys:
+                raise
+            found = idtoken.verify(token, newer, expected, access_token=tokens.access_token)
         claims.subject(found.get("sub"))
         missing = claims.lacks(found, groups_claim=self.config.groups_claim)
         if missing and metadata.userinfo_endpoint and tokens.access_token is not None:

@@ -31,8 +31,8 @@ class Timing:
         oldest: age up to which it is used while the issuer does not answer; a key that has not been confirmed
             for longer is not trusted any more.
         pause: least time between failed attempts that logins cause.
-        unknown_key: least time between fetches of the keys that an unknown key id causes, or anybody could have
-            the issuer asked as often as they like.
+        unknown_key: least time between fetches of the keys that an unknown key id or signature causes, or
+            anybody could have the issuer asked as often as they like.
         retry: waits of the background task while the issuer is away.
     """
 
@@ -123,6 +123,22 @@ class Discovery:
         """
         known = await self.known()
         if known.keys.fitting(algorithm, key_id) or self._clock.monotonic() < self._keys_not_before:
+            return known.keys
+        return (await self._flights.do("keys", lambda: self._fetch_keys(known))).keys
+
+    async def newer_keys(self, than: Keys) -> Keys:
+        """Keys to try when a signature fits none of the known ones: fetched again, unless that was just done.
+
+        An issuer that numbers its keys not at all, or each new one alike, cannot be asked for a key by its id.
+
+        Args:
+            than: the keys that did not fit.
+
+        Raises:
+            IssuerAway: they have to be fetched, and the issuer does not answer.
+        """
+        known = await self.known()
+        if known.keys is not than or self._clock.monotonic() < self._keys_not_before:
             return known.keys
         return (await self._flights.do("keys", lambda: self._fetch_keys(known))).keys
 

@@ -20,6 +20,9 @@ from bind_agent.backend.oidc.metadata import ALGORITHMS
 LEEWAY: Final = 30
 """Seconds that the issuer's clock and ours may differ."""
 
+SIGNATURE_WRONG: Final = "SignatureWrong"
+"""Reason of a refusal that other keys may turn."""
+
 _LONGEST_HEADER: Final = 8192
 _LONGEST_PAYLOAD: Final = 131072
 _AGAIN: Final = " Start again from the beginning."
@@ -128,7 +131,7 @@ def verify(token: Token, keys: Keys, expected: Expected, *, access_token: str | 
     signer = next((key for key in candidates if _signed(token, key)), None)
     if signer is None:
         raise LoginRefused(
-            "SignatureWrong", "The signature of the sign-in service's answer is wrong." + _AGAIN
+            SIGNATURE_WRONG, "The signature of the sign-in service's answer is wrong." + _AGAIN
         )
     claims = _claims(token)
     _check_standard(claims, expected)

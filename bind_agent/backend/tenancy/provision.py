@@ -226,22 +226,39 @@ class Tenants:
         Args:
             tenant: whose.
             delete: also delete its namespace, and with it everything that it has here.
-            by: `names.BY_OPERATOR`, `BY_PERSON` or `BY_REAPER`; a login undoes the latter two.
+            by: `names.BY_OPERATOR`, `BY_PERSON` or `BY_REAPER`; a login undoes the latter two. What an
+                operator has revoked stays the operator's, whoever revokes it once more.
 
         Raises:
             KubeError: a request failed; revoking again goes on from there.
         """
         await own_access.ensure_binding(self._client, self._rights, tenant.namespace, known=None)
         await own_access.settle(self._rights, tenant.namespace)
-        secret = keys.KUBECONFIG
-        if tenant.binding is not None:
-            secret = secret_name(tenant.binding)
-            # First, so that no controller issues another one in between.
-            await self._mark(tenant.namespace, {names.REVOKED: self._now(), names.REVOKED_BY: by})
-        await self._credentials.destroy(tenant.namespace, secret)
+        # First, so that no controller issues another one in between.
+        binding = await self._shut_out(tenant.namespace, by)
+        await self._credentials.destroy(tenant.namespace, secret_name(binding or {}))
         log.info("credentials revoked", namespace=tenant.namespace, by=by)
         if delete:
             await self._client.delete(NAMESPACES, tenant.namespace, uid=tenant.uid)
+
+    async def _shut_out(self, namespace: str, by: str) -> Object | None:
+        """Note a revocation on the ClusterBinding; None when there is none.
+
+        Only an operator takes an operator's word back: a person who could put the own mark in its place would
+        be let in again by the next login.
+        """
+        for _ in range(_ATTEMPTS):
+            present = await self._directory.binding(namespace)
+            if present is None:
+                return None
+            if by != names.BY_OPERATOR and _revoked_by(present) == names.BY_OPERATOR:
+                return present
+            changes = {names.REVOKED: self._now(), names.REVOKED_BY: by}
+            try:
+                return await self._mark(namespace, changes, seen=present)
+            except Conflict:
+                continue
+        raise TenancyError(f"the ClusterBinding of {namespace} keeps changing: try again")
 
     async def _namespace(self, who: Identity, prefix: str) -> tuple[str, bool]:
         """Find or create; safe against another one that does the same at the same time (W-B5)."""
@@ -302,11 +319,26 @@ class Tenants:
                 return await self._client.create(CLUSTER_BINDINGS, wanted, namespace=namespace)
             except AlreadyExists:
                 present = await self._directory.binding(namespace) or wanted
+        for _ in range(_ATTEMPTS):
+            changes = self._admission(present, notes, login=login)
+            # Letting somebody in again undoes the revocation that was read, and no later one.
+            seen = present if names.REVOKED in changes else None
+            try:
+                return await self._mark(namespace, changes, seen=seen) if changes else present
+            except Conflict:
+                present = await self._directory.binding(namespace) or wanted
+        raise TenancyError(f"the ClusterBinding of {namespace} keeps changing: try again")
+
+    def _admission(self, present: Object, notes: dict[str, str], *, login: bool) -> dict[str, str | None]:
+        """What changes on the ClusterBinding of a tenant that is added again.
+
+        Raises:
+            TenantRevoked: an operator has shut it out, and a login asks.
+        """
         changes: dict[str, str | None] = {
             key: value for key, value in notes.items() if meta.annotation(present, key) != value
         }
-        if meta.annotation(present, names.REVOKED):
-            by = meta.annotation(present, names.REVOKED_BY) or names.BY_OPERATOR
+        if by := _revoked_by(present):
             if login and by == names.BY_OPERATOR:
                 raise TenantRevoked(
                     "the provider has withdrawn this account's access for this app cluster: ask its operators"
@@ -316,7 +348,7 @@ class Tenants:
         if admitted is None or self._clock.now() - admitted > _RECENT:
             # Whoever fetches a credential is there, though it may take a while until the konnector reports.
             changes[names.ADMITTED] = self._now()
-        return await self._mark(namespace, changes) if changes else present
+        return changes
 
     async def _credential(self, namespace: str, secret: str) -> Credential:
         for attempt in range(_ATTEMPTS):
@@ -358,17 +390,27 @@ class Tenants:
             notes[names.ALLOWED_KINDS] = ",".join(sorted(allow))
         return notes
 
-    async def _mark(self, namespace: str, changes: dict[str, Any]) -> Object:
-        """Annotations on the ClusterBinding; a change also wakes the controllers."""
+    async def _mark(self, namespace: str, changes: dict[str, Any], *, seen: Object | None = None) -> Object:
+        """Annotations on the ClusterBinding; a change also wakes the controllers.
+
+        With `seen` the change is made to that very state or not at all (Conflict).
+        """
+        metadata: dict[str, Any] = {"annotations": changes}
+        if seen is not None:
+            metadata["resourceVersion"] = meta.resource_version(seen)
         return await self._client.merge_patch(
-            CLUSTER_BINDINGS,
-            keys.CLUSTER_BINDING_NAME,
-            {"metadata": {"annotations": changes}},
-            namespace=namespace,
+            CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, {"metadata": metadata}, namespace=namespace
         )
 
     def _now(self) -> str:
         return conditions.timestamp(self._clock.now())
+
+
+def _revoked_by(binding: Object) -> str:
+    """Who has revoked a tenant's credential; empty when nobody has."""
+    if not meta.annotation(binding, names.REVOKED):
+        return ""
+    return meta.annotation(binding, names.REVOKED_BY) or names.BY_OPERATOR
 
 
 def secret_name(binding: Object) -> str:

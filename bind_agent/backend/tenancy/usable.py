@@ -5,6 +5,7 @@ refusal, so nobody gets a credential that is not honoured yet.
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,11 +24,12 @@ _WAIT: Final = 0.1
 _CONNECTIONS: Final = 8
 """At once; a handshake costs more than many questions."""
 _REMEMBERED: Final = 16_384
-"""Tenants whose rights were seen to work; they are not asked again."""
+"""Tokens that were seen to work; they are not asked again. Not their tenants: one that was deleted and comes back has
+the same name, and rights that are not in force yet."""
 
 
 class Usable:
-    """Knows which tenants' rights are in force."""
+    """Knows which tokens' rights are in force."""
 
     def __init__(self, client: Client) -> None:
         """Set up.
@@ -38,7 +40,7 @@ class Usable:
         self._client = client
         self._shared: Client | None = None
         self._waiting = 0
-        self._seen: LRUCache[str, bool] = LRUCache(maxsize=_REMEMBERED)
+        self._seen: LRUCache[bytes, bool] = LRUCache(maxsize=_REMEMBERED)
 
     async def wait(self, namespace: str, token: str) -> None:
         """Wait until the API server lets the tenant do its first request.
@@ -53,13 +55,14 @@ class Usable:
             TenancyError: the rights do not come into force.
             KubeError: the server could not be asked.
         """
-        if namespace in self._seen:
+        seen = hashlib.sha256(token.encode()).digest()
+        if seen in self._seen:
             return
         async with self._connection() as shared:
             tenant = shared.bearing(token)
             for _ in range(_TRIES):
                 if await _may_request(tenant, namespace):
-                    self._seen[namespace] = True
+                    self._seen[seen] = True
                     return
                 await asyncio.sleep(_WAIT)
         raise TenancyError(

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from bind_agent.api import keys
+from bind_agent.api import keys, meta
+from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTER_BINDINGS, EXPORT_REQUESTS, NAMESPACES, SECRETS, SERVICE_NAMESPACES
 from bind_agent.backend import names
 from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
-from bind_agent.backend.tenancy import record
+from bind_agent.backend.tenancy import record, usable
 from bind_agent.backend.tenancy.credentials import Credentials
+from bind_agent.backend.tenancy.directory import Directory
 from bind_agent.backend.tenancy.identity import identity
 from bind_agent.backend.tenancy.provision import TenancyError, TenantRevoked, Tenants
 from bind_agent.kube.client import Client
@@ -190,6 +192,73 @@ class TestShutOut:
         marks = (await backend.binding(again))["metadata"]["annotations"]
         assert not {names.REVOKED, names.REVOKED_BY} & set(marks)
 
+    @pytest.mark.parametrize("by", [names.BY_PERSON, names.BY_REAPER])
+    async def test_nobody_takes_an_operators_revocation_over(
+        self, backend: Lab, anna: Person, by: str
+    ) -> None:
+        party = await backend.join("", person=anna)
+        (tenant,) = await backend.tenants.of_person(ISSUER, anna.subject)
+        await backend.tenants.revoke(tenant, delete=False)
+        # On the provider's pages everybody may revoke an own cluster, one that is revoked as well.
+        await backend.tenants.revoke(tenant, delete=False, by=by)
+        assert meta.annotation(await backend.binding(party), names.REVOKED_BY) == names.BY_OPERATOR
+        with pytest.raises(TenantRevoked, match="operators"):
+            await backend.join("", person=anna)
+
+    async def test_an_operator_takes_a_persons_revocation_over(self, backend: Lab, anna: Person) -> None:
+        await backend.join("", person=anna)
+        (tenant,) = await backend.tenants.of_person(ISSUER, anna.subject)
+        await backend.tenants.revoke(tenant, delete=False, by=names.BY_PERSON)
+        await backend.tenants.revoke(tenant, delete=False)
+        with pytest.raises(TenantRevoked, match="operators"):
+            await backend.join("", person=anna)
+
+    async def test_a_login_does_not_undo_a_revocation_that_it_has_not_seen(
+        self, backend: Lab, anna: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        party = await backend.join("", person=anna)
+        (tenant,) = await backend.tenants.of_person(ISSUER, anna.subject)
+        await backend.tenants.revoke(tenant, delete=False, by=names.BY_PERSON)
+        read = Directory.binding
+
+        async def overtaken(self: Directory, namespace: str) -> Object | None:
+            found = await read(self, namespace)
+            if namespace == party.namespace:
+                monkeypatch.undo()
+                await backend.tenants.revoke(tenant, delete=False)
+            return found
+
+        monkeypatch.setattr(Directory, "binding", overtaken)
+        with pytest.raises(TenantRevoked, match="operators"):
+            await backend.join("", person=anna)
+
+    async def test_the_controllers_do_not_undo_a_revocation_that_they_have_not_seen(
+        self, backend: Lab, anna: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        party = await backend.join("", person=anna)
+        (tenant,) = await backend.tenants.of_person(ISSUER, anna.subject)
+        overtaken = asyncio.Event()
+        keep = Credentials.keep
+
+        async def late(self: Credentials, namespace: str, secret: str) -> object:
+            if namespace != party.namespace:
+                return await keep(self, namespace, secret)
+            monkeypatch.undo()
+            await backend.tenants.revoke(tenant, delete=False)
+            kept = await keep(self, namespace, secret)
+            overtaken.set()
+            return kept
+
+        monkeypatch.setattr(Credentials, "keep", late)
+        mark = {"metadata": {"annotations": {names.CREDENTIAL_CHANGED: "look"}}}
+        await backend.admin.merge_patch(CLUSTER_BINDINGS, "cluster", mark, namespace=party.namespace)
+        await asyncio.wait_for(overtaken.wait(), 60)
+
+        async def nothing_left() -> bool:
+            return not (await backend.admin.list(SECRETS, namespace=party.namespace)).items
+
+        await eventually(nothing_left)
+
     async def test_a_revocation_in_the_middle_of_a_login_wins(
         self, backend: Lab, anna: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -214,6 +283,36 @@ class TestShutOut:
             return [one["metadata"]["name"] for one in found] == []
 
         await eventually(nothing_left)
+
+
+async def test_who_comes_back_after_a_deletion_is_waited_for_again(
+    backend: Lab, anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of the namespace is the same; its rights and its token are not."""
+    party = await backend.join("", person=anna)
+    (tenant,) = await backend.tenants.of_person(ISSUER, anna.subject)
+    await backend.tenants.revoke(tenant, delete=True)
+
+    async def gone() -> bool:
+        found = await backend.admin.get_or_none(NAMESPACES, party.namespace)
+        return found is None
+
+    await eventually(gone)
+    asked: list[str] = []
+    ask = usable._may_request
+
+    async def counted(client: Client, namespace: str) -> bool:
+        asked.append(namespace)
+        return await ask(client, namespace)
+
+    monkeypatch.setattr(usable, "_may_request", counted)
+    again = await backend.join("", person=anna)
+    assert again.namespace == party.namespace
+    assert party.namespace in asked
+    # What was seen to work once is not asked again.
+    asked.clear()
+    await backend.join("", person=anna)
+    assert party.namespace not in asked
 
 
 async def test_a_tenant_cannot_write_its_own_note(backend: Lab, anna: Person) -> None:

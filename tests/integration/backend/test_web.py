@@ -387,6 +387,37 @@ class TestCrossSite:
             own = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
             assert (await ask(visitor, web.at("/bind"), "POST", data=form, headers=own))[0] == 302
 
+    @pytest.mark.parametrize(
+        ("content_type", "body"),
+        [
+            ("application/x-www-form-urlencoded; charset=nonsense", b"s=x"),
+            ("application/x-www-form-urlencoded", b"s=\xff"),
+            ("application/x-www-form-urlencoded; charset=punycode", b"s=\xff"),
+            ("multipart/form-data", b"s=x"),
+            ("multipart/form-data; boundary=b", b"s=x"),
+        ],
+    )
+    async def test_forms_that_cannot_be_read(
+        self,
+        web: Portal,
+        visitor: aiohttp.ClientSession,
+        cli: Cli,
+        offer: Resource,
+        content_type: str,
+        body: bytes,
+    ) -> None:
+        await self.token(web, visitor, cli, offer)
+        for path in ("/bind", "/logout"):
+            found = await refused(
+                visitor,
+                web.at(path),
+                "POST",
+                data=body,
+                headers={"Content-Type": content_type, "Origin": web.url},
+            )
+            assert found == (400, "bad_request")
+        assert await tenants_of(web.lab, cli.cluster_id) == []
+
     async def test_a_token_is_for_one_session_and_one_run(
         self,
         web: Portal,

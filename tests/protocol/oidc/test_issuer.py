@@ -243,6 +243,29 @@ async def test_new_keys_are_fetched_when_a_token_names_one(
     assert hostile.asked[DISCOVERY] == 1
 
 
+@pytest.mark.parametrize("kid", [None, "own"], ids=["no id", "the same id"])
+async def test_new_keys_are_fetched_when_a_signature_fits_no_known_one(
+    hostile: HostileIssuer, log_in: LogIn, clock: VirtualClock, kid: str | None
+) -> None:
+    named = {} if kid is None else {"kid": kid}
+    hostile.rotate(RSAKey.generate_key(2048, named, auto_kid=False))
+    await log_in()
+    await clock.advance(TIMING.unknown_key)
+    hostile.rotate(RSAKey.generate_key(2048, named, auto_kid=False))
+    assert (await log_in()).subject == "alice"
+    assert (await log_in()).subject == "alice"
+    assert hostile.asked[KEYS] == 2
+    # A key that was never published does not help itself, nor has it the issuer asked at will.
+    hostile.key = FOREIGN_KEY
+    hostile.header = {"kid": kid}
+    await clock.advance(TIMING.unknown_key)
+    for _ in range(3):
+        with pytest.raises(LoginRefused) as refused:
+            await log_in()
+        assert refused.value.reason == "SignatureWrong"
+    assert hostile.asked[KEYS] == 3
+
+
 async def test_tokens_cannot_have_the_keys_fetched_at_will(
     hostile: HostileIssuer, log_in: LogIn, clock: VirtualClock
 ) -> None:

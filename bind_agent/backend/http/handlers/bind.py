@@ -8,7 +8,7 @@ from bind_agent.api import payloads
 from bind_agent.backend.access import Kind
 from bind_agent.backend.http import codes, csrf, offers, redirects, sessions
 from bind_agent.backend.http.context import VIEW, WEB
-from bind_agent.backend.http.parameters import found, one, session_id
+from bind_agent.backend.http.parameters import form, found, one, session_id
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Bind, Session
 from bind_agent.kube.errors import KubeError
@@ -51,10 +51,10 @@ async def confirmed(request: web.Request) -> web.Response:
         Refusal: as for GET, or the form is not ours.
     """
     sessions.require(request)
-    form = await request.post()
-    sid = session_id(form)
+    given = await form(request)
+    sid = session_id(given)
     session = await csrf.check(request, csrf.bind_purpose(sid))
-    kind = offers.kind_of(one(form, "resource", longest=64), one(form, "group", longest=256))
+    kind = offers.kind_of(one(given, "resource", longest=64), one(given, "group", longest=256))
     return await _finish(request, session, _bind(session, sid), kind)
 
 

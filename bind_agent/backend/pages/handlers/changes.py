@@ -19,7 +19,7 @@ from bind_agent.backend.http import audit, csrf
 from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.limits import remote
 from bind_agent.backend.http.offers import away
-from bind_agent.backend.http.parameters import one
+from bind_agent.backend.http.parameters import form, one
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
 from bind_agent.backend.pages import asks, links
@@ -90,7 +90,7 @@ async def unbind(request: web.Request) -> web.Response:
     """
     app, session, tenant = await _meant(request, asks.UNBIND, request.match_info["name"])
     export = _export(app, tenant, request)
-    chosen = asks.GRACES.get(one(await request.post(), "choice", longest=8))
+    chosen = asks.GRACES.get(one(await form(request), "choice", longest=8))
     if chosen is None:
         raise Refusal(
             400, "bad_choice", "The form does not say when the API is to end.", "Open the page again."

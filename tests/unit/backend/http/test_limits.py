@@ -89,6 +89,8 @@ def test_only_what_own_proxies_wrote_counts(forwarded: str, trusted: int, found:
         ("fe80::1%eth0", "fe80::/64"),
         ("unknown", "unknown"),
         ("x" * 5000, "unknown"),
+        ("x" * 5000 + "...:1", "unknown"),
+        ("1.2.3.4:x", "unknown"),
         ("", "unknown"),
     ],
 )

@@ -1,6 +1,8 @@
 """What browsers keep for us: sealed for one purpose, bounded, with keys that can be rotated (threats A50, A52)."""
 
 import json
+import random
+import string
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +20,8 @@ from bind_agent.backend.http.keyring import Keyring, SealBroken
 from bind_agent.backend.http.sessions import KEPT, Bind, Session
 from bind_agent.backend.options.web import CookieKeys
 from bind_agent.backend.person import Person
+from cli.login.answers import OneTimeCode, judge
+from cli.login.session import begin
 
 pytestmark = pytest.mark.unit
 
@@ -85,7 +89,8 @@ class TestKeyring:
         for parts in [("a", "bc"), ("ab", "c", ""), ("abc",), ("ab", "d")]:
             assert not KEYRING.proves(proof, "csrf", *parts)
         assert not KEYRING.proves(proof, "other", "ab", "c")
-        assert not KEYRING.proves("é", "csrf", "ab", "c")
+        for nonsense in ("é", "\udcff", ""):
+            assert not KEYRING.proves(nonsense, "csrf", "ab", "c")
 
 
 class TestCookies:
@@ -215,6 +220,10 @@ class TestStates:
         with pytest.raises(StateBroken):
             flowstate.unseal(KEYRING, self.flow(), mark="x", now=NOW + timedelta(hours=1))
 
+    def test_a_mark_that_is_no_text(self) -> None:
+        with pytest.raises(StateBroken):
+            flowstate.unseal(KEYRING, self.flow(), mark="\udcff" * 43, now=NOW)
+
     @pytest.mark.parametrize("state", ["", "x", "eyJyZWRpcmVjdFVSTCI6Imh0dHA6Ly9ldmlsIn0="])
     def test_forged(self, state: str) -> None:
         with pytest.raises(StateBroken):
@@ -245,6 +254,25 @@ class TestCodes:
         assert repr(found) == "Code()"
         assert not found.expired(NOW + timedelta(seconds=59))
         assert found.expired(NOW + timedelta(seconds=60))
+
+    def test_our_cli_takes_every_code_whose_session_fits_into_cookies(self) -> None:
+        # The worst case: what fits, and cannot be compressed.
+        draw = random.Random(1)
+        groups: tuple[str, ...] = ()
+        cookies, session = Cookies(secure=True), self.SESSION
+        while True:
+            groups = (*groups, "".join(draw.choices(string.ascii_letters + string.digits, k=40)))
+            larger = replace(session, person=replace(ANNA, groups=groups))
+            try:
+                cookies.write(web.Response(), sessions.seal(KEYRING, larger, NOW), max_age=5)
+            except TooLarge:
+                break
+            session = larger
+        attempt = begin("cluster", back_channel=True)
+        bind = replace(BIND, redirect="http://127.0.0.1:1/" + "x" * 1000)
+        code = codes.seal(KEYRING, codes.new(session, bind, group="g" * 253, plural="p" * 63, now=NOW), NOW)
+        assert len(code) > 8192
+        assert judge(attempt, {"s": [attempt.session_id], "code": [code]}) == OneTimeCode(code)
 
     def test_a_session_is_no_code(self) -> None:
         with pytest.raises(codes.CodeBroken):
