@@ -56,15 +56,14 @@ class ConsumerSide:
         """Put the provider's kubeconfig where the konnector reads it.
 
         A Secret for the same place is taken and refreshed when its credential differs: the one at hand
-        has just been used successfully (W-C9).
+        has just been used successfully (W-C9). One that a binding refers to and that is gone is made again.
 
         Returns:
             The Secret's name, and what was written in words.
         """
         if survey.secret is None:
-            created = self.cluster.create(
-                SECRETS, objects.secret_manifest(kubeconfig), namespace=keys.CONSUMER_NAMESPACE
-            )
+            manifest = objects.secret_manifest(kubeconfig, name=survey.missing)
+            created = self.cluster.create(SECRETS, manifest, namespace=keys.CONSUMER_NAMESPACE)
             self._progress.step(f"credential stored in Secret {keys.CONSUMER_NAMESPACE}/{name(created)}")
             return name(created), [f"Secret {keys.CONSUMER_NAMESPACE}/{name(created)}"]
         return self._refresh(survey.secret, kubeconfig)

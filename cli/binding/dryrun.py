@@ -76,7 +76,7 @@ def _konnector_steps(konnector: install.Decision, survey: Survey) -> list[Step]:
 
 
 def _secret_step(plan: Plan, survey: Survey) -> Step:
-    shown = secret_manifest(plan.kubeconfig, redacted=True)
+    shown = secret_manifest(plan.kubeconfig, name=survey.missing, redacted=True)
     if survey.secret is None:
         return Step("app cluster", "create", shown)
     stored = stored_kubeconfig(survey.secret)

@@ -12,14 +12,15 @@ from cli.binding.request import Wanted
 namespace_manifest = consumer_side.namespace
 
 
-def secret_manifest(kubeconfig: Kubeconfig, *, redacted: bool = False) -> Object:
+def secret_manifest(kubeconfig: Kubeconfig, *, name: str = "", redacted: bool = False) -> Object:
     """The Secret of a provider's kubeconfig.
 
     Args:
         kubeconfig: the provider's.
+        name: of the Secret; empty has the API server make one.
         redacted: for showing: the content is left out.
     """
-    return consumer_side.secret(b"<redacted>" if redacted else kubeconfig.document())
+    return consumer_side.secret(b"<redacted>" if redacted else kubeconfig.document(), name=name)
 
 
 def role_manifest(

@@ -53,12 +53,15 @@ class Survey:
         namespace: whether the namespace ``klutch-bind`` exists.
         secret: the Secret that holds a kubeconfig for the same server and namespace of the provider, if any.
         standings: one entry per wanted API.
+        missing: name of the Secret that an existing binding refers to and that is gone; it has to be made again,
+            because the reference of a binding never changes.
     """
 
     served: Resource | None
     namespace: bool
     secret: Object | None
     standings: tuple[Standing, ...]
+    missing: str = ""
 
 
 def take_survey(
@@ -84,23 +87,26 @@ def take_survey(
             f"the namespace {keys.CONSUMER_NAMESPACE} of the app cluster is being deleted",
             next_step="wait until it is gone, then run the command again",
         )
-    matching = _matching_secrets(cluster, kubeconfig) if namespace is not None else []
+    secrets = cluster.list(SECRETS, namespace=keys.CONSUMER_NAMESPACE) if namespace is not None else []
+    matching = _matching(secrets, kubeconfig)
     referenced = [_secret_of(binding)[1] for binding in bindings.values() if binding is not None]
     secret = _choose(matching, [*referenced, prefer])
-    known = {name(one) for one in matching}
+    foreign = {name(one) for one in secrets} - {name(one) for one in matching}
     for one in wanted:
-        _check_binding(one, bindings[one.name], known)
+        _check_binding(one, bindings[one.name], foreign)
         _check_crd(cluster, one, bindings[one.name])
-    used = {secret_name for secret_name in referenced if secret_name in known}
+    used = set(referenced)
     if len(used) > 1:
         raise CliError(
             f"these APIs are bound through different Secrets: {inert(', '.join(sorted(used)))}",
             next_step="bind them one by one, each with a request of its own",
         )
+    missing = "".join(used - {name(one) for one in secrets})
     return Survey(
         served=served,
         namespace=namespace is not None,
-        secret=secret,
+        secret=None if missing else secret,
+        missing=missing,
         standings=tuple(Standing(one, bindings[one.name], _role(cluster, one)) for one in wanted),
     )
 
@@ -121,17 +127,24 @@ def find_binding(
     return cluster.get(served, binding_name, namespace=namespace if served.namespaced else "")
 
 
-def _matching_secrets(cluster: Cluster, kubeconfig: Kubeconfig) -> list[Object]:
+def _matching(secrets: Sequence[Object], kubeconfig: Kubeconfig) -> list[Object]:
     """Secrets that hold a kubeconfig for the same server and namespace, the oldest first."""
     found = []
-    for secret in cluster.list(SECRETS, namespace=keys.CONSUMER_NAMESPACE):
+    for secret in secrets:
         stored = stored_kubeconfig(secret)
         if stored is not None and stored.same_place(kubeconfig):
             found.append(secret)
     return sorted(found, key=lambda one: (creation_timestamp(one), name(one)))
 
 
-def _check_binding(wanted: Wanted, binding: Object | None, known: set[str]) -> None:
+def _check_binding(wanted: Wanted, binding: Object | None, foreign: set[str]) -> None:
+    """Refuse a binding that leads elsewhere; one whose Secret is gone is taken up, as the konnector asks for.
+
+    Args:
+        wanted: the API.
+        binding: its binding, if any.
+        foreign: Secrets in our namespace that do not lead to the provider that is meant.
+    """
     if binding is None:
         return
     if is_deleting(binding):
@@ -140,7 +153,7 @@ def _check_binding(wanted: Wanted, binding: Object | None, known: set[str]) -> N
             next_step="wait until it is gone, then run the command again",
         )
     namespace, secret = _secret_of(binding)
-    if namespace != keys.CONSUMER_NAMESPACE or secret not in known:
+    if namespace != keys.CONSUMER_NAMESPACE or not secret or secret in foreign:
         raise CliError(
             f"the binding {wanted.name} exists and belongs to another provider, or to another "
             f"namespace of it: it uses Secret {inert(namespace)}/{inert(secret)}",

@@ -99,7 +99,7 @@ class Listener:
         return page.DONE
 
     def told(self) -> None:
-        """The browser has its page: whoever waits may go on."""
+        """The browser has its page, or does not want it any more: whoever waits may go on."""
         if self._taken is not None:
             self._arrived.set()
 
@@ -146,8 +146,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         listener = self.server.listener
         found = self._refusal() or listener.answer(self.path)
-        self._send(found)
-        listener.told()
+        try:
+            self._send(found)
+        finally:
+            # Also when the window is gone already: its answer is here.
+            listener.told()
 
     def _refusal(self) -> page.Page | None:
         if self.headers.get_all("Host", []) not in [[host] for host in self.server.listener.hosts]:

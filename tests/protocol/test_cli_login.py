@@ -110,6 +110,20 @@ def test_one_good_answer_is_taken_and_later_ones_are_not(back_channel: bool) -> 
         assert CODE not in answer.text
 
 
+def test_an_answer_counts_also_when_its_window_is_closed_before_the_page_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Gone(page.Page):
+        def html(self) -> bytes:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(page, "DONE", Gone(200, "", ""))
+    with listening() as (listener, attempt, _):
+        with pytest.raises(requests.ConnectionError):
+            ask(address(listener, attempt, s=attempt.session_id, code=CODE))
+        assert listener.wait(timeout=5, waiting=lambda _: None) == OneTimeCode(CODE)
+
+
 def test_the_page_runs_exactly_its_one_line() -> None:
     """It takes the answer out of the address bar; the policy allows nothing else (threat A54)."""
     with listening() as (listener, attempt, _):

@@ -349,6 +349,7 @@ def test_the_secret_of_the_binding_wins_then_the_named_one_then_the_oldest() -> 
 
 
 DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+ELSEWHERE = {"kubeconfigSecretRef": {"namespace": "default", "name": "gone", "key": "kubeconfig"}}
 
 
 @pytest.mark.parametrize(
@@ -359,7 +360,11 @@ DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
             "namespace .* being deleted",
         ),
         ([NAMESPACE, stored("a", kubeconfig()), binding("a", **DELETING)], "binding .* being deleted"),
-        ([NAMESPACE, binding("gone")], "another provider"),
+        ([NAMESPACE, stored("a", kubeconfig(namespace="else")), binding("a")], "another provider"),
+        (
+            [NAMESPACE, (BINDINGS, {"metadata": {"name": API}, "spec": ELSEWHERE})],
+            "another provider",
+        ),
         ([NAMESPACE, (BINDINGS, {"metadata": {"name": API}})], "another provider"),
         ([NAMESPACE, (CRDS, {"metadata": {"name": API}})], "does not belong to a binding"),
         (
@@ -396,6 +401,29 @@ def test_apis_bound_through_two_secrets_are_not_mixed() -> None:
         NAMESPACE, stored("a", kubeconfig()), stored("b", kubeconfig()), binding("a"), (BINDINGS, second)
     )
     with pytest.raises(CliError, match="different Secrets: a, b"):
+        consumer_side(cluster).survey([WANTED, other], kubeconfig())
+
+
+def test_a_secret_that_is_gone_is_made_again_under_the_name_that_the_binding_refers_to() -> None:
+    given = kubeconfig()
+    cluster = Scripted(NAMESPACE, stored("a", given), binding("gone"))
+    side = consumer_side(cluster)
+    survey = side.survey([WANTED], given, prefer="a")
+    assert (survey.secret, survey.missing) == (None, "gone")
+    assert side.store_credential(survey, given) == ("gone", ["Secret klutch-bind/gone"])
+    made = cluster.objects[SECRETS.plural, "gone"]
+    assert base64.b64decode(made["data"]["kubeconfig"]) == given.document()
+    again = side.survey([WANTED], given)
+    assert again.missing == ""
+    assert side.store_credential(again, given) == ("gone", [])
+
+
+def test_only_one_secret_that_is_gone_is_made_again() -> None:
+    other = Wanted("example.com", "others")
+    _, second = binding("b")
+    second["metadata"]["name"] = other.name
+    cluster = Scripted(NAMESPACE, stored("b", kubeconfig()), binding("gone"), (BINDINGS, second))
+    with pytest.raises(CliError, match="different Secrets: b, gone"):
         consumer_side(cluster).survey([WANTED, other], kubeconfig())
 
 
