@@ -56,9 +56,8 @@ def plan_steps(plan: Plan, provider: ProviderSide, consumer: ConsumerSide, progr
     survey = consumer.survey(plan.request.wanted, plan.kubeconfig, prefer=plan.prefer_secret)
     deployment = install.Installer(consumer.cluster, progress).deployment()
     konnector = install.decide(deployment, image=plan.image, skip=plan.skip_konnector)
-    request = plan.request.manifest(name=plan.request.name, generate_name="export-")
-    request["metadata"]["namespace"] = provider.namespace
-    steps = [Step("provider", "create", request)]
+    stands, request = provider.preview(plan.request)
+    steps = [Step("provider", "keep" if stands else "create", request)]
     steps += _konnector_steps(konnector, survey)
     secret = _secret_step(plan, survey)
     steps.append(secret)

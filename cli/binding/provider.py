@@ -88,15 +88,35 @@ class ProviderSide:
                 raise
 
     def _submit(self, request: ExportRequest) -> Submitted:
+        stands, obj = self._look(request)
+        if not stands:
+            return self._create(obj)
+        self._progress.step(f"request {inert(request.name)} stands already; taking it up")
+        return Submitted(obj, created=False)
+
+    def _look(self, request: ExportRequest) -> tuple[bool, Object]:
+        """Whether the request stands already; then it, else what is to be created."""
         if not request.name:
-            return self._create(request.manifest(generate_name="export-"))
+            return False, request.manifest(generate_name="export-")
         existing = self.cluster.get(EXPORT_REQUESTS, request.name, namespace=self.namespace)
         if existing is None:
-            return self._create(request.manifest(name=request.name))
+            return False, request.manifest(name=request.name)
         if _same_request(existing, request) and _phase(existing) != _FAILED and not is_deleting(existing):
-            self._progress.step(f"request {inert(request.name)} stands already; taking it up")
-            return Submitted(existing, created=False)
-        return self._create(request.manifest(generate_name=f"{request.name[:200]}-"))
+            return True, existing
+        return False, request.manifest(generate_name=f"{request.name[:200]}-")
+
+    def preview(self, request: ExportRequest) -> tuple[bool, Object]:
+        """What `submit` would do, without doing it.
+
+        Returns:
+            Whether the request stands already, and the request. Where requests may not be read it is taken for new.
+        """
+        try:
+            stands, obj = self._look(request)
+        except RequestRefusedError as error:
+            self._progress.detail(f"requests cannot be read: {error.message}")
+            stands, obj = False, request.manifest(name=request.name, generate_name="export-")
+        return stands, {**obj, "metadata": {**obj["metadata"], "namespace": self.namespace}}
 
     def _create(self, obj: Object) -> Submitted:
         created = self.cluster.create(EXPORT_REQUESTS, obj, namespace=self.namespace)

@@ -123,7 +123,7 @@ class Claims:
             binding_key, decide(offered, decided), meta.annotation(binding, keys.PAUSED) == keys.TRUE
         )
         if asked.decisions or self._status.stated(binding_key, ConditionType.CLAIMS_IN_FORCE) is not None:
-            self._status.state([binding_key], verdict(asked.decisions))
+            self._status.state([binding_key], verdict(asked.decisions, root=self._app.root))
         if self._asked.get(export_name) != asked:
             self._asked[export_name] = asked
             self._controller.enqueue(_KEY)
@@ -257,15 +257,20 @@ def accepted_by(binding: Object) -> list[PermissionClaim]:
     return list[PermissionClaim](found)
 
 
-def verdict(decisions: tuple[Decision, ...]) -> Condition:
+def verdict(decisions: tuple[Decision, ...], *, root: str = "") -> Condition:
     """``ClaimsInForce`` for the decisions of one binding.
 
     A claim that the user rejected is settled and does not make the binding unready; one that waits for an answer or
     that may never be accepted does.
+
+    Args:
+        decisions: one per claim of the export.
+        root: namespace of the binding on the control plane; empty where it is on the app cluster.
     """
+    waiting = f"waits for consent; {remedies.consent(root)}"
     for consent, reason, text in (
         (Consent.REFUSED, Reason.CLAIM_REFUSED, "may not be claimed"),
-        (Consent.WAITING, Reason.CLAIM_WAITING_FOR_CONSENT, "waits for consent; bind again to answer"),
+        (Consent.WAITING, Reason.CLAIM_WAITING_FOR_CONSENT, waiting),
     ):
         found = [d for d in decisions if d.consent is consent]
         if found:

@@ -5,6 +5,7 @@ Pure. The same sentence stands in the condition, the event and the log.
 
 from typing import Final
 
+from bind_agent.api import keys
 from bind_agent.api.resource import Resource
 from konnector.sync.model import Side
 
@@ -56,6 +57,21 @@ def lacking(message: str, roles: str, where: str = "the app cluster") -> str:
         where: which cluster.
     """
     return f"the konnector lacks a right on {where}: {message}; {roles}"
+
+
+def consent(root: str = "") -> str:
+    """How a claim is answered.
+
+    Args:
+        root: namespace of the binding on the control plane, where nobody is asked; empty where it is on the app
+            cluster.
+    """
+    if not root:
+        return "bind again to answer"
+    return (
+        f"name the kind in the annotation {keys.ACCEPT_CLAIMS} of the AppClusterBinding, or answer in "
+        f"spec.permissionClaims of the binding in {root}"
+    )
 
 
 def not_served(side: Side, resource: Resource) -> str:

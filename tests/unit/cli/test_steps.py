@@ -604,11 +604,16 @@ def steps(provider: Scripted, consumer: Scripted, **values: Any) -> list[tuple[s
     return [(step.action, step.obj["kind"]) for step in found]
 
 
+def test_a_dry_run_without_the_right_to_look_at_requests_shows_what_would_be_sent() -> None:
+    provider = Scripted()
+    provider.fail["get", EXPORT_REQUESTS.plural] = [refused(403, "Forbidden")]
+    assert steps(provider, Scripted(NAMESPACE))[0] == ("create", "APIServiceExportRequest")
+
+
 def test_dry_runs_say_create_update_or_keep() -> None:
-    request_step = ("create", "APIServiceExportRequest")
     fresh = steps(Scripted(), Scripted())
     assert fresh == [
-        request_step,
+        ("create", "APIServiceExportRequest"),
         ("create", "Namespace"),
         ("create", "Secret"),
         ("create", "ClusterRole"),
@@ -619,14 +624,14 @@ def test_dry_runs_say_create_update_or_keep() -> None:
     provider.calls.clear()
     consumer.calls.clear()
     assert steps(provider, consumer) == [
-        request_step,
+        ("keep", "APIServiceExportRequest"),
         ("keep", "Secret"),
         ("keep", "ClusterRole"),
         ("keep", "APIServiceBinding"),
     ]
     provider.put(EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}})
     assert steps(provider, consumer, kubeconfig=kubeconfig("new")) == [
-        request_step,
+        ("keep", "APIServiceExportRequest"),
         ("update", "Secret"),
         ("update", "ClusterRole"),
         ("update", "APIServiceBinding"),

@@ -52,6 +52,10 @@ def test_one_verdict_for_all_claims(consents: list[Consent], status: str, reason
     assert names in found.message
     if reason == "ClaimWaitingForConsent":
         assert "bind again to answer" in found.message
+        beside_the_backend = verdict(decisions, root="klutch-bind-team-app1")
+        assert "bind again" not in beside_the_backend.message
+        assert "annotation klutch.anynines.com/accept-claims" in beside_the_backend.message
+        assert beside_the_backend.reason == reason
 
 
 @pytest.mark.parametrize(

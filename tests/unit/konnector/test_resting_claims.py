@@ -109,7 +109,7 @@ class World:
             return CONFIGMAPS
 
         app: Any = SimpleNamespace(
-            client=SimpleNamespace(discovery=SimpleNamespace(find=find)), recorder=None
+            client=SimpleNamespace(discovery=SimpleNamespace(find=find)), recorder=None, root=""
         )
         status: Any = SimpleNamespace(state=lambda *_: None, stated=lambda *_: None)
         nothing: Any = None
