@@ -213,6 +213,10 @@ async def test_a_rotated_kubeconfig_is_taken_over_under_way(
     first, second = unique("first"), unique("second")
     async with plane.disturbance(plane.consumer):
         await plane.put_kubeconfig(await plane.kubeconfig(first))
+        # What another test did to the kubeconfig is over when an object has crossed.
+        early = f"{namespace}/early"
+        await plane.down.create(databases.resource, thing(databases.resource, early, size=3))
+        await plane.synced(databases.resource, early)
         creating = asyncio.create_task(_burst(plane, databases, namespace, 60))
         await plane.put_kubeconfig(await plane.kubeconfig(second))
         pid = plane.konnector.pid

@@ -160,7 +160,9 @@ class ControlPlaneSystem(System):
             assert found.get("Ready", {}).get("status") == "True", found
             return binding
 
-        return await eventually(ready, what=f"binding {service.name} ready", timeout=90)
+        binding = await eventually(ready, what=f"binding {service.name} ready", timeout=90)
+        await self.served(service)
+        return binding
 
     # --- the konnector --------------------------------------------------------------------------------------
 

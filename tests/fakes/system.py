@@ -207,16 +207,20 @@ class System:
             return binding
 
         binding = await eventually(ready, what=f"binding {service.name} ready", timeout=60)
+        await self.served(service)
+        return binding
 
-        async def served() -> bool:
+    async def served(self, service: Service) -> None:
+        """Wait until the consumer's API server serves a bound kind, which it does some time after the CRD."""
+
+        async def listed() -> bool:
             try:
                 await self.down.list(service.resource)
             except NotFound:
                 return False
             return True
 
-        await eventually(served, what=f"{service.name} served on the consumer")
-        return binding
+        await eventually(listed, what=f"{service.name} served on the consumer")
 
     @contextlib.asynccontextmanager
     async def disturbance(self, cluster: Cluster) -> AsyncIterator[None]:
