@@ -52,7 +52,8 @@ class Rights:
     """What the backend may do, with a short memory.
 
     Attributes:
-        reached: namespaces of tenants in which our own access has come into force; logins and controllers share it.
+        reached: by namespace of a tenant, UID of our own binding there that has come into force; logins and
+            controllers share it.
     """
 
     def __init__(self, client: Client, *, clock: Clock = SYSTEM) -> None:
@@ -63,7 +64,7 @@ class Rights:
         self._held: HeldRights | None = None
         self._asked = 0.0
         self._account: Account | None = None
-        self.reached: LRUCache[str, bool] = LRUCache(maxsize=_REMEMBERED)
+        self.reached: LRUCache[str, str] = LRUCache(maxsize=_REMEMBERED)
         self._naming: SingleFlight[str, Account] = SingleFlight()
 
     async def account(self) -> Account:

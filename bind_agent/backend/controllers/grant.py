@@ -18,7 +18,6 @@ from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.grants import NameTaken, ensure
 from bind_agent.backend.tenancy import own_access
-from bind_agent.backend.tenancy.rotation import parse_time
 from bind_agent.backend.views import get
 from bind_agent.kube.errors import Forbidden
 
@@ -84,9 +83,8 @@ class Grants:
         """The backend's own access to the tenant's credential, in that namespace only."""
         context = self._context
         known = self._known_binding(cns, names.BACKEND_TENANT_ROLE)
-        await own_access.ensure_binding(context.client, context.rights, cns, known=known)
-        since = None if known is None else parse_time(meta.creation_timestamp(known))
-        await own_access.settle(context.rights, cns, since=since, now=context.clock.now())
+        binding = await own_access.ensure_binding(context.client, context.rights, cns, known=known)
+        await own_access.settle(context.rights, cns, binding, now=context.clock.now())
 
     async def _tenant_role(self, tenant: Object, needs: Iterable[ExportNeeds]) -> list[access.Rule]:
         """ClusterRole `klutch-binder-<cns>`; returns what could not be put into it."""

@@ -137,8 +137,7 @@ class Tenants:
         self, who: Identity, prefix: str, pretty_name: str, notes: dict[str, str], *, login: bool
     ) -> Added:
         namespace, created = await self._namespace(who, prefix)
-        await own_access.ensure_binding(self._client, self._rights, namespace, known=None, fresh=created)
-        await own_access.settle(self._rights, namespace)
+        await self._reach(namespace, fresh=created)
         binding = await self._binding(namespace, pretty_name, notes, login=login, created=created)
         binder = access.binder_binding(namespace, keys.BINDER, namespace)
         await ensure(self._client, binder, None, ask=not created)
@@ -147,6 +146,11 @@ class Tenants:
             raise TenancyError(f"the credential of {namespace} keeps changing: try again")
         await self._usable.wait(namespace, state.issued.token)
         return Added(namespace, created, state, kubeconfig.render(state.issued))
+
+    async def _reach(self, namespace: str, *, fresh: bool = False) -> None:
+        """Our own access to the credential there, in force."""
+        own = await own_access.ensure_binding(self._client, self._rights, namespace, known=None, fresh=fresh)
+        await own_access.settle(self._rights, namespace, own, now=self._clock.now())
 
     async def list(self) -> Sequence[Tenant]:
         """All tenants, by namespace.
@@ -211,8 +215,7 @@ class Tenants:
             raise TenancyError(
                 f"{tenant.namespace} has no ClusterBinding yet: `bind-backend tenant add` finishes it"
             )
-        await own_access.ensure_binding(self._client, self._rights, tenant.namespace, known=None)
-        await own_access.settle(self._rights, tenant.namespace)
+        await self._reach(tenant.namespace)
         await self._refuse_revoked(tenant.namespace)
         secret = secret_name(tenant.binding)
         state = await self._credentials.rotate(tenant.namespace, secret, overlap=overlap)
@@ -232,8 +235,7 @@ class Tenants:
         Raises:
             KubeError: a request failed; revoking again goes on from there.
         """
-        await own_access.ensure_binding(self._client, self._rights, tenant.namespace, known=None)
-        await own_access.settle(self._rights, tenant.namespace)
+        await self._reach(tenant.namespace)
         # First, so that no controller issues another one in between.
         binding = await self._shut_out(tenant.namespace, by)
         await self._credentials.destroy(tenant.namespace, secret_name(binding or {}))

@@ -40,29 +40,39 @@ async def test_many_at_once_ask_once_who_we_are() -> None:
     assert client.verbs == ["create"]
 
 
+def binding(uid: str, age: timedelta = timedelta(0)) -> Object:
+    return {"metadata": {"uid": uid, "creationTimestamp": (NOW - age).isoformat()}}
+
+
 class TestOwnAccess:
     async def test_it_is_waited_for_once(self) -> None:
         found, client = rights(can_i=[Review(False), Review(True), Review(False)])
-        await own_access.settle(found, "tenant")
-        await own_access.settle(found, "tenant")
+        await own_access.settle(found, "tenant", binding("one"), now=NOW)
+        await own_access.settle(found, "tenant", binding("one"), now=NOW)
+        assert client.verbs == ["can_i", "can_i"]
+
+    async def test_a_tenant_that_comes_back_under_its_name_is_asked_about_again(self) -> None:
+        found, client = rights(can_i=Review(True))
+        await own_access.settle(found, "tenant", binding("one"), now=NOW)
+        await own_access.settle(found, "tenant", binding("two"), now=NOW)
         assert client.verbs == ["can_i", "can_i"]
 
     @pytest.mark.parametrize(("age", "asked"), [(timedelta(seconds=5), 1), (timedelta(minutes=5), 0)])
     async def test_an_old_binding_is_in_force(self, age: timedelta, asked: int) -> None:
         found, client = rights(can_i=Review(True))
-        await own_access.settle(found, "tenant", since=NOW - age, now=NOW)
+        await own_access.settle(found, "tenant", binding("one", age), now=NOW)
         assert len(client.calls) == asked
 
-    async def test_a_namespace_of_this_moment_is_asked_about_again(self) -> None:
+    async def test_a_namespace_of_this_moment_is_asked_about(self) -> None:
         found, client = rights(
             can_i=Review(True),
             create={"status": {"userInfo": {"username": "system:serviceaccount:ns:backend"}}},
         )
-        found.reached["tenant"] = True
-        await own_access.ensure_binding(cast("Any", client), found, "tenant", known=None, fresh=True)
+        found.reached["tenant"] = "before"
+        own = await own_access.ensure_binding(cast("Any", client), found, "tenant", known=None, fresh=True)
         # Nobody looked for a binding that cannot be there.
         assert client.verbs == ["create", "create"]
-        await own_access.settle(found, "tenant")
+        await own_access.settle(found, "tenant", own, now=NOW)
         assert client.verbs == ["create", "create", "can_i"]
 
 
