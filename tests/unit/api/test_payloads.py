@@ -98,6 +98,13 @@ def test_response_refused(change: dict[str, Any], message: str) -> None:
     assert encoding.to_base64(b"s3cret") not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["", "###", "bm8ganNvbg=="])
+def test_response_that_is_no_document(text: str) -> None:
+    with pytest.raises(InvalidObject) as caught:
+        payloads.parse_binding_response(text, session_id="abc123")
+    assert "ganNvbg" not in str(caught.value)
+
+
 def test_response_needs_a_session_to_answer() -> None:
     text = payloads.encode_binding_response(response(authentication={}))
 
