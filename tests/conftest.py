@@ -7,17 +7,49 @@ without clusters proves nothing.
 """
 
 import itertools
+import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from bind_agent.devcluster import Cluster, ClusterOptions, ControlPlane, Playground, find_control_plane
 from tests.fakes.issuer import Issuer
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers_follow_the_configuration() -> Iterator[None]:
+    """Loggers keep no configuration of a test before.
+
+    Programs cache what a logger does at its first line. A logger whose first line falls into a test that sets
+    up logging would write to that test's stream for the rest of the run.
+    """
+    configure = structlog.configure
+
+    def uncached(*args: Any, **options: Any) -> None:
+        configure(*args, **{**options, "cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", uncached)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Whatever a test sets up for its logs ends with it."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

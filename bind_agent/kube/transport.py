@@ -9,7 +9,7 @@ import copy
 import io
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -104,6 +104,7 @@ class Transport:
         self._meter = Meter(cluster)
         # Waiting here does not use up the time limit of a call, waiting for a pooled connection would.
         self._slots = asyncio.Semaphore(max_in_flight)
+        self._pause: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._closed = False
         self._answers: set[aiohttp.ClientResponse] = set()
         self._streams: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
@@ -200,7 +201,7 @@ class Transport:
                 waited += delay
                 if isinstance(error, ApiError):
                     self._meter.throttled(delay)
-                await asyncio.sleep(delay)
+                await self._pause(delay)
             else:
                 self.trouble = None
                 return answer

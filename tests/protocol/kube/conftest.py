@@ -1,5 +1,6 @@
 """A scripted server and a client on it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -26,16 +27,13 @@ async def client(server: KubeServer) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Waits between attempts are noted instead of waited."""
-    import asyncio
-
+def slept(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Waits of this client between attempts, in seconds; they are noted instead of waited."""
     waits: list[float] = []
-    real = asyncio.sleep
 
-    async def sleep(seconds: float) -> None:
+    async def pause(seconds: float) -> None:
         waits.append(seconds)
-        await real(0)
+        await asyncio.sleep(0)
 
-    monkeypatch.setattr("bind_agent.kube.transport.asyncio.sleep", sleep)
+    monkeypatch.setattr(client._transport, "_pause", pause)
     return waits

@@ -1,5 +1,6 @@
 """Small pure parts: parameters, refusals, versions, operators, Leases of used things, audit lines."""
 
+import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from bind_agent.backend.options.web import CookieKeys, WebOptions
 from bind_agent.backend.person import Person
 from bind_agent.backend.templates import Choice
 from bind_agent.kube.errors import ConnectionFailed, KubeError, error_from_answer
+from bind_agent.obs import logging
 
 pytestmark = pytest.mark.unit
 
@@ -205,22 +207,9 @@ class TestAgain:
 
 
 def test_audit_lines_are_written_on_every_level() -> None:
-    import io
-    import logging as library
-
-    from bind_agent.obs import logging
-
-    before, stream = structlog.get_config(), io.StringIO()
-    root = library.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        logging.setup("error", form="json", stream=stream)
-        Audit().record(audit.LOGOUT, person=ANNA, outcome=audit.DONE, remote="1.2.3.4")
-    finally:
-        structlog.configure(**before)
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        library.captureWarnings(capture=False)
+    stream = io.StringIO()
+    logging.setup("error", form="json", stream=stream)
+    Audit().record(audit.LOGOUT, person=ANNA, outcome=audit.DONE, remote="1.2.3.4")
     (line,) = [json.loads(one) for one in stream.getvalue().splitlines()]
     assert (line["event"], line["subject"], line["logger"]) == (
         "audit",
