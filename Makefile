@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+# Tests on real clusters mostly wait; more processes than these start more clusters than a laptop likes.
+TEST_PROCESSES ?= 2
+TOGETHER := --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 step = @printf '\n== %s\n' '$(1)'
 
 .PHONY: help venv lint unit test demo bench bench-backend control-plane clean
@@ -44,7 +47,7 @@ unit: venv ## tests of pure code, and of protocols against small fakes
 test: lint control-plane ## everything but the long benchmarks
 	$(call step,tests)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest tests
+	@$(BIN)/coverage run -m pytest tests $(TOGETHER) $(TEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tests/coverage_gate.py
 

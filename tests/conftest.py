@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,31 @@ from bind_agent.devcluster import Cluster, ClusterOptions, ControlPlane, Playgro
 from tests.fakes.issuer import Issuer
 
 _numbers = itertools.count(1)
+
+TESTS = Path(__file__).parent
+LONGEST_FIRST = ("e2e", "integration/backend", "integration/postgres", "integration/cli", "browser")
+
+
+def _group(item: pytest.Item) -> str:
+    """What has to stay in one process: tests that share clusters, and the audits of all that was asked of these."""
+    path = item.path.relative_to(TESTS)
+    kind, *below = path.parts
+    match kind:
+        case "integration":
+            return f"{kind}/{below[0]}"
+        case "e2e" | "browser":
+            return kind
+        case _:
+            return str(path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together when several processes share the run; these with long waits start first."""
+    rank = {group: number for number, group in enumerate(LONGEST_FIRST)}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: rank.get(_group(item), len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)
