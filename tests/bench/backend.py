@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +48,7 @@ if not __package__:  # started as a file: the helpers of the tests are found fro
 from tests.bench import crowd, people
 from tests.bench.konnector import cpu_seconds, in_flight, memory_mib, say
 from tests.bench.people import Failed, Times, browser
+from tests.bench.report import Logins, Pages, Report, Start
 from tests.fakes.backend_lab import claim, crd_of, role_of, template_of
 
 KINDS: Final = tuple(
@@ -63,131 +64,6 @@ _ASKS: Final = frozenset(
 _WAIT: Final = 600.0
 _TURN: Final = 0.5
 """Seconds for which all browsers load one page before they go on to the next one."""
-
-
-@dataclass
-class Start:
-    """One start of the backend.
-
-    Attributes:
-        ready_seconds: from the start of the process until its web half takes requests.
-        settled_seconds: until the controllers have looked at everything.
-        cpu_seconds: processor time until then.
-        memory_mib: resident memory then.
-        writes: of the backend at the API server, by verb and resource; Leases and questions left out.
-        reads: likewise.
-    """
-
-    ready_seconds: float
-    settled_seconds: float
-    cpu_seconds: float
-    memory_mib: float
-    writes: dict[str, int]
-    reads: dict[str, int]
-
-
-@dataclass
-class Logins:
-    """Many logins at once.
-
-    Attributes:
-        count: how many.
-        looking: browsers that loaded pages meanwhile; their share of the processor time is included.
-        seconds: until the last one had its credential and had used it.
-        steps: milliseconds by step.
-        errors: what went wrong.
-        cpu_ms: processor time of the backend per login, the export that each asks for included.
-        requests: of the backend per login, likewise, by verb and resource.
-        refused: requests of tenants that were answered with 403.
-    """
-
-    count: int
-    looking: int
-    seconds: float
-    steps: dict[str, dict[str, float]]
-    errors: dict[str, int]
-    cpu_ms: float
-    requests: dict[str, float]
-    refused: int
-
-
-@dataclass
-class Pages:
-    """Pages of the backend and a bare page, in the same minutes from one client.
-
-    Attributes:
-        load: what else was going on.
-        browsers: how many loaded them, each one page after the other.
-        pages: milliseconds by page; `bare` is the bare one.
-        errors: what went wrong.
-    """
-
-    load: str
-    browsers: int
-    pages: dict[str, dict[str, float]]
-    errors: dict[str, int]
-
-    def factor(self, page: str, figure: str) -> float:
-        """How much longer it took than the bare one."""
-        return self.pages[page][figure] / self.pages["bare"][figure]
-
-
-@dataclass
-class Report:
-    """All figures of a run."""
-
-    tenants: int
-    exports: int
-    starts: list[Start] = field(default_factory=list)
-    logins: list[Logins] = field(default_factory=list)
-    pages: list[Pages] = field(default_factory=list)
-    peak_mib: float = 0.0
-
-    def text(self) -> str:
-        """For people."""
-        lines = [f"{self.tenants} tenants with {self.exports} exports each", ""]
-        for start in self.starts:
-            lines += [
-                f"start: takes requests after {start.ready_seconds:.1f} s, settled after "
-                f"{start.settled_seconds:.1f} s with {start.cpu_seconds:.1f} s processor time, "
-                f"{start.memory_mib:.0f} MiB",
-                f"  writes {_counted(start.writes)}",
-                f"  reads {_counted(start.reads)}",
-            ]
-        for logins in self.logins:
-            lines += [
-                "",
-                f"{logins.count} logins in flight beside {logins.looking} browsers on pages: "
-                f"{logins.seconds:.1f} s, {sum(logins.errors.values())} errors, "
-                f"{logins.refused} requests of tenants forbidden, {logins.cpu_ms:.0f} ms processor time and "
-                f"{sum(logins.requests.values()):.1f} requests of the backend per login",
-                *(f"  {n:4} x {what}" for what, n in logins.errors.items()),
-                *(
-                    f"  {what:14} p50 {one['p50']:7.0f} ms  p99 {one['p99']:7.0f} ms"
-                    for what, one in logins.steps.items()
-                ),
-                *(f"  {n:6.2f}  {what}" for what, n in logins.requests.items()),
-            ]
-        for found in self.pages:
-            lines += ["", f"{found.load}, {found.browsers} browsers:"]
-            lines += [
-                f"  {page:12} p50 {one['p50']:7.1f} ms ({found.factor(page, 'p50'):4.1f} x bare)  "
-                f"p99 {one['p99']:7.1f} ms ({found.factor(page, 'p99'):4.1f} x bare)  {one['count']:6.0f} loads"
-                for page, one in found.pages.items()
-            ]
-            lines += [f"  {n:4} x {what}" for what, n in found.errors.items()]
-        lines += ["", f"memory of the backend at most {self.peak_mib:.0f} MiB"]
-        return "\n".join(lines)
-
-    def sound(self) -> bool:
-        """Whether nothing failed and nobody was refused."""
-        return not any(one.errors or one.refused for one in self.logins) and not any(
-            one.errors for one in self.pages
-        )
-
-
-def _counted(found: dict[str, int]) -> str:
-    return f"{sum(found.values())}: " + (", ".join(f"{n} {what}" for what, n in found.items()) or "none")
 
 
 class Bench:
@@ -263,11 +139,11 @@ class Bench:
         self._newcomers = self.tenants // crowd.PER_PERSON + 1
         await self._helper("issuer", port, str(self._newcomers + 2 * self.count + 1))
 
-    async def _helper(self, what: str, port: int, argument: str) -> None:
+    async def _helper(self, what: str, port: int, *arguments: str) -> None:
         program = Path(__file__).with_name("servers.py")
         await self.playground.program(
             f"bench-{what}",
-            [sys.executable, str(program), what, str(port), argument],
+            [sys.executable, str(program), what, str(port), *arguments],
             ready=lambda: answers(port),
         ).start()
 
@@ -375,6 +251,29 @@ class Bench:
                 Pages(f"{self.count} logins in flight", looking, seen.summary(), dict(seen.errors))
             )
 
+    async def bare_logins(self, looking: int) -> None:
+        """As many logins as before in the barest form, with so many browsers that load the bare page meanwhile."""
+        say(f"{self.count} bare logins in flight, {looking} browsers look at the bare page")
+        seen, done = Times(), asyncio.Event()
+        async with AsyncExitStack() as stack:
+            sessions = [await stack.enter_async_context(browser()) for _ in range(looking)]
+            many = await stack.enter_async_context(
+                aiohttp.ClientSession(self.bare, connector=aiohttp.TCPConnector(limit=0))
+            )
+            work = [
+                asyncio.create_task(people.look(session, {"bare": self.bare}, seen, done, turn=0.0))
+                for session in sessions
+            ]
+
+            async def one(number: int) -> None:
+                async with many.post("login", params={"name": f"bare-{number:04}"}) as answer:
+                    answer.raise_for_status()
+
+            await asyncio.gather(*(one(number) for number in range(self.count)))
+            done.set()
+            await asyncio.gather(*work)
+        self.report.alike = seen.summary()["bare"]
+
     async def pages(self) -> None:
         """Nothing but people who look at pages: the bare one and ours in turn, with the same number in flight."""
         for browsers in (1, self.browsers):
@@ -416,7 +315,7 @@ class Bench:
             page.write_bytes(await answer.read())
         port = free_port()
         self.bare = f"http://{LOOPBACK}:{port}/"
-        await self._helper("bare", port, str(page))
+        await self._helper("bare", port, str(page), str(self.cluster.kubeconfig))
 
     # --- looking at the backend -----------------------------------------------------------------------------
 
@@ -518,6 +417,7 @@ async def main(words: Sequence[str] | None = None) -> int:
                 await bench.logins(4)
                 bench.report.peak_mib = memory_mib(bench._pid, "VmHWM")
                 await bench.backend.stop()
+                await bench.bare_logins(4)
     report = bench.report
     print(json.dumps(asdict(report), indent=2) if arguments.output == "json" else report.text())
     return 0 if report.sound() else 1

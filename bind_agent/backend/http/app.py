@@ -156,4 +156,6 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             retry=True,
         )
     async with asyncio.timeout(LONGEST):
+        if limits.costly(path):
+            await app.turns.wait()
         return await handler(request)

@@ -14,6 +14,7 @@ from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.http.limits import Limiter
 from bind_agent.backend.http.spent import Spent
+from bind_agent.backend.http.turns import Turns
 from bind_agent.backend.http.view import View
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import WebOptions
@@ -58,6 +59,7 @@ class Web:
         no_address: why new tenants would not reach this provider; empty when they would.
         clock: for wall-clock times.
         checks: readiness by name, as on the health endpoint.
+        turns: spaces out the steps of logins.
     """
 
     options: WebOptions
@@ -74,6 +76,7 @@ class Web:
     no_address: str = ""
     clock: Clock = SYSTEM
     checks: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
 
     @property
     def cookies(self) -> Cookies:

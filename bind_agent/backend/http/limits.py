@@ -83,7 +83,12 @@ def cost(path: str) -> float:
     """What a request costs; probes are free."""
     if path in _FREE_PATHS:
         return 0.0
-    return COSTLY if path in _COSTLY_PATHS else 1.0
+    return COSTLY if costly(path) else 1.0
+
+
+def costly(path: str) -> bool:
+    """Whether it is a step of a login."""
+    return path in _COSTLY_PATHS
 
 
 def client_address(peer: str, forwarded: str, trusted: int) -> str:
