@@ -326,7 +326,8 @@ class Tenants:
         if by := revoked_by(present):
             if login and by == names.BY_OPERATOR:
                 raise TenantRevoked(
-                    "the provider has withdrawn this account's access for this app cluster: ask its operators"
+                    "the provider has withdrawn this account's access for this app cluster: ask its operators",
+                    by,
                 )
             changes |= {names.REVOKED: None, names.REVOKED_BY: None, names.ADMITTED: self._now()}
         admitted = rotation.parse_time(meta.annotation(present, names.ADMITTED))

@@ -5,6 +5,7 @@ tenant may not. The Namespace would be there earlier, but the backend has no rig
 has no ClusterBinding yet therefore gets one that says nothing else; letting the tenant in finishes it.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from bind_agent.aio.clock import Clock
@@ -24,10 +25,18 @@ UNNAMED: Final = "-"
 
 
 class TenantRevoked(TenancyError):  # noqa: N818 - says what is the case
-    """The provider has shut a tenant out; a login does not let it in again."""
+    """A tenant is shut out.
+
+    Attributes:
+        by: whose word it is: `names.BY_OPERATOR`, which no login takes back, `BY_PERSON` or `BY_REAPER`.
+    """
+
+    def __init__(self, message: str, by: str) -> None:
+        super().__init__(message)
+        self.by = by
 
 
-def revoked_by(binding: Object) -> str:
+def revoked_by(binding: Mapping[str, Any]) -> str:
     """Who has revoked a tenant's credential; empty when nobody has."""
     if not meta.annotation(binding, names.REVOKED):
         return ""
@@ -53,10 +62,10 @@ def new_binding(namespace: str, pretty_name: str, marks: dict[str, str]) -> Obje
     }
 
 
-def unnamed(binding: Object) -> bool:
+def unnamed(binding: Mapping[str, Any]) -> bool:
     """Whether a ClusterBinding was made to be revoked, and nobody has said the provider's name since."""
     spec = binding.get("spec")
-    return isinstance(spec, dict) and spec.get("providerPrettyName") == UNNAMED
+    return isinstance(spec, Mapping) and spec.get("providerPrettyName") == UNNAMED
 
 
 async def mark(
@@ -144,9 +153,9 @@ class Revocations:
             TenantRevoked: it is.
             KubeError: the request failed.
         """
-        if await self._revoked(namespace):
+        if by := await self._revoked(namespace):
             raise TenantRevoked(
-                f"the credential of {namespace} was revoked: `bind-backend tenant add` issues a new one"
+                f"the credential of {namespace} was revoked: `bind-backend tenant add` issues a new one", by
             )
 
     async def uphold(self, namespace: str, secret: str) -> None:
@@ -156,10 +165,10 @@ class Revocations:
             TenantRevoked: somebody has.
             KubeError: a request failed.
         """
-        if await self._revoked(namespace):
+        if by := await self._revoked(namespace):
             await self._credentials.destroy(namespace, secret)
-            raise TenantRevoked(f"the credential of {namespace} was revoked meanwhile")
+            raise TenantRevoked(f"the credential of {namespace} was revoked meanwhile", by)
 
-    async def _revoked(self, namespace: str) -> bool:
+    async def _revoked(self, namespace: str) -> str:
         present = await self._directory.binding(namespace)
-        return present is not None and bool(revoked_by(present))
+        return "" if present is None else revoked_by(present)

@@ -337,6 +337,38 @@ class TestClusters:
         )
         assert not again.created
 
+    async def test_what_an_operator_revoked_is_not_said_to_be_done_by_a_person(
+        self, site: Portal, unique: Callable[[str], str]
+    ) -> None:
+        own = await member(site, unique)
+        base = f"/clusters/{own.namespace}"
+        async with signed_in(site) as session:
+            # The question was open before the operator came.
+            _, question = await get(session, site, f"{base}/revoke")
+            await site.lab.tenants.revoke(await site.lab.tenants.find(own.namespace), delete=False)
+            before = await site.lab.binding(own)
+            with capture_logs() as lines:
+                status, _, text = await post(session, site, f"{base}/revoke", csrf=token_of(question))
+            assert status == 409
+            assert "An operator of this provider has revoked this cluster already" in text
+            assert "All credentials of this cluster have ended" not in text
+            (line,) = [one for one in lines if one["event"] == "audit"]
+            assert (line["action"], line["outcome"], line["reason"]) == ("revoke", "refused", "TenantRevoked")
+            assert meta.annotations(await site.lab.binding(own)) == meta.annotations(before)
+
+            async def told() -> bool:
+                return "only they let it in again" in (await get(session, site, base))[1]
+
+            await eventually(told)
+            # Who comes later is not asked first, and is not told that binding again helps.
+            for status, text in (
+                await get(session, site, f"{base}/revoke"),
+                await get(session, site, f"{base}/rotate"),
+            ):
+                assert status == 409
+                assert "has revoked this cluster already" in text
+                assert "Bind an API again" not in text
+
     async def test_unbind_and_think_better_of_it(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]
     ) -> None:

@@ -29,6 +29,7 @@ from bind_agent.backend.pages.handlers.common import html, own_tenant, signed_in
 from bind_agent.backend.retiring import RetiringError
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.provision import TenancyError, Tenant, TenantRevoked
+from bind_agent.backend.tenancy.revocation import revoked_by
 from bind_agent.kube.errors import KubeError
 
 OVERLAP: Final = timedelta(minutes=10)
@@ -44,6 +45,7 @@ async def ask_rotate(request: web.Request) -> web.Response:
     """Whether to rotate."""
     session = signed_in(request)
     tenant = await own_tenant(request, session)
+    _refuse_an_operators(tenant)
     ask = asks.rotate(cluster_of(request.app[WEB], tenant), OVERLAP)
     return _ask(request, session, ask, purpose(asks.ROTATE, tenant.namespace))
 
@@ -60,6 +62,7 @@ async def ask_revoke(request: web.Request) -> web.Response:
     """Whether to revoke."""
     session = signed_in(request)
     tenant = await own_tenant(request, session)
+    _refuse_an_operators(tenant)
     ask = asks.revoke(cluster_of(request.app[WEB], tenant))
     return _ask(request, session, ask, purpose(asks.REVOKE, tenant.namespace))
 
@@ -68,7 +71,8 @@ async def revoke(request: web.Request) -> web.Response:
     """The end of every credential of the cluster; a login lets its person back in."""
     app, session, tenant = await _meant(request, asks.REVOKE)
     async with _recorded(request, session, tenant, audit.REVOKE):
-        await app.tenants.revoke(tenant, delete=False, by=names.BY_PERSON)
+        if (by := await app.tenants.revoke(tenant, delete=False, by=names.BY_PERSON)) != names.BY_PERSON:
+            raise TenantRevoked("an operator was first", by)
     return _done(tenant, asks.REVOKE)
 
 
@@ -141,6 +145,27 @@ def _export(app: Web, tenant: Tenant, request: web.Request) -> Object:
     )
 
 
+def _refuse_an_operators(tenant: Tenant) -> None:
+    """Ask nothing about a cluster of which an operator is known to have decided.
+
+    Raises:
+        Refusal: an operator has revoked it.
+    """
+    if revoked_by(tenant.binding or {}) == names.BY_OPERATOR:
+        raise _revoked(tenant, names.BY_OPERATOR)
+
+
+def _revoked(tenant: Tenant, by: str) -> Refusal:
+    """The answer to a change of what was revoked before, and nothing of it was this person's doing now."""
+    if by == names.BY_OPERATOR:
+        message = "An operator of this provider has revoked this cluster already, so nothing was changed."
+        advice = "Ask the operators; only they let it in again."
+    else:
+        message = "The credential of this cluster was revoked, so there is nothing to rotate."
+        advice = "Bind an API again on the command line; that issues a new one."
+    return Refusal(409, "tenant_revoked", message, advice, link=links.cluster(tenant.namespace))
+
+
 def _kind(export: Object) -> Kind:
     plural, _, group = meta.name(export).partition(".")
     return Kind(group, plural)
@@ -173,13 +198,7 @@ async def _recorded(
         outcome = audit.DONE
     except TenantRevoked as error:
         outcome, reason = audit.REFUSED, "TenantRevoked"
-        raise Refusal(
-            409,
-            "tenant_revoked",
-            "The credential of this cluster was revoked, so there is nothing to rotate.",
-            "Bind an API again on the command line; that issues a new one.",
-            link=links.cluster(tenant.namespace),
-        ) from error
+        raise _revoked(tenant, error.by) from error
     except RetiringError as error:
         outcome, reason = audit.REFUSED, "RetiringError"
         raise Refusal(
