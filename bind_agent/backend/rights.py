@@ -1,14 +1,18 @@
 """Who the backend is, and what it may do: asked of the API server, never assumed."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from cachetools import LRUCache
 
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.aio.singleflight import SingleFlight
+from bind_agent.api import meta
+from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.backend.access import HeldRights
+from bind_agent.backend.tenancy.rotation import parse_time
 from bind_agent.kube.client import Client
 
 _SELF: Final = Resource(
@@ -102,8 +106,19 @@ class Rights:
         )
         return review.allowed
 
+    async def server_time(self) -> datetime | None:
+        """What time it is for the API server, in whole seconds; None when its answer does not say.
+
+        Raises:
+            KubeError: the server could not be asked.
+        """
+        return parse_time(meta.creation_timestamp(await self._review()))
+
+    async def _review(self) -> Object:
+        return await self._client.create(_SELF, {"apiVersion": _SELF.api_version, "kind": _SELF.kind})
+
     async def _who(self) -> Account:
-        answer = await self._client.create(_SELF, {"apiVersion": _SELF.api_version, "kind": _SELF.kind})
+        answer = await self._review()
         username = _at(answer, "status", "userInfo", "username")
         return Account(username if isinstance(username, str) else "")
 
