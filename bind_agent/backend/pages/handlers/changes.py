@@ -17,6 +17,7 @@ from bind_agent.backend import names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.http import audit, csrf
 from bind_agent.backend.http.context import WEB, Web
+from bind_agent.backend.http.ended import refuse_ended
 from bind_agent.backend.http.limits import remote
 from bind_agent.backend.http.offers import away
 from bind_agent.backend.http.parameters import form, one
@@ -177,13 +178,15 @@ def _ask(request: web.Request, session: Session, ask: Ask, token_purpose: str) -
 
 
 async def _meant(request: web.Request, action: str, name: str = "") -> tuple[Web, Session, Tenant]:
-    """The session and the own cluster of a change that is proven to be meant.
+    """The session and the own cluster of a change that is proven to be meant, by somebody who is still logged in.
 
     Raises:
         Refusal: it is not, or the cluster is somebody else's.
     """
     session = await csrf.check(request, purpose(action, request.match_info["namespace"], name))
-    return request.app[WEB], session, await own_tenant(request, session)
+    tenant = await own_tenant(request, session)
+    await refuse_ended(request, session)
+    return request.app[WEB], session, tenant
 
 
 @asynccontextmanager
