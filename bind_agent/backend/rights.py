@@ -58,6 +58,7 @@ class Rights:
     Attributes:
         reached: by namespace of a tenant, UID of our own binding there that has come into force; logins and
             controllers share it.
+        edition: counts how often it was said that rights may have changed.
     """
 
     def __init__(self, client: Client, *, clock: Clock = SYSTEM) -> None:
@@ -69,6 +70,7 @@ class Rights:
         self._asked = 0.0
         self._account: Account | None = None
         self.reached: LRUCache[str, str] = LRUCache(maxsize=_REMEMBERED)
+        self.edition = 0
         self._naming: SingleFlight[str, Account] = SingleFlight()
 
     async def account(self) -> Account:
@@ -94,6 +96,11 @@ class Rights:
     def forget(self) -> None:
         """The server refused something that the memory allows."""
         self._held = None
+
+    def changed(self) -> None:
+        """Somebody changed roles: whoever waits for rights looks often again."""
+        self.edition += 1
+        self.forget()
 
     async def may(self, verb: str, resource: Resource, *, namespace: str = "", name: str = "") -> bool:
         """Whether one request would pass.
