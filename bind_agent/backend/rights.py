@@ -1,14 +1,18 @@
 """Who the backend is, and what it may do: asked of the API server, never assumed."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from cachetools import LRUCache
 
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.aio.singleflight import SingleFlight
+from bind_agent.api import meta
+from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.backend.access import HeldRights
+from bind_agent.backend.tenancy.rotation import parse_time
 from bind_agent.kube.client import Client
 
 _SELF: Final = Resource(
@@ -54,6 +58,7 @@ class Rights:
     Attributes:
         reached: by namespace of a tenant, UID of our own binding there that has come into force; logins and
             controllers share it.
+        edition: counts how often it was said that rights may have changed.
     """
 
     def __init__(self, client: Client, *, clock: Clock = SYSTEM) -> None:
@@ -65,6 +70,7 @@ class Rights:
         self._asked = 0.0
         self._account: Account | None = None
         self.reached: LRUCache[str, str] = LRUCache(maxsize=_REMEMBERED)
+        self.edition = 0
         self._naming: SingleFlight[str, Account] = SingleFlight()
 
     async def account(self) -> Account:
@@ -91,6 +97,11 @@ class Rights:
         """The server refused something that the memory allows."""
         self._held = None
 
+    def changed(self) -> None:
+        """Somebody changed roles: whoever waits for rights looks often again."""
+        self.edition += 1
+        self.forget()
+
     async def may(self, verb: str, resource: Resource, *, namespace: str = "", name: str = "") -> bool:
         """Whether one request would pass.
 
@@ -102,8 +113,19 @@ class Rights:
         )
         return review.allowed
 
+    async def server_time(self) -> datetime | None:
+        """What time it is for the API server, in whole seconds; None when its answer does not say.
+
+        Raises:
+            KubeError: the server could not be asked.
+        """
+        return parse_time(meta.creation_timestamp(await self._review()))
+
+    async def _review(self) -> Object:
+        return await self._client.create(_SELF, {"apiVersion": _SELF.api_version, "kind": _SELF.kind})
+
     async def _who(self) -> Account:
-        answer = await self._client.create(_SELF, {"apiVersion": _SELF.api_version, "kind": _SELF.kind})
+        answer = await self._review()
         username = _at(answer, "status", "userInfo", "username")
         return Account(username if isinstance(username, str) else "")
 

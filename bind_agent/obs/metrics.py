@@ -213,6 +213,11 @@ CREDENTIAL_ROTATIONS: Final = _counter(
 TENANTS: Final = _gauge("tenants", "Tenants by state: healthy, silent, revoked.", "state")
 EXPORTS: Final = _gauge("exports", "Exports by state: in_sync, failed.", "state")
 REQUESTS: Final = _gauge("export_requests", "Export requests by phase.", "phase")
+REAPER_HELD: Final = _counter(
+    "reaper_held_total",
+    "Times that silent consumers were not ended: clock, most (too many at once).",
+    "reason",
+)
 HTTP_REQUESTS: Final = _counter(
     "http_requests_total", "Answers to browsers and CLIs.", "route", "method", "code"
 )

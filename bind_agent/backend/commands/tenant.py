@@ -276,7 +276,7 @@ def _silence(one: Tenant, limits: Limits, now: datetime) -> str:
     if limits.revoke_after is None:
         announced = conditions.get(conditions.of(one.binding), names.CONSUMER_SEEN)
         return "" if announced is None else printable(announced.reason, 32)
-    due = judge(one.binding, limits, now=now, working_since=now - limits.notice).due
+    due = judge(one.binding, limits, now=now, watched=limits.notice).due
     return "" if due is None else f"{due[0]} {conditions.timestamp(due[1])}"
 
 

@@ -1,5 +1,7 @@
 """Exports follow their CRD and their template (spec 4.8). Decisions are in `export_plan`."""
 
+from datetime import timedelta
+
 import structlog
 
 from bind_agent.api import conditions, keys, meta
@@ -12,6 +14,7 @@ from bind_agent.backend.access import Kind
 from bind_agent.backend.allowed import may_request, not_allowed
 from bind_agent.backend.controllers import export_plan
 from bind_agent.backend.controllers.context import Context, refusal
+from bind_agent.backend.controllers.patience import Patience
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.exports import Problem
 from bind_agent.backend.templates import Choice, choose_for
@@ -33,6 +36,7 @@ class ExportReconciler:
         """Set up."""
         self._context = context
         self._echo = Echo()
+        self._patience = Patience(context.clock)
 
     async def reconcile(self, key: str) -> Result | None:
         """Bring the export of a key up to date.
@@ -56,12 +60,13 @@ class ExportReconciler:
         wanted = await context.draft(kind, choice)
         granted = await self._granted(export)
         told = [one for one in (retiring.condition, self._allowed(export, kind, choice)) if one is not None]
-        decision = export_plan.decide(export, wanted, granted, told=told, now=context.clock.now())
+        again, now = self._again(key, granted), context.clock.now()
+        decision = export_plan.decide(export, wanted, granted, told=told, again=again, now=now)
         if decision.write is not None:
             refused = await self._write(export, decision.write)
             if refused is None:
                 return None
-            decision = export_plan.decide(export, refused, granted, told=told, now=context.clock.now())
+            decision = export_plan.decide(export, refused, granted, told=told, again=again, now=now)
         before = conditions.of(export)
         stored = await write_status(
             context.client, EXPORTS, export, {**export, "status": dict(decision.status)}
@@ -71,6 +76,13 @@ class ExportReconciler:
             self._tell(export, before, conditions.of(stored))
         waits = [wait for wait in (decision.after, retiring.after) if wait is not None]
         return Result(after=min(waits).total_seconds()) if waits else None
+
+    def _again(self, key: str, granted: Condition | None) -> timedelta | None:
+        """When to ask again for rights, should no event tell of their coming; None when none are missing."""
+        if granted is None or granted.status == "True":
+            self._patience.forget(key)
+            return None
+        return self._patience.wait(key, (granted.message, self._context.rights.edition))
 
     def _allowed(self, export: Object, kind: Kind, choice: Choice | None) -> Condition | None:
         """What to say when the tenant could not request its export any more."""

@@ -13,9 +13,6 @@ from bind_agent.backend import access, exports, names
 from bind_agent.backend.access import ExportNeeds, HeldRights, Rule
 from bind_agent.backend.exports import Draft, Problem
 
-ASK_AGAIN: Final = timedelta(seconds=5)
-"""How often missing rights are asked for again, should no event tell of their coming."""
-
 _SPEC_WORDS: Final = {Reason.CRD_INVALID: Reason.CRD_UPDATE_FAILED}
 """Reasons that spec 3.11.3 words differently on an export than on a request."""
 
@@ -47,6 +44,7 @@ def decide(
     granted: Condition | None,
     *,
     told: Iterable[Condition] = (),
+    again: timedelta | None = None,
     now: datetime,
 ) -> Decision:
     """Decide about an export whose CRD exists.
@@ -56,6 +54,7 @@ def decide(
         wanted: what it should say, or why that is not known.
         granted: the condition about the tenant's rights; None when it is not known yet and stays as it is.
         told: conditions that stand only while there is something to say: `Allowed`, `Retiring`.
+        again: when to ask again for rights that are missing.
         now: time with a zone.
     """
     old = export.get("status")
@@ -74,8 +73,7 @@ def decide(
         else:
             entries = conditions.remove(entries, passing)
     status["conditions"] = conditions.set_all(entries, found, now)
-    waits = granted is not None and granted.status != "True"
-    return Decision(write=None, status=status, after=ASK_AGAIN if waits else None)
+    return Decision(write=None, status=status, after=again)
 
 
 def _in_sync(problem: Problem | None) -> Condition:

@@ -13,8 +13,8 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTERROLEBINDINGS
 from bind_agent.backend import access, names, roots
 from bind_agent.backend.access import ExportNeeds, Kind
-from bind_agent.backend.controllers import export_plan
 from bind_agent.backend.controllers.context import Context
+from bind_agent.backend.controllers.patience import Patience
 from bind_agent.backend.echo import Echo
 from bind_agent.backend.grants import NameTaken, ensure
 from bind_agent.backend.tenancy import own_access
@@ -45,6 +45,7 @@ class Grants:
         self._context = context
         self._echo = Echo()
         self._searched: set[str] = set()
+        self._patience = Patience(context.clock)
 
     async def bring_about(self, tenant: Object) -> Granted:
         """Write what differs of a tenant's roles and bindings.
@@ -55,6 +56,15 @@ class Grants:
         Raises:
             KubeError: a request to the server failed and may work later.
         """
+        cns = meta.name(tenant)
+        hindrance = await self._bring_about(tenant)
+        if hindrance is None:
+            self._patience.forget(cns)
+            return Granted(conditions.true(names.ACCESS_GRANTED))
+        return Granted(hindrance, self._patience.wait(cns, (hindrance.message, self._context.rights.edition)))
+
+    async def _bring_about(self, tenant: Object) -> Condition | None:
+        """Write what differs; what is in the way, or None."""
         cns = meta.name(tenant)
         exports = [one for one in self._context.views.exports_in(cns) if not meta.is_deleting(one)]
         needs = [access.needs_of(export, self._context.policy.claimable) for export in exports]
@@ -77,7 +87,7 @@ class Grants:
                 names.REASON_GRANT_REFUSED,
                 f"the backend may not hand on {access.snippet(missing)}: see the exports of this tenant",
             )
-        return Granted(conditions.true(names.ACCESS_GRANTED))
+        return None
 
     async def _own(self, cns: str) -> None:
         """The backend's own access to the tenant's credential, in that namespace only."""
@@ -139,7 +149,5 @@ class Grants:
         return get(self._context.views.role_bindings, f"{cns}/{name}")
 
 
-def _refused(reason: str, message: str) -> Granted:
-    return Granted(
-        conditions.false(names.ACCESS_GRANTED, reason, Severity.ERROR, message), export_plan.ASK_AGAIN
-    )
+def _refused(reason: str, message: str) -> Condition:
+    return conditions.false(names.ACCESS_GRANTED, reason, Severity.ERROR, message)

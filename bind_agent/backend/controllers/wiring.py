@@ -135,7 +135,7 @@ class Wiring:
         views = self._context.views
         if views.export_roles.initial or (old is not None and new is not None and old.digest == new.digest):
             return
-        self._context.rights.forget()
+        self._context.rights.changed()
         for controller, informer in zip(self._granting, (views.exports, views.cluster_bindings), strict=True):
             for key in tuple(informer.store.keys()):
                 for after in _AGGREGATED:

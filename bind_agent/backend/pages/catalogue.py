@@ -114,10 +114,6 @@ def offer(choice: templates.Choice, crd: Object, *, policy: Policy, provider: st
         return None
     if spec.get("scope") == CLUSTER and policy.scope != CLUSTER:
         return None
-    refusal = claims.refuse(choice.claims, policy.claimable)
-    trouble = refusal.message if refusal is not None else ""
-    if choice.ambiguous:
-        trouble = "its offer is ambiguous, the platform team has to settle which one counts."
     served = _served(spec, choice.version)
     names = _mapping(spec.get("names"))
     return Offer(
@@ -129,7 +125,7 @@ def offer(choice: templates.Choice, crd: Object, *, policy: Policy, provider: st
         namespaced=spec.get("scope") != CLUSTER,
         versions=tuple(_version_word(one) for one in served),
         claims=claim_view.words(choice.claims, api=str(kind), provider=provider),
-        trouble=printable(trouble, _SHORT),
+        trouble=printable(_trouble(choice, served, policy), _SHORT),
     )
 
 
@@ -163,6 +159,21 @@ def matching(found: Sequence[Offer], search: str) -> list[Offer]:
 def search_text(raw: str) -> str:
     """What a person searches for, bounded and fit to be shown again."""
     return printable(raw, _QUERY)
+
+
+def _trouble(choice: templates.Choice, served: Sequence[Mapping[str, Any]], policy: Policy) -> str:
+    """Why an offer cannot be bound, as far as a CRD without schemas tells; the whole rule is `exports.draft`."""
+    if choice.ambiguous:
+        return "its offer is ambiguous, the platform team has to settle which one counts."
+    if (refusal := claims.refuse(choice.claims, policy.claimable)) is not None:
+        return refusal.message
+    if not served:
+        return (
+            f"its version {choice.version} is not served."
+            if choice.version
+            else "no version of it is served."
+        )
+    return ""
 
 
 def _description(

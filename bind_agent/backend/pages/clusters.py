@@ -17,6 +17,7 @@ from bind_agent.backend.pages.condition_view import Badge, Row, Tone
 from bind_agent.backend.pages.times import Moment, length, moment
 from bind_agent.backend.tenancy import rotation
 from bind_agent.backend.tenancy.provision import Tenant
+from bind_agent.backend.tenancy.revocation import revoked_by
 from bind_agent.backend.tenancy.rotation import Credential, parse_time
 
 _TEXT: Final = 253
@@ -150,10 +151,13 @@ def health(status: Mapping[str, Any], now: datetime) -> Badge:
 
 def credential(binding: Mapping[str, Any]) -> Badge:
     """Whether a cluster has a credential."""
-    if meta.annotation(binding, names.REVOKED):
-        return Badge(
-            Tone.BAD, "revoked", "Nothing works with the old credential; binding again issues a new one."
+    if by := revoked_by(binding):
+        way_back = (
+            "ask the operators of this provider, only they let it in again."
+            if by == names.BY_OPERATOR
+            else "binding again issues a new one."
         )
+        return Badge(Tone.BAD, "revoked", f"Nothing works with the old credential; {way_back}")
     found = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
     return condition_view.badge(found, good="valid", missing="being issued")
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -25,6 +25,14 @@ from bind_agent.backend.tenancy import identity, kubeconfig, own_access, record,
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.directory import Directory, TenancyError, Tenant
 from bind_agent.backend.tenancy.identity import Identity
+from bind_agent.backend.tenancy.revocation import (
+    Revocations,
+    TenantRevoked,
+    mark,
+    new_binding,
+    revoked_by,
+    unnamed,
+)
 from bind_agent.backend.tenancy.rotation import Credential
 from bind_agent.backend.tenancy.usable import Usable
 from bind_agent.backend.views import Views
@@ -39,10 +47,6 @@ _ATTEMPTS: Final = 5
 _RECENT: Final = timedelta(hours=1)
 AT_ONCE: Final = 6
 """Tenants that are made at once. More would not be made faster, but pages would wait behind their many small steps."""
-
-
-class TenantRevoked(TenancyError):  # noqa: N818 - says what is the case
-    """The provider has shut a tenant out; a login does not let it in again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Tenants:
         self._rights = rights
         self._credentials = credentials
         self._directory = Directory(client, views=views, legacy_issuer=legacy_issuer)
+        self._revocations = Revocations(client, self._directory, credentials, clock=clock)
         self._usable = Usable(client)
         self._making = asyncio.Semaphore(AT_ONCE)
         self.retirements = Retirements(client)
@@ -216,14 +221,16 @@ class Tenants:
                 f"{tenant.namespace} has no ClusterBinding yet: `bind-backend tenant add` finishes it"
             )
         await self._reach(tenant.namespace)
-        await self._refuse_revoked(tenant.namespace)
+        await self._revocations.refuse(tenant.namespace)
         secret = secret_name(tenant.binding)
         state = await self._credentials.rotate(tenant.namespace, secret, overlap=overlap)
-        await self._uphold_revocation(tenant.namespace, secret)
-        await self._mark(tenant.namespace, {names.CREDENTIAL_CHANGED: f"{state.generation}@{self._now()}"})
+        await self._revocations.uphold(tenant.namespace, secret)
+        await mark(
+            self._client, tenant.namespace, {names.CREDENTIAL_CHANGED: f"{state.generation}@{self._now()}"}
+        )
         return state
 
-    async def revoke(self, tenant: Tenant, *, delete: bool, by: str = names.BY_OPERATOR) -> None:
+    async def revoke(self, tenant: Tenant, *, delete: bool, by: str = names.BY_OPERATOR) -> str:
         """End all credentials of a tenant, and with `delete` the tenant itself.
 
         Args:
@@ -232,35 +239,20 @@ class Tenants:
             by: `names.BY_OPERATOR`, `BY_PERSON` or `BY_REAPER`; a login undoes the latter two. What an
                 operator has revoked stays the operator's, whoever revokes it once more.
 
+        Returns:
+            Whose word holds from now on: `by`, or `names.BY_OPERATOR` when an operator was first.
+
         Raises:
             KubeError: a request failed; revoking again goes on from there.
         """
         await self._reach(tenant.namespace)
         # First, so that no controller issues another one in between.
-        binding = await self._shut_out(tenant.namespace, by)
-        await self._credentials.destroy(tenant.namespace, secret_name(binding or {}))
+        binding = await self._revocations.note(tenant.namespace, by)
+        await self._credentials.destroy(tenant.namespace, secret_name(binding))
         log.info("credentials revoked", namespace=tenant.namespace, by=by)
         if delete:
             await self._client.delete(NAMESPACES, tenant.namespace, uid=tenant.uid)
-
-    async def _shut_out(self, namespace: str, by: str) -> Object | None:
-        """Note a revocation on the ClusterBinding; None when there is none.
-
-        Only an operator takes an operator's word back: a person who could put the own mark in its place would
-        be let in again by the next login.
-        """
-        for _ in range(_ATTEMPTS):
-            present = await self._directory.binding(namespace)
-            if present is None:
-                return None
-            if by != names.BY_OPERATOR and _revoked_by(present) == names.BY_OPERATOR:
-                return present
-            changes = {names.REVOKED: self._now(), names.REVOKED_BY: by}
-            try:
-                return await self._mark(namespace, changes, seen=present)
-            except Conflict:
-                continue
-        raise TenancyError(f"the ClusterBinding of {namespace} keeps changing: try again")
+        return revoked_by(binding)
 
     async def _namespace(self, who: Identity, prefix: str) -> tuple[str, bool]:
         """Find or create; safe against another one that does the same at the same time (W-B5)."""
@@ -302,19 +294,7 @@ class Tenants:
         self, namespace: str, pretty_name: str, notes: dict[str, str], *, login: bool, created: bool
     ) -> Object:
         """The ClusterBinding with what is noted on it; in a namespace that was just created there is none."""
-        wanted: Object = {
-            "apiVersion": CLUSTER_BINDINGS.api_version,
-            "kind": CLUSTER_BINDINGS.kind,
-            "metadata": {
-                "name": keys.CLUSTER_BINDING_NAME,
-                "namespace": namespace,
-                "annotations": {**notes, names.ADMITTED: self._now()},
-            },
-            "spec": {
-                "providerPrettyName": pretty_name,
-                "kubeconfigSecretRef": {"name": keys.KUBECONFIG, "key": keys.KUBECONFIG},
-            },
-        }
+        wanted = new_binding(namespace, pretty_name, {**notes, names.ADMITTED: self._now()})
         present = None if created else await self._directory.binding(namespace)
         if present is None:
             try:
@@ -325,8 +305,11 @@ class Tenants:
             changes = self._admission(present, notes, login=login)
             # Letting somebody in again undoes the revocation that was read, and no later one.
             seen = present if names.REVOKED in changes else None
+            named = {"providerPrettyName": pretty_name} if unnamed(present) else None
             try:
-                return await self._mark(namespace, changes, seen=seen) if changes else present
+                if not changes:
+                    return present
+                return await mark(self._client, namespace, changes, spec=named, seen=seen)
             except Conflict:
                 present = await self._directory.binding(namespace) or wanted
         raise TenancyError(f"the ClusterBinding of {namespace} keeps changing: try again")
@@ -340,10 +323,11 @@ class Tenants:
         changes: dict[str, str | None] = {
             key: value for key, value in notes.items() if meta.annotation(present, key) != value
         }
-        if by := _revoked_by(present):
+        if by := revoked_by(present):
             if login and by == names.BY_OPERATOR:
                 raise TenantRevoked(
-                    "the provider has withdrawn this account's access for this app cluster: ask its operators"
+                    "the provider has withdrawn this account's access for this app cluster: ask its operators",
+                    by,
                 )
             changes |= {names.REVOKED: None, names.REVOKED_BY: None, names.ADMITTED: self._now()}
         admitted = rotation.parse_time(meta.annotation(present, names.ADMITTED))
@@ -362,24 +346,10 @@ class Tenants:
                     raise
                 continue
             if kept.written:
-                await self._uphold_revocation(namespace, secret)
+                await self._revocations.uphold(namespace, secret)
             if kept.state.issued is not None:
                 return kept.state
         return Credential()
-
-    async def _uphold_revocation(self, namespace: str, secret: str) -> None:
-        """Somebody may have revoked while a credential was being issued: then that one ends as well."""
-        present = await self._directory.binding(namespace)
-        if present is not None and meta.annotation(present, names.REVOKED):
-            await self._credentials.destroy(namespace, secret)
-            raise TenantRevoked(f"the credential of {namespace} was revoked meanwhile")
-
-    async def _refuse_revoked(self, namespace: str) -> None:
-        present = await self._directory.binding(namespace)
-        if present is not None and meta.annotation(present, names.REVOKED):
-            raise TenantRevoked(
-                f"the credential of {namespace} was revoked: `bind-backend tenant add` issues a new one"
-            )
 
     def _notes(self, person: Person | None, allow: Collection[str]) -> dict[str, str]:
         notes = {}
@@ -392,27 +362,8 @@ class Tenants:
             notes[names.ALLOWED_KINDS] = ",".join(sorted(allow))
         return notes
 
-    async def _mark(self, namespace: str, changes: dict[str, Any], *, seen: Object | None = None) -> Object:
-        """Annotations on the ClusterBinding; a change also wakes the controllers.
-
-        With `seen` the change is made to that very state or not at all (Conflict).
-        """
-        metadata: dict[str, Any] = {"annotations": changes}
-        if seen is not None:
-            metadata["resourceVersion"] = meta.resource_version(seen)
-        return await self._client.merge_patch(
-            CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, {"metadata": metadata}, namespace=namespace
-        )
-
     def _now(self) -> str:
         return conditions.timestamp(self._clock.now())
-
-
-def _revoked_by(binding: Object) -> str:
-    """Who has revoked a tenant's credential; empty when nobody has."""
-    if not meta.annotation(binding, names.REVOKED):
-        return ""
-    return meta.annotation(binding, names.REVOKED_BY) or names.BY_OPERATOR
 
 
 def secret_name(binding: Object) -> str:

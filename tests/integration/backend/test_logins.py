@@ -8,19 +8,26 @@ import pytest
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import CLUSTER_BINDINGS, EXPORT_REQUESTS, NAMESPACES, SECRETS, SERVICE_NAMESPACES
+from bind_agent.api.resource import (
+    CLUSTER_BINDINGS,
+    EXPORT_REQUESTS,
+    NAMESPACES,
+    SECRETS,
+    SERVICE_NAMESPACES,
+    SERVICEACCOUNTS,
+)
 from bind_agent.backend import names
 from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import record, usable
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.directory import Directory
-from bind_agent.backend.tenancy.identity import identity
+from bind_agent.backend.tenancy.identity import Identity, identity
 from bind_agent.backend.tenancy.provision import TenancyError, TenantRevoked, Tenants
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 from bind_agent.kube.errors import Forbidden
-from tests.fakes.backend_lab import Lab, eventually
+from tests.fakes.backend_lab import Lab, Party, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -166,6 +173,15 @@ class TestGoTenants:
         assert (await backend.join(anna.subject)).namespace == name
 
 
+async def unfinished(backend: Lab, person: Person) -> Party:
+    """A tenant as a login leaves it that broke off before its ClusterBinding."""
+    party = await backend.join("", person=person)
+    await backend.admin.delete(CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, namespace=party.namespace)
+    for kind, name in ((SECRETS, keys.KUBECONFIG), (SERVICEACCOUNTS, keys.BINDER)):
+        await backend.admin.delete(kind, name, namespace=party.namespace)
+    return party
+
+
 class TestShutOut:
     async def test_an_operators_revocation_outlasts_logins(self, backend: Lab, anna: Person) -> None:
         party = await backend.join("", person=anna)
@@ -178,6 +194,53 @@ class TestShutOut:
         who = identity(anna.subject, "c1", ISSUER)
         await backend.tenants.add(who, prefix="cluster", pretty_name="Lab")
         await backend.join("", person=anna)
+
+    async def test_an_operators_revocation_of_a_tenant_without_a_binding_holds(
+        self, backend: Lab, anna: Person
+    ) -> None:
+        party = await unfinished(backend, anna)
+        flag = f"--kubeconfig={backend.cluster.kubeconfig}"
+        await backend.stage.run("-m", "bind_agent.backend.app", "tenant", "revoke", party.namespace, flag)
+        with pytest.raises(TenantRevoked, match="operators"):
+            await backend.join("", person=anna)
+        assert await backend.admin.get_or_none(SECRETS, "kubeconfig", namespace=party.namespace) is None
+        # What undoes any other revocation undoes this one, and finishes the tenant.
+        who = identity(anna.subject, "c1", ISSUER)
+        await backend.tenants.add(who, prefix="cluster", pretty_name="Lab")
+        again = await backend.join("", person=anna)
+        assert again.namespace == party.namespace
+        binding = await backend.binding(again)
+        assert binding["spec"]["providerPrettyName"] == "Lab"
+        assert not {names.REVOKED, names.REVOKED_BY} & set(binding["metadata"]["annotations"])
+
+    @pytest.mark.parametrize("by", [names.BY_PERSON, names.BY_REAPER])
+    async def test_of_a_tenant_without_a_binding_a_login_undoes_the_others(
+        self, backend: Lab, anna: Person, by: str
+    ) -> None:
+        party = await unfinished(backend, anna)
+        (tenant,) = await backend.tenants.of_person(ISSUER, anna.subject)
+        assert await backend.tenants.revoke(tenant, delete=False, by=by) == by
+        again = await backend.join("", person=anna)
+        assert again.namespace == party.namespace
+        assert (await backend.binding(again))["spec"]["providerPrettyName"] == "Lab"
+
+    async def test_a_revocation_overtakes_the_first_login(
+        self, backend: Lab, anna: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It comes after the namespace is made and before the ClusterBinding is."""
+        namespace_of = Tenants._namespace
+
+        async def overtaken(self: Tenants, who: Identity, prefix: str) -> tuple[str, bool]:
+            made = await namespace_of(self, who, prefix)
+            if who.subject == anna.subject:
+                monkeypatch.undo()
+                (tenant,) = await backend.tenants.of_person(ISSUER, anna.subject)
+                await backend.tenants.revoke(tenant, delete=False)
+            return made
+
+        monkeypatch.setattr(Tenants, "_namespace", overtaken)
+        with pytest.raises(TenantRevoked, match="operators"):
+            await backend.join("", person=anna)
 
     @pytest.mark.parametrize("by", [names.BY_PERSON, names.BY_REAPER])
     async def test_a_person_comes_back_after_its_own_or_a_reapers_revocation(

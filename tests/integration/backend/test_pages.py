@@ -17,14 +17,19 @@ from bind_agent.api import keys, meta
 from bind_agent.api.resource import CLUSTER_BINDINGS, CRDS, EXPORT_REQUESTS, EXPORT_TEMPLATES, Resource
 from bind_agent.backend import names, retirement
 from bind_agent.backend.access import Kind
+from bind_agent.backend.http import sessions
+from bind_agent.backend.http.cookies import Cookies
+from bind_agent.backend.http.keyring import Keyring
+from bind_agent.backend.http.spent import Spent
+from bind_agent.backend.pages import asks
 from bind_agent.backend.person import Person
 from bind_agent.backend.retiring import Retirements
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
-from bind_agent.kube.errors import Unauthorized
+from bind_agent.kube.errors import ConnectionFailed, Unauthorized
 from tests.fakes.backend_lab import Lab, Party, claim, crd_of, eventually, template_of
 from tests.fakes.issuer import Issuer, browser, follow_login
-from tests.fakes.weblab import Cli, Portal, portal
+from tests.fakes.weblab import KEYS, Cli, Portal, portal
 
 pytestmark = pytest.mark.integration
 
@@ -336,6 +341,95 @@ class TestClusters:
             person=Person(site.issuer.url, "alice"),
         )
         assert not again.created
+
+    async def test_what_an_operator_revoked_is_not_said_to_be_done_by_a_person(
+        self, site: Portal, unique: Callable[[str], str]
+    ) -> None:
+        own = await member(site, unique)
+        base = f"/clusters/{own.namespace}"
+        async with signed_in(site) as session:
+            # The question was open before the operator came.
+            _, question = await get(session, site, f"{base}/revoke")
+            await site.lab.tenants.revoke(await site.lab.tenants.find(own.namespace), delete=False)
+            before = await site.lab.binding(own)
+            with capture_logs() as lines:
+                status, _, text = await post(session, site, f"{base}/revoke", csrf=token_of(question))
+            assert status == 409
+            assert "An operator of this provider has revoked this cluster already" in text
+            assert "All credentials of this cluster have ended" not in text
+            (line,) = [one for one in lines if one["event"] == "audit"]
+            assert (line["action"], line["outcome"], line["reason"]) == ("revoke", "refused", "TenantRevoked")
+            assert meta.annotations(await site.lab.binding(own)) == meta.annotations(before)
+
+            async def told() -> bool:
+                return "only they let it in again" in (await get(session, site, base))[1]
+
+            await eventually(told)
+            # Who comes later is not asked first, and is not told that binding again helps.
+            for status, text in (
+                await get(session, site, f"{base}/revoke"),
+                await get(session, site, f"{base}/rotate"),
+            ):
+                assert status == 409
+                assert "has revoked this cluster already" in text
+                assert "Bind an API again" not in text
+
+    async def test_a_session_that_another_replica_has_just_ended_changes_nothing(
+        self, site: Portal, kind: Resource, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = await member(site, unique)
+        await site.lab.publish(kind)
+        await site.lab.bind(own, kind)
+        await shown(site, own, kind)
+        base = f"/clusters/{own.namespace}"
+        changes: dict[str, dict[str, str]] = {f"{base}/{asks.ROTATE}": {}, f"{base}/{asks.REVOKE}": {}}
+        changes[f"{base}/exports/{kind.crd_name}/{asks.UNBIND}"] = {"choice": "1d"}
+        changes[f"{base}/exports/{kind.crd_name}/{asks.KEEP}"] = {}
+        before = await site.lab.binding(own), await site.lab.export(own, kind)
+        async with signed_in(site) as session:
+            forms = {path: token_of((await get(session, site, path))[1]) for path in changes}
+            ended = sessions.read(
+                Cookies(site.options.secure),
+                Keyring(KEYS),
+                {one.key: one.value for one in session.cookie_jar},
+                site.clock.now(),
+            )
+            assert ended is not None
+            # What is watched here is behind: the logout came to the other replica a moment ago.
+            monkeypatch.setattr(Spent, "known", lambda *_: False)
+            end = site.clock.now() + timedelta(hours=1)
+            spent = site.watched.spent
+            assert spent is not None
+            assert await spent.use(sessions.SPENT, ended.id, end)
+            assert (await get(session, site, base))[0] == 200
+            with capture_logs() as lines:
+                for path, more in changes.items():
+                    status, _, text = await post(session, site, path, csrf=forms[path], **more)
+                    assert status == 401, path
+                    assert "You have logged out" in text
+                    assert "Sign out" not in text, "the answer is for nobody"
+            assert not [one for one in lines if one["event"] == "audit"]
+        after = await site.lab.binding(own), await site.lab.export(own, kind)
+        assert [meta.annotations(one or {}) for one in after] == [
+            meta.annotations(one or {}) for one in before
+        ]
+
+    async def test_whether_a_session_has_ended_must_be_known_before_a_change(
+        self, site: Portal, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = await member(site, unique)
+
+        async def cut_off(*_: object) -> bool:
+            raise ConnectionFailed("no answer")
+
+        async with signed_in(site) as session:
+            path = f"/clusters/{own.namespace}/{asks.REVOKE}"
+            _, question = await get(session, site, path)
+            with monkeypatch.context() as patch:
+                patch.setattr(Spent, "used", cut_off)
+                assert (await post(session, site, path, csrf=token_of(question)))[0] == 503
+            assert not meta.annotation(await site.lab.binding(own), names.REVOKED)
+            assert (await post(session, site, path, csrf=token_of(question)))[0] == 303
 
     async def test_unbind_and_think_better_of_it(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]

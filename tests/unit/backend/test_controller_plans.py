@@ -398,7 +398,8 @@ class TestExport:
         refused = export_plan.refused(self.export, rules)
         assert "bind-backend rbac databases.example.org" in refused.message
         assert "secrets [get]" in refused.message
-        assert self.decide(wanted_draft(), refused).after == export_plan.ASK_AGAIN
+        soon = timedelta(seconds=5)
+        assert export_plan.decide(self.export, wanted_draft(), refused, again=soon, now=NOW).after == soon
 
     def test_conditions_of_others_stay(self) -> None:
         theirs = {"type": "Connected", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}

@@ -7,7 +7,18 @@ import pytest
 
 from bind_agent.api import conditions
 from bind_agent.backend import names
-from bind_agent.backend.tenancy.reaper import DELETE, REVOKE, Limits, Verdict, is_reapable, judge, last_seen
+from bind_agent.backend.tenancy.reaper import (
+    DELETE,
+    REVOKE,
+    Limits,
+    Verdict,
+    Vigil,
+    is_implausible,
+    is_reapable,
+    judge,
+    last_seen,
+    overdue,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -44,9 +55,9 @@ def binding(
 
 
 def look(
-    obj: dict[str, Any], now: datetime = NOW, limits: Limits = BOTH, since: datetime = LONG_AGO
+    obj: dict[str, Any], now: datetime = NOW, limits: Limits = BOTH, watched: timedelta = 1000 * DAY
 ) -> Verdict:
-    return judge(obj, limits, now=now, working_since=since)
+    return judge(obj, limits, now=now, watched=watched)
 
 
 def told(obj: dict[str, Any], now: datetime, limits: Limits = BOTH) -> dict[str, Any]:
@@ -97,10 +108,10 @@ def test_nobody_is_revoked_unannounced_however_long_it_is_overdue() -> None:
 def test_a_backend_that_was_away_waits_although_it_had_announced() -> None:
     obj = told(binding(NOW - 29 * DAY), NOW)
     back = NOW + 9 * DAY
-    assert look(obj, back, since=back).act == ""
-    verdict = look(obj, back + timedelta(minutes=30), since=back)
+    assert look(obj, back, watched=timedelta(0)).act == ""
+    verdict = look(obj, back + timedelta(minutes=30), watched=timedelta(minutes=30))
     assert (verdict.act, verdict.after) == ("", timedelta(minutes=30))
-    assert look(obj, back + timedelta(hours=1), since=back).act == REVOKE
+    assert look(obj, back + timedelta(hours=1), watched=timedelta(hours=1)).act == REVOKE
 
 
 def test_a_heartbeat_takes_everything_back() -> None:
@@ -177,3 +188,53 @@ def test_which_objects_count() -> None:
     assert is_reapable(binding())
     assert not is_reapable({"metadata": {"name": "other"}})
     assert not is_reapable({"metadata": {"name": "cluster", "deletionTimestamp": "x"}})
+
+
+def test_silence_is_watched_whatever_the_wall_clock_says() -> None:
+    """Announced long ago by that clock, and watched for a minute by the other one."""
+    obj = told(binding(NOW - 29 * DAY), NOW)
+    verdict = look(obj, NOW + 400 * DAY, watched=timedelta(minutes=1))
+    assert (verdict.act, verdict.after) == ("", timedelta(minutes=59))
+    assert look(obj, NOW + 400 * DAY, watched=timedelta(hours=1)).act == REVOKE
+
+
+def test_a_vigil_begins_anew_with_each_sign_of_life() -> None:
+    vigil = Vigil()
+    obj = binding(NOW - 29 * DAY)
+    assert vigil.watched(obj, 1000.0) == timedelta(0)
+    assert vigil.watched(obj, 4600.0) == timedelta(hours=1)
+    # Also one that names an earlier time: its clock was put right.
+    earlier = binding(NOW - 30 * DAY)
+    assert vigil.watched(earlier, 4600.0) == timedelta(0)
+    assert vigil.watched(binding(NOW - 30 * DAY, admitted=NOW), 4700.0) == timedelta(0)
+    assert vigil.watched(binding(NOW - 30 * DAY, admitted=NOW), 4760.0) == timedelta(minutes=1)
+    # What is written beside it is none.
+    said = [{"type": "Healthy", "status": "False"}]
+    assert vigil.watched(binding(NOW - 30 * DAY, admitted=NOW, said=said), 4820.0) == timedelta(minutes=2)
+    vigil.keep(())
+    assert vigil.watched(obj, 9000.0) == timedelta(0)
+
+
+def test_who_is_overdue_counts_unannounced_as_well() -> None:
+    assert overdue(binding(NOW - 29 * DAY), BOTH, NOW) == ""
+    assert overdue(binding(NOW - 30 * DAY), BOTH, NOW) == REVOKE
+    assert overdue(binding(NOW - 31 * DAY, revoked_by=names.BY_REAPER), BOTH, NOW) == ""
+    assert overdue(binding(NOW - 91 * DAY, revoked_by=names.BY_REAPER), BOTH, NOW) == DELETE
+    assert overdue(binding(NOW - 91 * DAY, revoked_by=names.BY_OPERATOR), BOTH, NOW) == ""
+    assert overdue(binding(NOW - 91 * DAY), Limits(), NOW) == ""
+
+
+@pytest.mark.parametrize(
+    ("silent", "everyone", "held"),
+    [
+        (0, 0, False),
+        (1, 1, False),
+        (3, 3, False),
+        (4, 4, True),
+        (4, 8, False),
+        (5, 9, True),
+        (500, 1000, False),
+    ],
+)
+def test_most_at_once_is_implausible_unless_they_are_few(silent: int, everyone: int, held: bool) -> None:
+    assert is_implausible(silent, everyone) is held

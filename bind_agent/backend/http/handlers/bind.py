@@ -8,10 +8,10 @@ from bind_agent.api import payloads
 from bind_agent.backend.access import Kind
 from bind_agent.backend.http import codes, csrf, offers, redirects, sessions
 from bind_agent.backend.http.context import VIEW, WEB
+from bind_agent.backend.http.ended import refuse_ended
 from bind_agent.backend.http.parameters import form, found, one, session_id
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Bind, Session
-from bind_agent.kube.errors import KubeError
 
 
 async def clicked(request: web.Request) -> web.Response:
@@ -60,13 +60,7 @@ async def confirmed(request: web.Request) -> web.Response:
 
 async def _finish(request: web.Request, session: Session, bind: Bind, kind: Kind) -> web.Response:
     app = request.app[WEB]
-    try:
-        # Asked of the API server: a logout of this second counts, whichever replica it came to.
-        ended = await app.spent.used(sessions.SPENT, session.id)
-    except KubeError as error:
-        raise offers.away("look at your session", error) from None
-    if ended:
-        raise Refusal(401, "login_required", "You have logged out.", "Log in again.", login=True)
+    await refuse_ended(request, session)
     if bind.challenge:
         await offers.offered(app, session.person, kind)
         await offers.reachable(app, session.person, bind)

@@ -17,6 +17,7 @@ from bind_agent.backend import names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.http import audit, csrf
 from bind_agent.backend.http.context import WEB, Web
+from bind_agent.backend.http.ended import refuse_ended
 from bind_agent.backend.http.limits import remote
 from bind_agent.backend.http.offers import away
 from bind_agent.backend.http.parameters import form, one
@@ -29,6 +30,7 @@ from bind_agent.backend.pages.handlers.common import html, own_tenant, signed_in
 from bind_agent.backend.retiring import RetiringError
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.provision import TenancyError, Tenant, TenantRevoked
+from bind_agent.backend.tenancy.revocation import revoked_by
 from bind_agent.kube.errors import KubeError
 
 OVERLAP: Final = timedelta(minutes=10)
@@ -44,6 +46,7 @@ async def ask_rotate(request: web.Request) -> web.Response:
     """Whether to rotate."""
     session = signed_in(request)
     tenant = await own_tenant(request, session)
+    _refuse_an_operators(tenant)
     ask = asks.rotate(cluster_of(request.app[WEB], tenant), OVERLAP)
     return _ask(request, session, ask, purpose(asks.ROTATE, tenant.namespace))
 
@@ -60,6 +63,7 @@ async def ask_revoke(request: web.Request) -> web.Response:
     """Whether to revoke."""
     session = signed_in(request)
     tenant = await own_tenant(request, session)
+    _refuse_an_operators(tenant)
     ask = asks.revoke(cluster_of(request.app[WEB], tenant))
     return _ask(request, session, ask, purpose(asks.REVOKE, tenant.namespace))
 
@@ -68,7 +72,8 @@ async def revoke(request: web.Request) -> web.Response:
     """The end of every credential of the cluster; a login lets its person back in."""
     app, session, tenant = await _meant(request, asks.REVOKE)
     async with _recorded(request, session, tenant, audit.REVOKE):
-        await app.tenants.revoke(tenant, delete=False, by=names.BY_PERSON)
+        if (by := await app.tenants.revoke(tenant, delete=False, by=names.BY_PERSON)) != names.BY_PERSON:
+            raise TenantRevoked("an operator was first", by)
     return _done(tenant, asks.REVOKE)
 
 
@@ -141,6 +146,27 @@ def _export(app: Web, tenant: Tenant, request: web.Request) -> Object:
     )
 
 
+def _refuse_an_operators(tenant: Tenant) -> None:
+    """Ask nothing about a cluster of which an operator is known to have decided.
+
+    Raises:
+        Refusal: an operator has revoked it.
+    """
+    if revoked_by(tenant.binding or {}) == names.BY_OPERATOR:
+        raise _revoked(tenant, names.BY_OPERATOR)
+
+
+def _revoked(tenant: Tenant, by: str) -> Refusal:
+    """The answer to a change of what was revoked before, and nothing of it was this person's doing now."""
+    if by == names.BY_OPERATOR:
+        message = "An operator of this provider has revoked this cluster already, so nothing was changed."
+        advice = "Ask the operators; only they let it in again."
+    else:
+        message = "The credential of this cluster was revoked, so there is nothing to rotate."
+        advice = "Bind an API again on the command line; that issues a new one."
+    return Refusal(409, "tenant_revoked", message, advice, link=links.cluster(tenant.namespace))
+
+
 def _kind(export: Object) -> Kind:
     plural, _, group = meta.name(export).partition(".")
     return Kind(group, plural)
@@ -152,13 +178,15 @@ def _ask(request: web.Request, session: Session, ask: Ask, token_purpose: str) -
 
 
 async def _meant(request: web.Request, action: str, name: str = "") -> tuple[Web, Session, Tenant]:
-    """The session and the own cluster of a change that is proven to be meant.
+    """The session and the own cluster of a change that is proven to be meant, by somebody who is still logged in.
 
     Raises:
         Refusal: it is not, or the cluster is somebody else's.
     """
     session = await csrf.check(request, purpose(action, request.match_info["namespace"], name))
-    return request.app[WEB], session, await own_tenant(request, session)
+    tenant = await own_tenant(request, session)
+    await refuse_ended(request, session)
+    return request.app[WEB], session, tenant
 
 
 @asynccontextmanager
@@ -173,13 +201,7 @@ async def _recorded(
         outcome = audit.DONE
     except TenantRevoked as error:
         outcome, reason = audit.REFUSED, "TenantRevoked"
-        raise Refusal(
-            409,
-            "tenant_revoked",
-            "The credential of this cluster was revoked, so there is nothing to rotate.",
-            "Bind an API again on the command line; that issues a new one.",
-            link=links.cluster(tenant.namespace),
-        ) from error
+        raise _revoked(tenant, error.by) from error
     except RetiringError as error:
         outcome, reason = audit.REFUSED, "RetiringError"
         raise Refusal(

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from bind_agent.backend import templates
+from bind_agent.backend import exports, templates
+from bind_agent.backend.access import Kind
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.pages import catalogue
 from bind_agent.backend.pages.catalogue import Offer
@@ -110,6 +111,44 @@ def test_ambiguous_offers_say_so() -> None:
     several = [world.template("dbs", "a.example", name=name) for name in ("a", "b")]
     (found,) = offers(several, {"dbs.a.example": crd})
     assert "ambiguous" in found.trouble
+    # Deleting one settles it, also before it is gone.
+    several[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    (found,) = offers(several, {"dbs.a.example": crd})
+    assert found.trouble == ""
+
+
+def test_versions_that_are_not_served_are_trouble() -> None:
+    """The bind would be refused: see `exports.draft`."""
+    template = world.template("dbs", "a.example")
+    template["spec"]["APIServiceSelector"]["version"] = "v2"
+    crd = world.crd("dbs", "a.example", "Db")
+    assert "v2" in only(template, crd).trouble
+    template["spec"]["APIServiceSelector"]["version"] = "v1"
+    assert only(template, crd).trouble == ""
+    crd["spec"]["versions"][0]["served"] = False
+    assert "not served" in only(template, crd).trouble
+    template["spec"]["APIServiceSelector"]["version"] = None
+    assert "no version" in only(template, crd).trouble
+
+
+@pytest.mark.parametrize("version", [None, "v1", "v2"])
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("served", [True, False])
+@pytest.mark.parametrize("claimed", ["secrets", "pods"])
+def test_what_is_shown_as_bindable_can_be_exported(
+    version: str | None, several: bool, served: bool, claimed: str
+) -> None:
+    templates_ = [
+        world.template("dbs", "a.example", world.claim(claimed), name=name)
+        for name in (["a", "b"] if several else ["a"])
+    ]
+    for one in templates_:
+        one["spec"]["APIServiceSelector"]["version"] = version
+    crd = world.crd("dbs", "a.example", "Db")
+    crd["spec"]["versions"][0]["served"] = served
+    (found,) = offers(templates_, {"dbs.a.example": crd})
+    draft = exports.draft(Kind("a.example", "dbs"), crd, templates.choose(templates_), Policy())
+    assert bool(found.trouble) is isinstance(draft, exports.Problem), draft
 
 
 def test_versions_that_are_offered() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bind_agent.backend import names
 from bind_agent.backend.pages import asks, clusters, condition_view
 from bind_agent.backend.pages.clusters import Cluster
 from bind_agent.backend.pages.condition_view import Tone
@@ -56,6 +57,22 @@ def test_trouble_with_the_heartbeat(last: timedelta | None, word: str, tone: Ton
 def test_trouble_with_the_credential(binding: Any, word: str, tone: Tone) -> None:
     found = cluster(binding)
     assert (found.credential.word, found.credential.tone) == (word, tone)
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        (names.BY_PERSON, "binding again issues a new one"),
+        (names.BY_REAPER, "binding again issues a new one"),
+        (names.BY_OPERATOR, "only they let it in again"),
+        ("", "only they let it in again"),
+    ],
+)
+def test_who_lets_a_revoked_cluster_in_again_is_told(by: str, told: str) -> None:
+    marks = {names.REVOKED: "2026-01-01T00:00:00Z"} | ({names.REVOKED_BY: by} if by else {})
+    found = cluster({"metadata": {"annotations": marks}})
+    assert found.credential.word == "revoked"
+    assert told in found.credential.message
 
 
 def test_what_the_tenant_wrote_is_stripped() -> None:

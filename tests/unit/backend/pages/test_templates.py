@@ -114,10 +114,19 @@ def test_without_a_waiting_command_line_there_is_no_bind_anchor() -> None:
         assert not [one for one in page(path).tags if one[1].get("href", "").startswith("/bind")]
 
 
-def test_an_offer_in_trouble_has_no_bind_anchor() -> None:
+@pytest.mark.parametrize(
+    ("offered", "bindable"),
+    [
+        ([world.template("dbs", "a.example", world.claim("pods"))], False),
+        ([world.template("dbs", "a.example", name=name) for name in ("first", "second")], False),
+        ([world.template("dbs", "a.example", name="only")], True),
+    ],
+    ids=["refused-claim", "ambiguous", "settled"],
+)
+def test_an_offer_in_trouble_has_no_bind_anchor(offered: list[Any], bindable: bool) -> None:
     crd = world.crd("dbs", "a.example", "Db")
     offer = catalogue.offers(
-        [world.template("dbs", "a.example", world.claim("pods"))],
+        offered,
         {"dbs.a.example": crd}.get,
         policy=catalogue.Policy(),
         provider="A",
@@ -134,8 +143,8 @@ def test_an_offer_in_trouble_has_no_bind_anchor() -> None:
         lost=False,
         bind_url="https://x/export",
     )
-    assert "Cannot be bound at the moment" in html
-    assert "/bind?" not in html
+    assert ("Cannot be bound at the moment" in html) is not bindable
+    assert ("/bind?" in html) is bindable
 
 
 @pytest.mark.parametrize("name", list(preview.hostile_pages()))
