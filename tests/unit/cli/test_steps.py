@@ -204,6 +204,33 @@ def test_somebody_creates_the_same_request_between_look_and_write() -> None:
     assert provider_side(cluster).submit(same, timeout=5).created is False
 
 
+def test_a_provider_that_goes_on_answering_409_is_asked_less_and_less_often() -> None:
+    cluster, pauses = Scripted(), list[float]()
+    cluster.fail["create", EXPORT_REQUESTS.plural] = [refused(409, "Conflict")] * 12
+    side = ProviderSide(cluster, "cns", Progress(io.StringIO()), sleep=pauses.append)  # type: ignore[arg-type]
+    assert side.submit(request(), timeout=60).created
+    assert len(pauses) == 12
+    assert all(pause > 0 for pause in pauses)
+    assert pauses[0] < 0.5
+    assert 1.0 < pauses[-1] <= 5.0
+
+
+def test_a_provider_that_never_ends_answering_409_is_given_up() -> None:
+    cluster, pauses = Scripted(), list[float]()
+    cluster.fail["create", EXPORT_REQUESTS.plural] = [refused(409, "Conflict")] * 9
+    side = ProviderSide(cluster, "cns", Progress(io.StringIO()), sleep=pauses.append)  # type: ignore[arg-type]
+    with pytest.raises(RequestRefusedError, match="Conflict"):
+        side.submit(request(), timeout=0)
+    assert pauses == []
+
+
+def test_a_request_that_is_taken_at_once_waits_for_nothing() -> None:
+    pauses = list[float]()
+    side = ProviderSide(Scripted(), "cns", Progress(io.StringIO()), sleep=pauses.append)  # type: ignore[arg-type]
+    assert side.submit(request(), timeout=5).created
+    assert pauses == []
+
+
 @pytest.mark.parametrize(
     "existing",
     [
