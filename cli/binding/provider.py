@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bind_agent.aio.backoff import Backoff
+from bind_agent.aio.backoff import Policy as Pauses
 from bind_agent.api import keys
 from bind_agent.api.claims import PermissionClaim, content_hash
 from bind_agent.api.meta import Object, is_deleting, name, uid
@@ -19,6 +21,9 @@ from cli.output import Progress, inert
 _POLL: Final = 1.0
 _SETTLE: Final = 30.0
 """Seconds in which a refusal for lack of rights may pass: a fresh tenant's roles follow its kubeconfig."""
+
+_TAKEN: Final = Pauses(first=0.1, cap=5.0)
+"""Pauses after a 409: mostly one look more settles it, a webhook or proxy that goes on saying it is left in peace."""
 
 _PENDING, _FAILED, _SUCCEEDED = "Pending", "Failed", "Succeeded"
 
@@ -65,10 +70,15 @@ class ProviderSide:
         A name that is taken by something else gets a generated suffix (spec 7.3.3). A refusal right after the
         tenant was set up is tried again for a while: roles arrive after kubeconfigs (W-C7).
 
+        Args:
+            request: what is asked for.
+            timeout: seconds after which a name that others take again and again is given up.
+
         Raises:
             RequestRefusedError: the provider does not take it.
         """
         started = time.monotonic()
+        pauses = Backoff(_TAKEN)
         while True:
             try:
                 return self._submit(request)
@@ -76,6 +86,8 @@ class ProviderSide:
                 waited = time.monotonic() - started
                 if error.status == 409 and waited < timeout:
                     # Created by somebody else between our look and our write: look again.
+                    self._progress.detail(f"looking at the provider's requests again: {error.message}")
+                    self._sleep(pauses.next())
                     continue
                 if error.status == 403 and waited < min(_SETTLE, timeout):
                     self._progress.waiting(

@@ -204,6 +204,33 @@ def test_somebody_creates_the_same_request_between_look_and_write() -> None:
     assert provider_side(cluster).submit(same, timeout=5).created is False
 
 
+def test_a_provider_that_goes_on_answering_409_is_asked_less_and_less_often() -> None:
+    cluster, pauses = Scripted(), list[float]()
+    cluster.fail["create", EXPORT_REQUESTS.plural] = [refused(409, "Conflict")] * 12
+    side = ProviderSide(cluster, "cns", Progress(io.StringIO()), sleep=pauses.append)  # type: ignore[arg-type]
+    assert side.submit(request(), timeout=60).created
+    assert len(pauses) == 12
+    assert all(pause > 0 for pause in pauses)
+    assert pauses[0] < 0.5
+    assert 1.0 < pauses[-1] <= 5.0
+
+
+def test_a_provider_that_never_ends_answering_409_is_given_up() -> None:
+    cluster, pauses = Scripted(), list[float]()
+    cluster.fail["create", EXPORT_REQUESTS.plural] = [refused(409, "Conflict")] * 9
+    side = ProviderSide(cluster, "cns", Progress(io.StringIO()), sleep=pauses.append)  # type: ignore[arg-type]
+    with pytest.raises(RequestRefusedError, match="Conflict"):
+        side.submit(request(), timeout=0)
+    assert pauses == []
+
+
+def test_a_request_that_is_taken_at_once_waits_for_nothing() -> None:
+    pauses = list[float]()
+    side = ProviderSide(Scripted(), "cns", Progress(io.StringIO()), sleep=pauses.append)  # type: ignore[arg-type]
+    assert side.submit(request(), timeout=5).created
+    assert pauses == []
+
+
 @pytest.mark.parametrize(
     "existing",
     [
@@ -379,6 +406,48 @@ def test_what_ends_the_command_before_any_write(objects: list[Any], words: str) 
         consumer_side(cluster).survey([WANTED], kubeconfig())
     assert caught.value.next_step
     assert cluster.wrote() == []
+
+
+def _holding(data: Any) -> tuple[Resource, dict[str, Any]]:
+    return SECRETS, {"metadata": {"name": "a"}, "data": data}
+
+
+def _encoded(text: bytes) -> dict[str, str]:
+    return {"kubeconfig": base64.b64encode(text).decode()}
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (None, "nothing under the key kubeconfig"),
+        ({}, "nothing under the key kubeconfig"),
+        ({"kubeconfig": ""}, "nothing under the key kubeconfig"),
+        ({"other": "eA=="}, "nothing under the key kubeconfig"),
+        ({"kubeconfig": "no base64!"}, "nothing under the key kubeconfig"),
+        (_encoded(b"{"), "Malformed: the kubeconfig cannot be read"),
+        (_encoded(kubeconfig().document().replace(b"https:", b"http:")), "PlainHTTPNotAllowed"),
+    ],
+)
+def test_a_stored_secret_without_a_usable_kubeconfig_is_called_that(data: Any, why: str) -> None:
+    cluster = Scripted(NAMESPACE, _holding(data), binding("a"))
+    with pytest.raises(CliError, match="Secret klutch-bind/a, which holds no usable kubeconfig") as caught:
+        consumer_side(cluster).survey([WANTED], kubeconfig())
+    assert why in caught.value.message
+    assert "provider, or" not in caught.value.message
+    assert "kubectl delete secret -n klutch-bind a" in caught.value.next_step
+    assert cluster.wrote() == []
+    # What the next step says works.
+    cluster.objects.pop((SECRETS.plural, "a"))
+    side = consumer_side(cluster)
+    survey = side.survey([WANTED], kubeconfig())
+    assert side.store_credential(survey, kubeconfig()) == ("a", ["Secret klutch-bind/a"])
+
+
+def test_an_unusable_secret_that_no_binding_uses_is_in_nobodys_way() -> None:
+    cluster = Scripted(NAMESPACE, _holding({}), stored("b", kubeconfig()), binding("b"))
+    survey = consumer_side(cluster).survey([WANTED], kubeconfig())
+    assert survey.secret is not None
+    assert survey.secret["metadata"]["name"] == "b"
 
 
 @pytest.mark.parametrize(("uid", "passes"), [("mine", True), ("other", False)])
