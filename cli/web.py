@@ -65,31 +65,60 @@ class Web:
     allow_http: bool = False
     http_hint: str = "use https"
 
-    def check(self, url: str, *, what: str = "") -> SplitResult:
-        """Refuse an address that is not https (or http to this machine).
-
-        Args:
-            url: the address.
-            what: it in words, for the message; else the address itself.
+    def check(self, url: str) -> SplitResult:
+        """Refuse an address that a person gave and that is not https (or http to this machine).
 
         Raises:
             UsageError: it is none, or not safe.
         """
+        return self._safe(url, "", UsageError)
+
+    def check_stated(self, url: str, *, what: str) -> SplitResult:
+        """Refuse an address that a server gave and that is not https (or http to this machine).
+
+        Args:
+            url: the address.
+            what: it in words, for the message.
+
+        Raises:
+            CliError: it is none, or not safe. The fault is the server's, so it is no wrong usage.
+        """
+        return self._safe(url, what, CliError)
+
+    def follow(self, url: str, reference: str, *, what: str) -> str:
+        """The safe address that a server refers to.
+
+        Args:
+            url: where the reference was found.
+            reference: an address, or a part of one.
+            what: it in words, for the message.
+
+        Raises:
+            CliError: as `check_stated`.
+        """
+        try:
+            found = urljoin(url, reference)
+        except ValueError:
+            found = reference
+        self.check_stated(found, what=what)
+        return found
+
+    def _safe(self, url: str, what: str, kind: type[CliError]) -> SplitResult:
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname or "", parts.port
         except ValueError:
             parts, host = SplitResult("", "", "", "", ""), ""
         if "@" in parts.netloc:
-            raise UsageError(
+            raise kind(
                 f"{what or 'the address'} holds a user name or password",
-                next_step="leave out what stands before the @",
+                next_step="tell the provider" if what else "leave out what stands before the @",
             )
         http_is_fine = self.allow_http or is_loopback(host)
         if host and (parts.scheme == "https" or (parts.scheme == "http" and http_is_fine)):
             return parts
         shown = inert(url, limit=_SHORT)
-        raise UsageError(
+        raise kind(
             f"{what} is not an https address: {shown}" if what else f"{shown} is not an https address",
             next_step=self.http_hint,
         )
@@ -115,18 +144,19 @@ class Web:
         """Download a document; a few redirects are followed, each to a safe address.
 
         Raises:
-            UsageError: an address is not safe.
+            UsageError: the address is not safe.
+            CliError: one that it redirects to is not safe.
             TooLargeError: more bytes than the limit.
             UnreachableError: nothing usable came.
         """
         deadline = time.monotonic() + self.timeout
+        self.check(url)
         for _ in range(_MAX_HOPS):
-            self.check(url)
             answer = self._send("GET", url, None, limit=limit, deadline=deadline)
             location = answer.headers.get("Location", "")
             if not (300 <= answer.status < 400 and location):
                 return answer
-            url = urljoin(url, location)
+            url = self.follow(url, location, what=f"{inert(url, limit=_SHORT)} redirects to what")
         raise UnreachableError(
             f"{inert(url, limit=_SHORT)} redirects too often", next_step="check the address"
         )

@@ -39,6 +39,7 @@ def read_url(url: str, *, timeout: float, ca_file: str = "") -> bytes:
 
     Raises:
         UsageError: the address is not https, or the document too large.
+        CliError: it redirects to an address that is not https.
         UnreachableError: nothing usable came.
     """
     hint = "use https, or download the document yourself and give it with --file"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from requests.utils import parse_header_links
 
@@ -53,7 +53,7 @@ def fetch(web: Web, url: str, *, sleep: Callable[[float], None] = time.sleep) ->
         sleep: replaced in tests.
 
     Raises:
-        UsageError: the address is not safe.
+        UsageError: the address that was given is not safe.
         CliError: the answer is no provider that can be used.
         UnreachableError: nothing usable came.
     """
@@ -98,7 +98,7 @@ def read(web: Web, answer: Answer, *, own: str = __version__) -> Provider:
             next_step=_ASK,
         ) from None
     login_url = found.login_url()
-    web.check(login_url, what="the provider's login address")
+    web.check_stated(login_url, what="the provider's login address")
     return Provider(
         name=inert(found.provider_pretty_name, limit=80) or "the provider",
         login_url=login_url,
@@ -142,9 +142,8 @@ def _back_channel(web: Web, answer: Answer) -> str:
     for link in parse_header_links(answer.headers.get("Link", "")[:4096]):
         if keys.REDEEM_RELATION not in link.get("rel", "").split():
             continue
-        url = urljoin(answer.url, link.get("url", ""))
-        parts = web.check(url, what="the provider's address for one-time codes")
-        if origin(parts) != origin(urlsplit(answer.url)):
+        url = web.follow(answer.url, link.get("url", ""), what="the provider's address for one-time codes")
+        if origin(urlsplit(url)) != origin(urlsplit(answer.url)):
             raise CliError(
                 f"the provider's address for one-time codes is elsewhere: {inert(url, limit=200)}",
                 next_step="ask the provider to serve it under the same host as /export",

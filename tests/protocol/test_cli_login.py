@@ -311,13 +311,15 @@ def test_a_provider_of_either_kind(serve: Callable[..., Server]) -> None:
         ("//elsewhere.example/redeem", "is not an https address"),
         ("http://127.0.0.1:1/redeem", "is elsewhere"),
         ("file:///etc/passwd", "is not an https address"),
+        ("https://[", "is not an https address"),
     ],
 )
 def test_a_back_channel_elsewhere_is_refused(serve: Callable[..., Server], link: str, words: str) -> None:
     """And not left out, which would bring the credential into the address bar."""
     headers = {"Link": f'<{link}>; rel="{keys.REDEEM_RELATION}"'}
-    with pytest.raises(CliError, match=words):
+    with pytest.raises(CliError, match=words) as caught:
         fetch(serve(says(200, export(), headers=headers)))
+    assert caught.value.code is ExitCode.FAILURE
 
 
 @pytest.mark.parametrize(
@@ -364,13 +366,41 @@ def test_a_provider_that_is_starting_is_asked_again(serve: Callable[..., Server]
 
 def test_plain_http_takes_a_word(serve: Callable[..., Server]) -> None:
     server = serve(says(200, export("http://bind.example/authorize")))
-    with pytest.raises(UsageError, match="the provider's login address is not an https address"):
+    with pytest.raises(CliError, match="the provider's login address is not an https address"):
         fetch(server)
     assert fetch(server, allow_http=True).login_url == "http://bind.example/authorize"
     with pytest.raises(UsageError, match="is not an https address"):
         provider.fetch(web(), "http://bind.example/export")
     with pytest.raises(UsageError, match="holds a user name"):
         provider.fetch(web(), "https://ann:secret@bind.example/export")
+
+
+@pytest.mark.parametrize(
+    "login",
+    ["http://bind.example/authorize", "https://ann:secret@bind.example/authorize"],
+)
+def test_an_unsafe_login_address_is_the_providers_fault(serve: Callable[..., Server], login: str) -> None:
+    """The exit code for wrong input would blame who typed a good address, and say that nothing was sent."""
+    with pytest.raises(CliError, match="login address") as caught:
+        fetch(serve(says(200, export(login))))
+    assert caught.value.code is ExitCode.FAILURE
+    assert caught.value.next_step
+    assert "secret" not in str(caught.value)
+
+
+def test_an_unsafe_redirect_is_the_servers_fault(serve: Callable[..., Server]) -> None:
+    server = serve(says(302, headers={"Location": "http://bind.example/export"}))
+    with pytest.raises(CliError, match="redirects to what is not an https address") as caught:
+        fetch(server)
+    assert caught.value.code is ExitCode.FAILURE
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("typed", ["http://bind.example/export", "https://ann:secret@bind.example/export"])
+def test_an_unsafe_address_that_was_typed_is_wrong_usage(typed: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        provider.fetch(web(), typed)
+    assert caught.value.code is ExitCode.USAGE
 
 
 def test_a_private_ca_has_to_be_named(serve: Callable[..., Server], tmp_path: Path) -> None:
