@@ -1,8 +1,11 @@
 """Identities, names, addresses, kubeconfigs and the life of tokens: the pure half of tenancy."""
 
+import asyncio
 import base64
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -420,6 +423,48 @@ class TestHandout:
         with pytest.raises(handout.HandoutError, match="No space"):
             handout.write(tmp_path / "file", b"x")
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("where", ["open", "fsync", "replace"])
+    @pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+    def test_an_interrupted_attempt_leaves_what_stood_there_and_no_part(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, end: type[BaseException]
+    ) -> None:
+        """Whenever it comes: with the file just made, half written, or about to take its place."""
+        target = tmp_path / "a.kubeconfig"
+        target.write_text("old")
+        real_open = os.open
+
+        def made_and_interrupted(*given: Any, **more: Any) -> int:
+            os.close(real_open(*given, **more))
+            raise end
+
+        def interrupted(*_: Any) -> None:
+            raise end
+
+        if where == "open":
+            monkeypatch.setattr("os.open", made_and_interrupted)
+        elif where == "fsync":
+            monkeypatch.setattr("os.fsync", interrupted)
+        else:
+            monkeypatch.setattr(Path, "replace", interrupted)
+        with pytest.raises(end):
+            handout.write(target, b"new")
+        monkeypatch.undo()
+        assert [one.name for one in tmp_path.iterdir()] == ["a.kubeconfig"]
+        assert target.read_text() == "old"
+        handout.write(target, b"new")
+        assert target.read_bytes() == b"new"
+        assert [one.name for one in tmp_path.iterdir()] == ["a.kubeconfig"]
+
+    def test_a_part_of_somebody_else_is_not_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("secrets.token_hex", lambda _: "00")
+        taken = tmp_path / ".file.00"
+        taken.write_text("theirs")
+        with pytest.raises(handout.HandoutError, match="cannot write"):
+            handout.write(tmp_path / "file", b"x")
+        assert taken.read_text() == "theirs"
 
 
 def test_the_konnectors_intake_accepts_what_we_hand_out(real_ca: bytes) -> None:
