@@ -34,6 +34,9 @@ _POLL: Final = 0.5
 _SETTLE: Final = 30.0
 """Seconds in which a refusal may pass: authorizers learn of a new tenant's rights a moment later."""
 
+_LOOKS: Final = 2
+"""Looks in a row that have to find no export: at the time of one, somebody else may be asking anew."""
+
 
 class BundleError(TenancyError):
     """There is no bundle; the message says why, and what to do."""
@@ -155,8 +158,13 @@ class _Asking:
         return False
 
     async def claims(self, kind: Kind) -> tuple[PermissionClaim, ...]:
-        """Wait for the answer to the request for an API, and return the claims of its export."""
+        """Wait for the answer to the request for an API, and return the claims of its export.
+
+        Raises:
+            BundleError: it was refused, or there is no export in time, or there is none that could come.
+        """
         said = "no backend has answered; is one running?"
+        missing = 0
         while True:
             request = await self._client.get_or_none(EXPORT_REQUESTS, str(kind), namespace=self._namespace)
             if request is not None and _phase(request) == FAILED:
@@ -165,18 +173,40 @@ class _Asking:
                 export = await self._export(kind)
                 if export is not None:
                     return export.spec.permission_claims
+                # The export stands before the answer does, so what is not there now will not come.
+                missing += 1
+                if missing >= _LOOKS:
+                    raise BundleError(f"{kind}: {self._gone(kind, request)}")
                 said = "the request was answered, and there is no export"
             else:
+                missing = 0
                 said = _waiting_for(request) or said
             await self._pause(f"{kind}: {said}")
 
     async def _export(self, kind: Kind) -> Export | None:
         try:
-            return decode(Export, await self._client.get(EXPORTS, str(kind), namespace=self._namespace))
+            found = await self._client.get(EXPORTS, str(kind), namespace=self._namespace)
+            export = decode(Export, found)
         except NotFound:
             return None
         except InvalidObject as error:
             raise BundleError(str(error)) from None
+        if meta.is_deleting(found):
+            raise BundleError(
+                f"{kind}: its export is being deleted, and so is what a bundle of it would bind: wait until it is"
+                " gone, or see which finalizer holds it, then repeat this"
+            )
+        return export
+
+    def _gone(self, kind: Kind, request: Object | None) -> str:
+        """Why an export that is missing cannot come, and what to do."""
+        if request is None:
+            return "its request was removed, and there is no export: repeat this, which asks anew"
+        return (
+            "the request was answered earlier, and its export has been removed since: remove the request as well"
+            f" (kubectl delete {EXPORT_REQUESTS.group_resource} -n {self._namespace} {kind}) and repeat this; an"
+            f" export that was retired also takes `bind-backend export restore {kind}`"
+        )
 
     async def _pause(self, why: str) -> None:
         if self._clock.monotonic() > self._deadline:

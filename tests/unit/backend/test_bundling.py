@@ -102,6 +102,8 @@ EXPORT = {
     },
 }
 
+GOING = {**EXPORT, "metadata": {"name": str(KIND), "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+
 
 class Time(VirtualClock):
     """Each wait is over at once."""
@@ -170,10 +172,45 @@ class TestAsking:
                 EXPORT,
                 "no template",
             ),
-            (request("Succeeded"), NotFound("x", code=404), "there is no export"),
             (request("Succeeded"), {"metadata": {}, "spec": {}}, "invalid"),
         ],
     )
     async def test_no_export(self, found: Object, export: Any, words: str) -> None:
         with pytest.raises(bundling.BundleError, match=words):
             await asking(Answers(request=[found], export=[export])).claims(KIND)
+
+    @pytest.mark.parametrize(
+        ("requests", "export", "words"),
+        [
+            (
+                [request("Succeeded")],
+                NotFound("x", code=404),
+                "was answered earlier, and its export has been removed since.*kubectl delete"
+                " apiserviceexportrequests.klutch.anynines.com -n cns databases.example.org.*export restore",
+            ),
+            ([None], NotFound("x", code=404), "request was removed, and there is no export: repeat this"),
+            (
+                [request("Pending"), None],
+                NotFound("x", code=404),
+                "request was removed, and there is no export",
+            ),
+            ([request("Succeeded")], GOING, "its export is being deleted.*wait until it is gone"),
+            ([None], GOING, "its export is being deleted"),
+        ],
+    )
+    async def test_an_export_that_can_never_come_is_not_waited_for(
+        self, requests: list[Object | None], export: Any, words: str
+    ) -> None:
+        found = asking(Answers(request=requests, export=[export]), timeout=120)
+        started = found._clock.monotonic()
+        with pytest.raises(bundling.BundleError, match=words):
+            await found.claims(KIND)
+        assert found._clock.monotonic() - started < 5
+
+    async def test_one_look_that_found_nothing_decides_nothing(self) -> None:
+        """Somebody else may be removing a failed request at this moment, and asking anew."""
+        gone = NotFound("x", code=404)
+        client = Answers(
+            request=[None, request("Pending"), None, request("Succeeded")], export=[gone, gone, EXPORT]
+        )
+        assert await asking(client).claims(KIND) == ()
