@@ -141,6 +141,18 @@ def stored_kubeconfig(secret: Object) -> Kubeconfig | None:
         return None
 
 
+def stored_trouble(secret: Object) -> str:
+    """Why a Secret of the app cluster holds no usable kubeconfig; empty when it holds one."""
+    data = _content(secret)
+    if data is None:
+        return f"nothing under the key {keys.KUBECONFIG} that can be read"
+    try:
+        accept_kubeconfig(data, allow_loopback=True)
+    except IntakeError as error:
+        return f"{error.reason}: {inert(str(error).removesuffix(f'; {error.next_step}'))}"
+    return ""
+
+
 def _content(secret: Object) -> bytes | None:
     data = secret.get("data")
     value = data.get(keys.KUBECONFIG) if isinstance(data, dict) else None

@@ -4,7 +4,7 @@ Everything that can end the command is looked at here, so that a binding of anot
 of somebody else is found while the cluster is still untouched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from bind_agent.api.meta import Object, creation_timestamp, is_deleting, labels,
 from bind_agent.api.rbac import ROLE_PREFIX
 from bind_agent.api.resource import BINDINGS, CLUSTERROLES, CRDS, NAMESPACES, SECRETS, Resource
 from cli.binding.claims import parse_entries
-from cli.binding.credential import Kubeconfig, stored_kubeconfig
+from cli.binding.credential import Kubeconfig, stored_kubeconfig, stored_trouble
 from cli.binding.request import Wanted
 from cli.cluster import Cluster
 from cli.errors import CliError
@@ -76,8 +76,8 @@ def take_survey(
         prefer: name of the Secret that the person named, if she named one here.
 
     Raises:
-        CliError: a binding of that name belongs to another provider, or a CRD of that name to
-            somebody else.
+        CliError: a binding of that name belongs to another provider or its Secret holds no usable kubeconfig, or
+            a CRD of that name belongs to somebody else.
     """
     served = cluster.served(BINDINGS.group, BINDINGS.version, BINDINGS.plural)
     bindings = {one.name: find_binding(cluster, served, one.name) for one in wanted}
@@ -91,7 +91,8 @@ def take_survey(
     matching = _matching(secrets, kubeconfig)
     referenced = [_secret_of(binding)[1] for binding in bindings.values() if binding is not None]
     secret = _choose(matching, [*referenced, prefer])
-    foreign = {name(one) for one in secrets} - {name(one) for one in matching}
+    matched = {name(one) for one in matching}
+    foreign = {name(one): one for one in secrets if name(one) not in matched}
     for one in wanted:
         _check_binding(one, bindings[one.name], foreign)
         _check_crd(cluster, one, bindings[one.name])
@@ -137,13 +138,16 @@ def _matching(secrets: Sequence[Object], kubeconfig: Kubeconfig) -> list[Object]
     return sorted(found, key=lambda one: (creation_timestamp(one), name(one)))
 
 
-def _check_binding(wanted: Wanted, binding: Object | None, foreign: set[str]) -> None:
+def _check_binding(wanted: Wanted, binding: Object | None, foreign: Mapping[str, Object]) -> None:
     """Refuse a binding that leads elsewhere; one whose Secret is gone is taken up, as the konnector asks for.
 
     Args:
         wanted: the API.
         binding: its binding, if any.
-        foreign: Secrets in our namespace that do not lead to the provider that is meant.
+        foreign: Secrets in our namespace, by name, that do not lead to the provider that is meant.
+
+    Raises:
+        CliError: it is being deleted, its Secret holds no usable kubeconfig, or it leads elsewhere.
     """
     if binding is None:
         return
@@ -153,6 +157,18 @@ def _check_binding(wanted: Wanted, binding: Object | None, foreign: set[str]) ->
             next_step="wait until it is gone, then run the command again",
         )
     namespace, secret = _secret_of(binding)
+    if (
+        namespace == keys.CONSUMER_NAMESPACE
+        and secret in foreign
+        and (why := stored_trouble(foreign[secret]))
+    ):
+        # Not overwritten here: nobody can tell whether it is a credential of this provider or of another one.
+        raise CliError(
+            f"the binding {wanted.name} exists and uses the Secret {namespace}/{inert(secret)}, which holds no"
+            f" usable kubeconfig ({why})",
+            next_step=f"put the provider's kubeconfig there, or remove it (kubectl delete secret -n {namespace}"
+            f" {inert(secret)}) and run the command again, which makes it anew",
+        )
     if namespace != keys.CONSUMER_NAMESPACE or not secret or secret in foreign:
         raise CliError(
             f"the binding {wanted.name} exists and belongs to another provider, or to another "

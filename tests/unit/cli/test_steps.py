@@ -408,6 +408,48 @@ def test_what_ends_the_command_before_any_write(objects: list[Any], words: str) 
     assert cluster.wrote() == []
 
 
+def _holding(data: Any) -> tuple[Resource, dict[str, Any]]:
+    return SECRETS, {"metadata": {"name": "a"}, "data": data}
+
+
+def _encoded(text: bytes) -> dict[str, str]:
+    return {"kubeconfig": base64.b64encode(text).decode()}
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (None, "nothing under the key kubeconfig"),
+        ({}, "nothing under the key kubeconfig"),
+        ({"kubeconfig": ""}, "nothing under the key kubeconfig"),
+        ({"other": "eA=="}, "nothing under the key kubeconfig"),
+        ({"kubeconfig": "no base64!"}, "nothing under the key kubeconfig"),
+        (_encoded(b"{"), "Malformed: the kubeconfig cannot be read"),
+        (_encoded(kubeconfig().document().replace(b"https:", b"http:")), "PlainHTTPNotAllowed"),
+    ],
+)
+def test_a_stored_secret_without_a_usable_kubeconfig_is_called_that(data: Any, why: str) -> None:
+    cluster = Scripted(NAMESPACE, _holding(data), binding("a"))
+    with pytest.raises(CliError, match="Secret klutch-bind/a, which holds no usable kubeconfig") as caught:
+        consumer_side(cluster).survey([WANTED], kubeconfig())
+    assert why in caught.value.message
+    assert "provider, or" not in caught.value.message
+    assert "kubectl delete secret -n klutch-bind a" in caught.value.next_step
+    assert cluster.wrote() == []
+    # What the next step says works.
+    cluster.objects.pop((SECRETS.plural, "a"))
+    side = consumer_side(cluster)
+    survey = side.survey([WANTED], kubeconfig())
+    assert side.store_credential(survey, kubeconfig()) == ("a", ["Secret klutch-bind/a"])
+
+
+def test_an_unusable_secret_that_no_binding_uses_is_in_nobodys_way() -> None:
+    cluster = Scripted(NAMESPACE, _holding({}), stored("b", kubeconfig()), binding("b"))
+    survey = consumer_side(cluster).survey([WANTED], kubeconfig())
+    assert survey.secret is not None
+    assert survey.secret["metadata"]["name"] == "b"
+
+
 @pytest.mark.parametrize(("uid", "passes"), [("mine", True), ("other", False)])
 def test_the_crd_must_belong_to_this_very_binding(uid: str, passes: bool) -> None:
     owner = {"apiVersion": "klutch.anynines.com/v9", "kind": keys.KIND_BINDING, "name": API, "uid": uid}
