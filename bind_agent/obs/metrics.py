@@ -217,6 +217,12 @@ HTTP_REQUESTS: Final = _counter(
     "http_requests_total", "Answers to browsers and CLIs.", "route", "method", "code"
 )
 HTTP_DURATION: Final = _histogram("http_request_duration_seconds", "Time to answer.", "route")
+HTTP_CONNECTIONS: Final = _gauge(
+    "http_connections", "Connections of browsers, CLIs and proxies that are open."
+)
+HTTP_CONNECTIONS_REFUSED: Final = _counter(
+    "http_connections_refused_total", "Connections closed at once, by the bound: total, address.", "bound"
+)
 LOGINS: Final = _counter(
     "logins_total", "Logins that came back from the issuer: success, or the reason of the refusal.", "result"
 )

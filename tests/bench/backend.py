@@ -241,6 +241,7 @@ class Bench:
             f"--cookie-signing-key={key}",
             # All browsers of this run have one address.
             "--rate-limit=0",
+            "--max-connections-per-address=0",
             "--prune-requests-after=5s",
         )
         await self.backend.start()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 from typing import Final, cast
 
@@ -11,19 +12,18 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bind_agent.aio.tasks import background
+from bind_agent.backend.http.accepting import Acceptor
+from bind_agent.backend.http.connections import Bounds, Connections, within
 from bind_agent.backend.http.tls import Certificate
 from bind_agent.runtime.faults import describe
 
 log = structlog.get_logger(__name__)
 
 KEEP_ALIVE: Final = 30.0
-"""Seconds that a connection may wait for its next request, the first one included."""
+"""Seconds until the head of the next request has to be there, the first one included, however slowly it comes."""
 
 FINISH: Final = 15.0
 """Seconds that requests under way get when the end comes."""
-
-MOST: Final = 2000
-"""Connections open at once; further ones are closed, so that a crowd costs time and not the process."""
 
 _HEADER_LINE: Final = 8 * 1024
 _HEADER_FIELD: Final = 32 * 1024
@@ -41,8 +41,24 @@ class WebServer:
         serving: requests are taken.
     """
 
-    def __init__(self, host: str, port: int, *, certificate: Certificate | None = None) -> None:
-        """Set up; nothing listens before `run`."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        certificate: Certificate | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
+        """Set up; nothing listens before `run`.
+
+        Args:
+            host: address to listen on.
+            port: its port, 0 for any.
+            certificate: for TLS.
+            bounds: how many connections may be open at once; further ones are closed, so that a crowd costs time and
+                not the process.
+        """
+        self._bounds = bounds or Bounds()
         self.host = host
         self.port = port
         self.serving = False
@@ -85,39 +101,34 @@ class WebServer:
             listener = stack.enter_context(_listen(self.host, self.port))
             if self._certificate:
                 await stack.enter_async_context(background(self._certificate.follow(), name="certificate"))
-            server: asyncio.Server | None = None
             try:
                 await runner.setup()
-                server = await asyncio.get_running_loop().create_server(
-                    lambda: _accept(runner.server), sock=listener, ssl=context, backlog=_BACKLOG
-                )
-                self.port = listener.getsockname()[1]
-                self.serving = True
-                self._listening.set()
-                log.info("serving", host=self.host, port=self.port, tls=context is not None)
-                await self._stopping.wait()
+                serve = cast("web.Server", runner.server)
+                acceptor = Acceptor(listener, serve, Connections(self._fitting()), context=context)
+                listener.listen(_BACKLOG)
+                async with background(acceptor.run(), name="accepting"):
+                    self.port = listener.getsockname()[1]
+                    self.serving = True
+                    self._listening.set()
+                    log.info("serving", host=self.host, port=self.port, tls=context is not None)
+                    await self._stopping.wait()
                 log.info("finishing requests under way")
             finally:
                 self.serving = False
                 self._listening.clear()
-                if server is not None:
-                    server.close()
+                listener.close()
                 await runner.cleanup()
 
-
-class _Full(asyncio.Protocol):
-    """Hangs up."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Nothing is read and nothing is kept."""
-        cast("asyncio.Transport", transport).abort()
-
-
-def _accept(server: web.Server | None) -> asyncio.BaseProtocol:
-    """What takes a new connection."""
-    if server is None or len(server.connections) >= MOST:
-        return _Full()
-    return server()
+    def _fitting(self) -> Bounds:
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        bounds = within(self._bounds, descriptors)
+        if bounds != self._bounds:
+            log.info(
+                "fewer connections than asked for: the system gives too few file descriptors",
+                connections=bounds.total,
+                descriptors=descriptors,
+            )
+        return bounds
 
 
 def _quiet() -> logging.Logger:

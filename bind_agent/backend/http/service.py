@@ -10,6 +10,7 @@ from bind_agent.aio.tasks import background, run_until
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.http.app import create_app
 from bind_agent.backend.http.audit import Audit
+from bind_agent.backend.http.connections import bounds_of
 from bind_agent.backend.http.context import Web
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.http.limits import Limiter
@@ -63,7 +64,9 @@ class WebHalf:
         certificate = (
             Certificate(options.tls_cert_file, options.tls_key_file) if options.tls_cert_file else None
         )
-        self.server = WebServer(options.listen_host, options.listen_port, certificate=certificate)
+        self.server = WebServer(
+            options.listen_host, options.listen_port, certificate=certificate, bounds=bounds_of(options)
+        )
         self._options = options
         self._tenancy = tenancy
         self._policy = policy

@@ -22,6 +22,9 @@ CALLBACK_PATH: Final = "/callback"
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
 DEFAULT_RATE: Final = 20
+DEFAULT_CONNECTIONS: Final = 1000
+DEFAULT_CONNECTIONS_EACH: Final = 100
+"""A browser opens six, and a network behind one address has more than one browser."""
 
 _MAX_FILE: Final = 64 * 1024
 _REQUIRED: Final = {
@@ -62,6 +65,8 @@ class WebOptions:
         plain_get_bind: GET `/bind` binds without proof of a click on our own page.
         trusted_proxies: how many proxies of one's own stand in front; their X-Forwarded-* headers count.
         rate_limit: requests a second of one client; 0 for no limit.
+        max_connections: open at once, of everybody together.
+        max_connections_per_address: open at once, of one client; 0 for no bound.
         auto_select: bound right after each login; for tests of browsers on loopback only.
     """
 
@@ -77,6 +82,8 @@ class WebOptions:
     plain_get_bind: bool = False
     trusted_proxies: int = 0
     rate_limit: int = DEFAULT_RATE
+    max_connections: int = DEFAULT_CONNECTIONS
+    max_connections_per_address: int = DEFAULT_CONNECTIONS_EACH
     auto_select: Kind | None = None
 
     @property
@@ -155,6 +162,20 @@ _OPTIONS: Final[tuple[Callable[[F], F], ...]] = (
         show_default=True,
         help="Requests a second of one client address; 0 for no limit.",
     ),
+    option(
+        "--max-connections",
+        type=click.IntRange(1, 100_000),
+        default=DEFAULT_CONNECTIONS,
+        show_default=True,
+        help="Connections that are open at once; further ones are closed.",
+    ),
+    option(
+        "--max-connections-per-address",
+        type=click.IntRange(0, 100_000),
+        default=DEFAULT_CONNECTIONS_EACH,
+        show_default=True,
+        help="Of these, those of one client address; 0 for no bound. Not looked at behind --trusted-proxies.",
+    ),
     option("--testing-auto-select", default="", hidden=True, help="RESOURCE.GROUP bound after each login."),
 )
 
@@ -183,6 +204,8 @@ _NAMES: Final = (
     "compat_plain_get_bind",
     "trusted_proxies",
     "rate_limit",
+    "max_connections",
+    "max_connections_per_address",
     "testing_auto_select",
 )
 
@@ -247,6 +270,8 @@ def check(values: Mapping[str, Any], *, control_plane: bool) -> WebOptions | Non
         plain_get_bind=values["compat_plain_get_bind"],
         trusted_proxies=values["trusted_proxies"],
         rate_limit=values["rate_limit"],
+        max_connections=values["max_connections"],
+        max_connections_per_address=values["max_connections_per_address"],
         auto_select=_auto_select(values["testing_auto_select"], callback),
     )
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -528,53 +527,3 @@ class TestTheEnd:
     async def test_a_port_that_is_taken(self, web: Portal) -> None:
         with pytest.raises(OSError, match="in use"):
             await WebServer("127.0.0.1", web.options.listen_port).run(aioweb.Application())
-
-
-async def test_a_crowd_costs_time_and_not_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bind_agent.backend.http import server as module
-
-    monkeypatch.setattr(module, "MOST", 3)
-    server = WebServer("127.0.0.1", 0)
-    async with background(server.run(aioweb.Application())):
-        await server.started()
-        idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
-
-        async def asked() -> int:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            try:
-                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                return len(await reader.read())
-            except ConnectionError:
-                return 0
-            finally:
-                writer.close()
-
-        async def refused() -> bool:
-            return await asked() == 0
-
-        async def taken() -> bool:
-            return await asked() > 0
-
-        await eventually(refused)
-        for _, writer in idle:
-            writer.close()
-        await eventually(taken)
-        server.stop()
-
-
-async def test_whoever_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bind_agent.backend.http import server as module
-
-    monkeypatch.setattr(module, "KEEP_ALIVE", 0.5)
-    server = WebServer("127.0.0.1", 0)
-    async with background(server.run(aioweb.Application())):
-        await server.started()
-        for sent in (b"", b"GET / HTTP/1.1\r\nHo"):
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            begun = time.monotonic()
-            writer.write(sent)
-            async with asyncio.timeout(10):
-                assert await reader.read() == b""
-            assert time.monotonic() - begun < 30
-            writer.close()
-        server.stop()

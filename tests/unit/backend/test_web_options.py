@@ -202,6 +202,8 @@ def test_secrets_are_in_no_repr(served: list[Serve]) -> None:
         ("--tls-key-file=/nonexistent", "needs --tls-cert-file"),
         ("--trusted-proxies=-1", "not in the range"),
         ("--rate-limit=-1", "not in the range"),
+        ("--max-connections=0", "not in the range"),
+        ("--max-connections-per-address=-1", "not in the range"),
         ("--testing-auto-select=mangodbs.mangodb.com", "localhost only"),
     ],
 )
@@ -294,6 +296,7 @@ class TestControlPlaneMode:
         values |= {"web": True, "oidc_scope": (), "cookie_signing_key": (), "cookie_encryption_key": ()}
         values |= {"admin_group": (), "admin_user": (), "compat_plain_get_bind": False}
         values |= {"trusted_proxies": 0, "rate_limit": 20, "oidc_groups_claim": "groups"}
+        values |= {"max_connections": 1000, "max_connections_per_address": 100}
         return web.check(values | given, control_plane=True)
 
     def test_without_a_flag_of_the_issuer_nothing_listens(self) -> None:

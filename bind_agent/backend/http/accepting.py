@@ -1,0 +1,176 @@
+"""Taking connections: each is counted before it may do anything, and until its socket is closed.
+
+The server of asyncio knows a TLS connection only once its handshake is over, and says nothing about who it is when
+it makes a protocol. So whoever connects and says nothing could not be counted there.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from bind_agent.backend.http.connections import Bound, Connections
+from bind_agent.obs import metrics
+from bind_agent.runtime.faults import describe
+
+log = structlog.get_logger(__name__)
+
+HANDSHAKE: Final = 10.0
+"""Seconds that a TLS handshake may take."""
+
+_GOODBYE: Final = 5.0
+"""Seconds that the other side gets to agree to the end of a TLS connection."""
+
+_PAUSE: Final = 0.5
+"""Seconds without accepting after the system could not give a descriptor; one that closes makes room."""
+
+_TOLD_EVERY: Final = 60.0
+
+
+class Acceptor:
+    """Accepts the connections of one listening socket."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        connections: Connections,
+        *,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Set up.
+
+        Args:
+            listener: listening, non-blocking; stays the caller's to close.
+            protocol: makes what serves a connection.
+            connections: counts them.
+            context: for TLS.
+        """
+        self._listener = listener
+        self._protocol = protocol
+        self._connections = connections
+        self._context = context
+        self._told = dict[Bound, float]()
+
+    async def run(self) -> None:
+        """Accept until cancelled; handshakes under way end then, connections that stand go on."""
+        taking = set[asyncio.Task[None]]()
+        try:
+            while True:
+                # One for each turn of the loop, so that a crowd in the queue holds nobody else up.
+                await self._readable()
+                try:
+                    found, peer = self._listener.accept()
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    # No descriptors, or whoever came went again at once.
+                    log.warning("cannot accept a connection", error=describe(error))
+                    await asyncio.sleep(_PAUSE)
+                    continue
+                address = str(peer[0])
+                if (bound := self._connections.take(address)) is not None:
+                    found.close()
+                    self._tell(bound, address)
+                    continue
+                found.setblocking(False)
+                task = asyncio.create_task(self._take(found, address))
+                taking.add(task)
+                task.add_done_callback(taking.discard)
+        finally:
+            for task in taking:
+                task.cancel()
+            await asyncio.gather(*taking, return_exceptions=True)
+
+    async def _readable(self) -> None:
+        """Wait until somebody is in the queue.
+
+        The accepting itself is done without waiting: a cancellation that came between would lose the socket.
+        """
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        loop.add_reader(self._listener, _settle, waiter)
+        try:
+            await waiter
+        finally:
+            loop.remove_reader(self._listener)
+
+    async def _take(self, found: socket.socket, address: str) -> None:
+        """Hand a connection to a protocol, after its handshake."""
+        counted = _Counted(self._protocol(), lambda: self._free(address))
+        metrics.HTTP_CONNECTIONS().inc()
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: counted,
+                found,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE if self._context else None,
+                ssl_shutdown_timeout=_GOODBYE if self._context else None,
+            )
+        except OSError as error:
+            # Not TLS, another TLS, too slow: the other side's fault, and nobody's to look after.
+            log.debug("no connection came about", error=describe(error))
+            counted.ended()
+        except BaseException:
+            counted.ended()
+            raise
+
+    def _free(self, address: str) -> None:
+        self._connections.free(address)
+        metrics.HTTP_CONNECTIONS().dec()
+
+    def _tell(self, bound: Bound, address: str) -> None:
+        metrics.HTTP_CONNECTIONS_REFUSED(bound).inc()
+        now = asyncio.get_running_loop().time()
+        if now - self._told.get(bound, -_TOLD_EVERY) >= _TOLD_EVERY:
+            self._told[bound] = now
+            log.warning("too many connections, further ones are closed", bound=bound, remote=address)
+
+
+def _settle(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class _Counted(asyncio.Protocol):
+    """Hands everything on to the protocol that serves, and tells its end, once."""
+
+    def __init__(self, inner: asyncio.Protocol, ended: Callable[[], None]) -> None:
+        self._inner = inner
+        self._ended: Callable[[], None] | None = ended
+
+    def ended(self) -> None:
+        """The connection is no more, or never came about."""
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand on."""
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on."""
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Hand on."""
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """Hand on."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand on."""
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hand on, and tell."""
+        try:
+            self._inner.connection_lost(exc)
+        finally:
+            self.ended()

@@ -1,0 +1,271 @@
+"""Connections of the web half: how many, of whom, and how long they may say nothing or little.
+
+Excluded: what is answered to requests (`tests/integration/backend/test_web_server.py`).
+"""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiohttp import web
+
+from bind_agent.aio.tasks import background
+from bind_agent.backend.http import accepting
+from bind_agent.backend.http import server as module
+from bind_agent.backend.http.connections import Bounds, Connections
+from bind_agent.backend.http.server import WebServer
+from bind_agent.backend.http.tls import Certificate
+from bind_agent.obs import metrics
+from tests.fakes.eventually import eventually
+
+pytestmark = pytest.mark.protocol
+
+HOG, OTHER = "127.0.0.1", "127.0.0.2"
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def serving(bounds: Bounds, certificate: Certificate | None = None) -> AsyncIterator[WebServer]:
+    async def hello(_: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+    server = WebServer(HOG, 0, certificate=certificate, bounds=bounds)
+    async with background(server.run(app)):
+        await server.started()
+        yield server
+        server.stop()
+
+
+async def connect(server: WebServer, source: str, **more: Any) -> Stream:
+    return await asyncio.open_connection(HOG, server.port, local_addr=(source, 0), **more)
+
+
+async def answered(server: WebServer, source: str, **more: Any) -> bool:
+    """Whether a request from an address is answered; else it was hung up on at once."""
+    begun = time.monotonic()
+    try:
+        reader, writer = await connect(server, source, **more)
+        try:
+            writer.write(REQUEST)
+            async with asyncio.timeout(10):
+                text = await reader.read()
+        finally:
+            writer.close()
+    except (ConnectionError, ssl.SSLError):
+        text = b""
+    assert text or time.monotonic() - begun < 5, "closed late"
+    return b"hello" in text
+
+
+async def crowd(server: WebServer, source: str, size: int) -> list[Stream]:
+    """Connections that say nothing."""
+    return [await connect(server, source) for _ in range(size)]
+
+
+def leave(silent: list[Stream]) -> None:
+    for _, writer in silent:
+        writer.close()
+
+
+def refused(bound: str) -> float:
+    return float(metrics.HTTP_CONNECTIONS_REFUSED(bound)._value.get())
+
+
+async def test_a_silent_crowd_of_one_address_keeps_nobody_else_out() -> None:
+    before = refused("address")
+    async with serving(Bounds(total=40, each=10)) as server:
+        silent = await crowd(server, HOG, 60)
+        assert not await answered(server, HOG), "it has what it gets"
+        assert await answered(server, OTHER)
+        assert all(await asyncio.gather(*(answered(server, OTHER) for _ in range(5))))
+        # Those above the bound were hung up on at once, the others still stand.
+        ended = 0
+        for reader, _ in silent:
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(0.02):
+                    assert await reader.read() == b""
+            ended += reader.at_eof() or reader.exception() is not None
+        assert ended == 50
+        assert refused("address") - before == 51
+        leave(silent)
+        await eventually(lambda: answered(server, HOG))
+
+
+async def test_a_crowd_costs_time_and_not_the_process() -> None:
+    before = refused("total")
+    async with serving(Bounds(total=3, each=0)) as server:
+        silent = await crowd(server, HOG, 3)
+        assert not await answered(server, HOG)
+        assert not await answered(server, OTHER)
+        assert refused("total") - before == 2
+        leave(silent)
+        await eventually(lambda: answered(server, OTHER))
+
+
+async def test_without_a_bound_for_one_address_it_may_have_many() -> None:
+    async with serving(Bounds(total=200, each=0)) as server:
+        silent = await crowd(server, HOG, 150)
+        assert await answered(server, HOG)
+        leave(silent)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[Certificate, ssl.SSLContext]:
+    ca = trustme.CA()
+    leaf = ca.issue_cert("localhost")
+    cert, key = tmp_path / "cert", tmp_path / "key"
+    cert.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    leaf.private_key_pem.write_to_path(key)
+    trust = ssl.create_default_context()
+    ca.configure_trust(trust)
+    return Certificate(str(cert), str(key)), trust
+
+
+async def test_who_never_begins_tls_is_counted_too(tls: tuple[Certificate, ssl.SSLContext]) -> None:
+    certificate, trust = tls
+    over_tls = {"ssl": trust, "server_hostname": "localhost"}
+    async with serving(Bounds(total=40, each=5), certificate) as server:
+        assert await answered(server, HOG, **over_tls)
+        silent = await crowd(server, HOG, 20)
+        assert not await answered(server, HOG, **over_tls)
+        assert await answered(server, OTHER, **over_tls)
+        leave(silent)
+        await eventually(lambda: answered(server, HOG, **over_tls))
+
+
+async def test_a_handshake_takes_a_bounded_time(
+    tls: tuple[Certificate, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepting, "HANDSHAKE", 0.5)
+    certificate, trust = tls
+    async with serving(Bounds(total=40, each=2), certificate) as server:
+        streams = await crowd(server, HOG, 2)
+        streams[1][1].write(b"no TLS at all, but an end of it")
+        for reader, _ in streams:
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
+        # What did not come about is not counted for ever.
+        await eventually(lambda: answered(server, HOG, ssl=trust, server_hostname="localhost"))
+        leave(streams)
+
+
+async def test_whoever_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEEP_ALIVE", 0.5)
+    async with serving(Bounds()) as server:
+        for sent in (b"", b"GET / HTTP/1.1\r\nHo"):
+            reader, writer = await connect(server, HOG)
+            writer.write(sent)
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+            writer.close()
+
+
+@pytest.mark.parametrize("before", [b"", REQUEST.replace(b"close", b"keep-alive")], ids=["first", "second"])
+async def test_a_head_that_comes_in_drops_ends(monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
+    """Each drop would win time if the clock began anew with it."""
+    monkeypatch.setattr(module, "KEEP_ALIVE", 1.0)
+    async with serving(Bounds()) as server:
+        reader, writer = await connect(server, HOG)
+        if before:
+            writer.write(before)
+            assert b"hello" in await reader.readuntil(b"hello")
+        begun = time.monotonic()
+        writer.write(b"GET / HTTP/1.1\r\n")
+        ended = asyncio.ensure_future(reader.read())
+        dropped = 0
+        while not ended.done():
+            with contextlib.suppress(ConnectionError):
+                writer.write(b"X-Drop: a\r\n"[dropped % 11 :][:1])
+                await writer.drain()
+            dropped += 1
+            await asyncio.sleep(0.05)
+            assert time.monotonic() - begun < 20
+        assert dropped > 5, "it was not ended for what it said"
+        with contextlib.suppress(ConnectionError):
+            assert await ended == b""
+        assert await answered(server, HOG)
+        writer.close()
+
+
+async def test_a_slow_head_that_ends_in_time_is_answered() -> None:
+    async with serving(Bounds()) as server:
+        reader, writer = await connect(server, HOG)
+        for byte in REQUEST:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.005)
+        async with asyncio.timeout(10):
+            assert b"hello" in await reader.read()
+        writer.close()
+
+
+class Listener(socket.socket):
+    """Fails a few times, as a process without file descriptors does."""
+
+    failures = 0
+
+    def accept(self) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+async def test_a_system_without_descriptors_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "_PAUSE", 0.05)
+    with Listener(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind((HOG, 0))
+        listener.listen()
+        listener.setblocking(False)
+        listener.failures = 3
+        acceptor = accepting.Acceptor(listener, asyncio.Protocol, Connections(Bounds(total=1)))
+        async with background(acceptor.run()):
+            first = await asyncio.open_connection(*listener.getsockname())
+            second = await asyncio.open_connection(*listener.getsockname())
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionError):
+                    assert await second[0].read() == b"", "refused, so accepting goes on"
+            assert listener.failures == 0
+            assert not first[0].at_eof()
+            leave([first, second])
+
+
+async def test_whoever_comes_at_the_end_is_hung_up_on() -> None:
+    """Nothing is left open of a connection that arrives while the listener stops (a warning would fail this)."""
+    for _ in range(20):
+        async with serving(Bounds()) as server:
+            coming = [asyncio.ensure_future(connect(server, HOG)) for _ in range(5)]
+            await asyncio.sleep(0)
+        for stream in await asyncio.gather(*coming, return_exceptions=True):
+            if not isinstance(stream, BaseException):
+                with contextlib.suppress(ConnectionError):
+                    async with asyncio.timeout(10):
+                        await stream[0].read()
+                stream[1].close()
+    gc.collect()
+
+
+async def test_at_the_end_handshakes_under_way_do_not_hold_it_up(
+    tls: tuple[Certificate, ssl.SSLContext],
+) -> None:
+    open_before = metrics.HTTP_CONNECTIONS()._value.get()
+    begun = time.monotonic()
+    async with serving(Bounds(), tls[0]) as server:
+        silent = await crowd(server, HOG, 5)
+        await asyncio.sleep(0.05)
+    assert time.monotonic() - begun < 5
+    leave(silent)
+    assert metrics.HTTP_CONNECTIONS()._value.get() == open_before
