@@ -323,7 +323,11 @@ def test_a_document_is_downloaded_through_redirects(serve: Callable[..., Server]
     ("answer", "error", "words"),
     [
         (says(404), UnreachableError, "answered 404"),
-        (says(302, headers={"Location": "http://elsewhere.example"}), UsageError, "not an https address"),
+        (
+            says(302, headers={"Location": "http://elsewhere.example"}),
+            CliError,
+            "redirects to what is not an https",
+        ),
         (says(302, headers={"Location": "/again"}), UnreachableError, "redirects too often"),
         (drips, UnreachableError, "did not answer in time"),
     ],

@@ -52,7 +52,8 @@ class Leaving:
         Raises:
             KubeError: a request failed.
         """
-        for step in steps.plan(await self._observe(wanted)):
+        seen = await self._observe(wanted)
+        for step in steps.plan(seen):
             match step:
                 case steps.DeleteBinding(name, uid):
                     log.info("deleting a binding", binding=name, namespace=wanted.root)
@@ -63,12 +64,16 @@ class Leaving:
                     # The rights in it end with it, and watches that are refused would be of no use to anybody.
                     self._roots.left(wanted.key)
                     await self._context.client.delete(NAMESPACES, name, uid=uid)
-                case steps.DeleteLegacyRole(uid):
-                    await self._legacy(wanted, uid)
+                case steps.DeleteLegacyRole():
+                    await self._legacy(wanted, step)
                 case steps.Wait(reason, message):
                     waiting = conditions.false(ConditionType.NAMESPACE_READY, reason, Severity.INFO, message)
                     return Waiting(waiting, timedelta(seconds=steps.WAIT))
                 case steps.Release():
+                    if seen.legacy is not None:
+                        log.info(
+                            "a role of the legacy name is not ours and stays", role=meta.name(seen.legacy)
+                        )
                     return None
         raise AssertionError("a plan ends with a Wait or a Release")
 
@@ -81,6 +86,9 @@ class Leaving:
         if root is not None and (roots.owner(root) != wanted.key or meta.is_deleting(root)):
             self._roots.left(wanted.key)
         records = f"{name}/"
+        legacy = None
+        if root is None:
+            legacy = await self._context.client.get_or_none(CLUSTERROLES, _legacy_name(wanted))
         return steps.Observed(
             wanted=wanted,
             root=root,
@@ -93,20 +101,38 @@ class Leaving:
             ]
             if root is None
             else (),
-            legacy=await self._context.client.get_or_none(CLUSTERROLES, _legacy_name(wanted))
-            if root is None
-            else None,
+            legacy=legacy,
+            rivals=() if legacy is None else self._rivals(wanted),
         )
 
-    async def _legacy(self, wanted: Wanted, uid: str) -> None:
-        """Delete what an older backend left, where that is allowed; else a person is told."""
-        name = _legacy_name(wanted)
+    def _rivals(self, wanted: Wanted) -> list[str]:
+        """Other AppClusterBindings for which older backends would have made a role of the same name."""
+        names = (meta.split_key(key) for key in self._views.app_cluster_bindings.store.keys())
+        legacy = _legacy_name(wanted)
+        return [
+            meta.join_key(namespace, name)
+            for namespace, name in names
+            if (namespace, name) != (wanted.namespace, wanted.name)
+            and keys.legacy_konnector_role(namespace, name) == legacy
+        ]
+
+    async def _legacy(self, wanted: Wanted, role: steps.DeleteLegacyRole) -> None:
+        """Delete what an older backend left, where that is allowed; else a person is told.
+
+        Raises:
+            Conflict: another role took its place; the next look decides about that one.
+            KubeError: a request failed.
+        """
+        name, client = _legacy_name(wanted), self._context.client
         try:
             for resource in (CLUSTERROLEBINDINGS, CLUSTERROLES):
                 if not await self._context.rights.may("delete", resource, name=name):
                     return
-            await self._context.client.delete(CLUSTERROLEBINDINGS, name)
-            await self._context.client.delete(CLUSTERROLES, name, uid=uid)
+            binding = await client.get_or_none(CLUSTERROLEBINDINGS, name)
+            # The name says as little about the binding as about the role; one that is left grants nothing any more.
+            if binding is not None and wanted.is_ours(binding):
+                await client.delete(CLUSTERROLEBINDINGS, name, uid=meta.uid(binding))
+            await client.delete(CLUSTERROLES, name, uid=role.uid)
         except Forbidden as error:
             log.info("legacy roles have to be deleted by a person", role=name, error=error.message)
 

@@ -4,13 +4,18 @@ Bindings first, while the konnector still runs and may have something to clean u
 takes everything else with it: its APIServiceNamespaces go the normal way, and each holds the root namespace until
 its service namespace is gone. The finalizer comes off when nothing is left. Nothing that is not recorded as
 belonging to this AppClusterBinding is touched.
+
+Older backends made a cluster-wide role, whose name is as ambiguous as that of the root namespace: (`a`, `b-c`) and
+(`a-b`, `c`) give the same one. It is deleted when it is marked as this one's. One without a mark is left to a person,
+and held against the end only when it can be nobody else's: it grants rights on our group, as theirs did, and there is
+no other AppClusterBinding for which the name stands.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from bind_agent.api import meta
+from bind_agent.api import keys, meta
 from bind_agent.backend import roots
 from bind_agent.backend.controlplane import words
 from bind_agent.backend.controlplane.model import Wanted
@@ -39,7 +44,7 @@ class DeleteRoot:
 
 @dataclass(frozen=True, slots=True)
 class DeleteLegacyRole:
-    """A cluster-wide role that older backends made."""
+    """A cluster-wide role that older backends made, marked as this AppClusterBinding's; only this very one."""
 
     uid: str
 
@@ -75,7 +80,8 @@ class Observed:
         bindings: all APIServiceBindings in it.
         mappings: names of its APIServiceNamespaces.
         service_namespaces: names of the namespaces that are recorded as service namespaces of the root.
-        legacy: the legacy ClusterRole, if there is one.
+        legacy: the ClusterRole of the legacy name, if there is one.
+        rivals: keys of other AppClusterBindings with the same legacy name.
     """
 
     wanted: Wanted
@@ -84,6 +90,7 @@ class Observed:
     mappings: Sequence[str] = ()
     service_namespaces: Sequence[str] = ()
     legacy: Mapping[str, Any] | None = None
+    rivals: Sequence[str] = ()
 
 
 def plan(seen: Observed) -> tuple[Step, ...]:
@@ -93,15 +100,35 @@ def plan(seen: Observed) -> tuple[Step, ...]:
         return _empty(seen, seen.root)
     if seen.root is None and seen.service_namespaces:
         return (_wait(f"service namespaces {_list(seen.service_namespaces)} are still there"),)
-    if seen.legacy is not None:
-        name = meta.name(seen.legacy)
-        waiting = Wait(
-            words.LEGACY_ROLE_REMAINS,
-            f"ClusterRole {name} of an older backend is still there: kubectl delete clusterrole,clusterrolebinding"
-            f" {name}",
-        )
-        return (DeleteLegacyRole(meta.uid(seen.legacy)), waiting)
-    return (Release(),)
+    return _without_legacy(seen)
+
+
+def _without_legacy(seen: Observed) -> tuple[Step, ...]:
+    """The end, once there is no legacy role, or one that is not ours."""
+    role = seen.legacy
+    if role is None:
+        return (Release(),)
+    name = meta.name(role)
+    command = f"kubectl delete clusterrole,clusterrolebinding {name}"
+    if seen.wanted.is_ours(role):
+        remains = f"ClusterRole {name} of an older backend is still there: {command}"
+        return (DeleteLegacyRole(meta.uid(role)), Wait(words.LEGACY_ROLE_REMAINS, remains))
+    marked = any(label in meta.labels(role) for label in seen.wanted.labels)
+    if marked or seen.rivals or not _grants_our_group(role):
+        return (Release(),)
+    remains = (
+        f"ClusterRole {name} is still there, as older backends made it, but it has no mark that says whose it is, so"
+        f" it is left to you: look at it, then {command}"
+    )
+    return (Wait(words.LEGACY_ROLE_REMAINS, remains),)
+
+
+def _grants_our_group(role: Mapping[str, Any]) -> bool:
+    rules = role.get("rules")
+    groups = (
+        rule.get("apiGroups") for rule in (rules if isinstance(rules, list) else ()) if isinstance(rule, dict)
+    )
+    return any(isinstance(some, list) and keys.GROUP in some for some in groups)
 
 
 def _empty(seen: Observed, root: Mapping[str, Any]) -> tuple[Step, ...]:

@@ -100,13 +100,36 @@ async def test_a_legacy_role_is_waited_for(plane: Plane, unique: Callable[[str],
         "apiVersion": CLUSTERROLES.api_version,
         "kind": "ClusterRole",
         "metadata": {"name": name},
-        "rules": [],
+        "rules": [{"apiGroups": [keys.GROUP], "resources": ["apiservicebindings"], "verbs": ["get"]}],
     }
     await plane.lab.admin.create(CLUSTERROLES, role)
     await app.delete()
     await app.condition("NamespaceReady", "LegacyRoleRemains", said=name, timeout=40.0)
     await plane.lab.admin.delete(CLUSTERROLES, name)
     await app.gone()
+
+
+async def test_a_foreign_role_of_the_legacy_name_stays_and_holds_nothing_up(
+    plane: Plane, unique: Callable[[str], str]
+) -> None:
+    namespace = unique("team")
+    app = await plane.ready(namespace, "prod")
+    name = keys.legacy_konnector_role(namespace, "prod")
+    theirs = {
+        "apiVersion": CLUSTERROLES.api_version,
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}],
+    }
+    made = await plane.lab.admin.create(CLUSTERROLES, theirs)
+    try:
+        await app.delete()
+        await app.gone()
+        found = await plane.lab.admin.get(CLUSTERROLES, name)
+        assert meta.uid(found) == meta.uid(made)
+        assert not meta.is_deleting(found)
+    finally:
+        await plane.lab.admin.delete(CLUSTERROLES, name)
 
 
 async def test_one_that_is_created_again_starts_afresh(

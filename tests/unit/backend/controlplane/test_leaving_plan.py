@@ -60,12 +60,70 @@ def test_service_namespaces_have_to_go_as_well(wanted: Wanted) -> None:
     assert "klutch-bind-team-prod-x" in wait.message
 
 
+LEGACY = "klutch-konnector-team-prod"
+OLD_RULES = [
+    {
+        "apiGroups": ["klutch.anynines.com"],
+        "resources": ["apiservicebindings"],
+        "verbs": ["get", "list", "watch"],
+    },
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
+]
+OTHER = {keys.APP_CLUSTER_BINDING_NAME: "x-prod", keys.APP_CLUSTER_BINDING_NAMESPACE: "team"}
+
+
+def legacy(rules: Any = None, labels: dict[str, str] | None = None) -> dict[str, Any]:
+    """A role of the name that older backends gave theirs."""
+    return {"metadata": {"name": LEGACY, "uid": "l", "labels": labels or {}}, "rules": rules}
+
+
 def test_a_legacy_role_holds_the_end(wanted: Wanted) -> None:
-    role = {"metadata": {"name": "klutch-konnector-team-prod", "uid": "l"}}
-    first, wait = plan(Observed(wanted, None, legacy=role))
+    first, wait = plan(Observed(wanted, None, legacy=legacy(labels=wanted.labels)))
     assert first == steps.DeleteLegacyRole("l")
     assert isinstance(wait, steps.Wait)
-    assert "kubectl delete clusterrole,clusterrolebinding klutch-konnector-team-prod" in wait.message
+    assert f"kubectl delete clusterrole,clusterrolebinding {LEGACY}" in wait.message
+
+
+def test_one_without_a_mark_holds_it_too_but_is_a_persons_to_delete(wanted: Wanted) -> None:
+    """Go's older backends marked nothing; what they made grants rights on our group."""
+    (wait,) = plan(Observed(wanted, None, legacy=legacy(OLD_RULES)))
+    assert isinstance(wait, steps.Wait)
+    assert wait.reason == "LegacyRoleRemains"
+    assert "no mark" in wait.message
+    assert f"kubectl delete clusterrole,clusterrolebinding {LEGACY}" in wait.message
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        OTHER,
+        {keys.APP_CLUSTER_BINDING_NAME: "prod"} | {keys.APP_CLUSTER_BINDING_NAMESPACE: "other"},
+        {keys.APP_CLUSTER_BINDING_NAMESPACE: "team-x"},
+    ],
+)
+def test_a_role_of_another_app_cluster_binding_stays(
+    wanted: Wanted, labels: dict[str, str], marked: bool
+) -> None:
+    """Its name is no proof: (`team-x`, `prod`) and (`team`, `x-prod`) have the same one."""
+    found = legacy(OLD_RULES, labels) if marked else legacy(OLD_RULES)
+    rivals = () if marked else ("team-x/prod",)
+    assert plan(Observed(wanted, None, legacy=found, rivals=rivals)) == (steps.Release(),)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        None,
+        [],
+        "odd",
+        ["odd", {"apiGroups": None}],
+        [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["*"]}],
+        [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],
+    ],
+)
+def test_a_role_that_no_backend_made_stays_and_holds_nothing_up(wanted: Wanted, rules: Any) -> None:
+    assert plan(Observed(wanted, None, legacy=legacy(rules))) == (steps.Release(),)
 
 
 def test_nothing_left(wanted: Wanted) -> None:
