@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import re
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,10 @@ from bind_agent.devcluster import Cluster, ClusterOptions, ControlPlane, Playgro
 from tests.fakes.issuer import Issuer
 
 _numbers = itertools.count(1)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has put this run into its background. Programs under test would inherit that they ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST_FIRST = ("e2e", "integration/backend", "integration/cli", "browser", "integration/postgres")
 

@@ -50,6 +50,11 @@ async def cookie(web: Portal) -> str:
         return "; ".join(f"{name}={one.value}" for name, one in kept.items() if "klutch-bind" in name)
 
 
+# Cases are drawn in a thread of their own. What the event loop does meanwhile uses `random` for its pauses, which
+# hypothesis takes for the strategy's doing.
+@pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+)
 @pytest.mark.parametrize(
     "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value
 )

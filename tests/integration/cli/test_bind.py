@@ -18,6 +18,7 @@ from bind_agent.api.rbac import ROLE_PREFIX
 from bind_agent.devcluster import ClusterOptions, Playground
 from cli.binding.install import default_image
 from tests.fakes.bindlab import Lab, meanwhile, until_there, writes
+from tests.fakes.eventually import eventually
 from tests.fakes.tenant import expect, install_crds, run_cli
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -206,8 +207,16 @@ async def test_rights_that_arrive_late_are_waited_for(
 ) -> None:
     tenant = await lab.tenant(unique("ns")).create(rights=False)
 
+    mark = lab.provider.audit_mark()
+
+    def was_refused() -> bool:
+        return any(
+            event.code == 403 and event.namespace == tenant.namespace
+            for event in lab.provider.audit_requests(since=mark)
+        )
+
     async def grant() -> None:
-        await asyncio.sleep(2.0)
+        await eventually(was_refused, seconds=60)
         await tenant.grant()
 
     async with tenant.backend(), meanwhile(grant()):
