@@ -15,8 +15,13 @@ from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.provision import secret_name
 from bind_agent.kube.errors import ApiError, Conflict, KubeError
 
+SOON: Final = timedelta(seconds=5)
+"""Whoever has just revoked is at it, and is not to be met halfway."""
+
 LATE: Final = timedelta(minutes=5)
 """Longer than issuing takes: what somebody issued who began before a revocation is there by then."""
+
+_LOOKS: Final = 2
 
 
 class CredentialPhase:
@@ -27,7 +32,7 @@ class CredentialPhase:
         self._context = context
         self._credentials = credentials
         self._due: dict[str, tuple[tuple[str, ...], datetime]] = {}
-        self._ended: dict[str, tuple[str, float | None]] = {}
+        self._ended: dict[str, tuple[str, int, float]] = {}
 
     async def run(self, binding: Object) -> Phase:
         """Issue, renew, retire or end what is due.
@@ -74,17 +79,21 @@ class CredentialPhase:
         return Phase(conditions.true(names.CREDENTIAL_ISSUED), kept.after)
 
     async def _end(self, binding: Object, revoked: str) -> Phase:
-        """See to it that a revocation is complete: at once, and once more when whoever was issuing is through.
+        """See to it that a revocation is complete: soon, and once more when whoever was issuing is through.
 
         Whoever revokes ends the credentials, and whoever issues looks whether somebody has revoked meanwhile. Either
         may die in between, and only the mark tells the next leader. After these two times nothing is asked again.
         """
         cns, monotonic = meta.namespace(binding), self._context.clock.monotonic()
-        mark, due = self._ended.get(cns, ("", monotonic))
-        first = mark != revoked
         told = _revoked(revoked).condition
-        if not first and (due is None or monotonic < due):
-            return Phase(told, None if due is None else timedelta(seconds=due - monotonic))
+        mark, left, due = self._ended.get(cns, ("", 0, 0.0))
+        if mark != revoked:
+            left, due = _LOOKS, monotonic + SOON.total_seconds()
+            self._ended[cns] = (revoked, left, due)
+        if not left:
+            return Phase(told)
+        if monotonic < due:
+            return Phase(told, timedelta(seconds=due - monotonic))
         try:
             # What is watched may be behind: who was let in again a moment ago has a new credential.
             if not await self._revoked_now(cns):
@@ -92,8 +101,8 @@ class CredentialPhase:
             await self._credentials.destroy(cns, secret_name(binding))
         except KubeError as error:
             return Phase(told, error=error)
-        self._ended[cns] = (revoked, monotonic + LATE.total_seconds() if first else None)
-        return Phase(told, LATE if first else None)
+        self._ended[cns] = (revoked, left - 1, monotonic + LATE.total_seconds())
+        return Phase(told, LATE if left > 1 else None)
 
     async def _revoked_now(self, cns: str) -> str:
         """When the tenant was revoked, asked of the API server; empty when it was not."""

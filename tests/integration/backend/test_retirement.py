@@ -355,7 +355,7 @@ class TestAcrossRestarts:
             async def ended() -> bool:
                 return not await works(left, party.namespace)
 
-            await eventually(ended)
+            await eventually(ended, timeout=40)
             await backend.gone(SECRETS, keys.KUBECONFIG, party.namespace)
             assert await works(other.added.kubeconfig, other.namespace)
             # What is issued when it is let in again stays.

@@ -9,7 +9,8 @@ from bind_agent.aio.clock import VirtualClock
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.backend import names
-from bind_agent.backend.controllers.credential import LATE, CredentialPhase
+from bind_agent.backend.controllers.credential import LATE, SOON, CredentialPhase
+from bind_agent.backend.controllers.phase import Phase
 from bind_agent.kube.errors import ConnectionFailed
 
 pytestmark = pytest.mark.unit
@@ -43,6 +44,13 @@ class Tenant:
         return SimpleNamespace(written=False, after=LATE)
 
 
+async def due(tenant: Tenant, watched: Object) -> Phase:
+    """What follows when the time of the first look has come."""
+    await tenant.phase.run(watched)
+    await tenant.clock.advance(SOON.total_seconds())
+    return await tenant.phase.run(watched)
+
+
 def binding(revoked: str) -> Object:
     marks = {names.REVOKED: revoked} if revoked else {}
     return {"metadata": {"name": "cluster", "namespace": "ns", "annotations": marks}}
@@ -55,7 +63,10 @@ async def test_twice_for_each_revocation_and_never_again() -> None:
         tenant.stored = binding(revoked)
         found = await tenant.phase.run(tenant.stored)
         assert found.condition is not None
-        assert (found.condition.reason, found.after, tenant.ends) == ("CredentialRevoked", LATE, 1)
+        # It is told at once, while whoever revokes is still at it.
+        assert (found.condition.reason, found.after, tenant.ends) == ("CredentialRevoked", SOON, 0)
+        await tenant.clock.advance(SOON.total_seconds())
+        assert ((await tenant.phase.run(tenant.stored)).after, tenant.ends) == (LATE, 1)
         await tenant.clock.advance(60)
         assert (await tenant.phase.run(tenant.stored)).after is not None
         assert tenant.ends == 1
@@ -73,7 +84,7 @@ async def test_the_next_leader_begins_anew() -> None:
     first, following = Tenant(), Tenant()
     for tenant in (first, following):
         tenant.stored = binding("2026-01-01T00:00:00Z")
-        await tenant.phase.run(tenant.stored)
+        await due(tenant, tenant.stored)
         assert tenant.ends == 1
 
 
@@ -87,7 +98,7 @@ async def test_who_is_not_revoked_keeps_the_credential() -> None:
 async def test_who_was_let_in_again_a_moment_ago_keeps_the_new_one() -> None:
     """What is watched is behind."""
     tenant = Tenant()
-    found = await tenant.phase.run(binding("2026-01-01T00:00:00Z"))
+    found = await due(tenant, binding("2026-01-01T00:00:00Z"))
     assert (found.condition, tenant.ends) == (None, 0)
 
 
@@ -95,7 +106,7 @@ async def test_a_server_that_is_away_is_asked_again() -> None:
     tenant = Tenant()
     tenant.stored = binding("2026-01-01T00:00:00Z")
     tenant.away = True
-    found = await tenant.phase.run(tenant.stored)
+    found = await due(tenant, tenant.stored)
     assert found.condition is not None
     assert found.condition.reason == "CredentialRevoked"
     assert isinstance(found.error, ConnectionFailed)
