@@ -57,6 +57,9 @@ class Reaper:
 
     def judge(self, binding: Object) -> Verdict:
         """What is to be done about the consumer behind a ClusterBinding."""
+        if self._limits.revoke_after is None:
+            # Nothing is remembered of thousands about whom nothing will be decided.
+            return Verdict()
         clock = self._context.clock
         monotonic = clock.monotonic()
         watched = self._vigil.watched(binding, monotonic)

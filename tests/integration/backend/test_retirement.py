@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from bind_agent.aio.tasks import background
-from bind_agent.api import conditions, keys
+from bind_agent.api import conditions, keys, meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import (
     CLUSTER_BINDINGS,
@@ -27,10 +27,16 @@ from bind_agent.backend import names, retirement
 from bind_agent.backend.access import Kind
 from bind_agent.backend.person import Person
 from bind_agent.backend.retiring import Retirements, RetiringError
+from bind_agent.backend.tenancy import kubeconfig
+from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.reaper import Limits
 from bind_agent.devcluster import Cluster, ClusterOptions, Playground
 from bind_agent.devcluster.errors import DevClusterError
 from bind_agent.devcluster.stage import Stage
+from bind_agent.kube.client import Client
+from bind_agent.kube.config import from_kubeconfig
+from bind_agent.kube.errors import Unauthorized
+from bind_agent.obs import metrics
 from tests.fakes.backend_lab import Lab, Party, eventually, lab
 from tests.integration.backend.conftest import QUICK
 
@@ -233,11 +239,53 @@ async def revoked_by(backend: Lab, party: Party) -> str:
     return str(marks.get(names.REVOKED_BY, "")) if names.REVOKED in marks else ""
 
 
+async def works(config: bytes, namespace: str) -> bool:
+    async with Client.open(from_kubeconfig(config), user_agent="probe-in-tests") as client:
+        try:
+            await client.get(NAMESPACES, namespace)
+        except Unauthorized:
+            return False
+        return True
+
+
 async def credential(backend: Lab, party: Party) -> Object | None:
     return await backend.admin.get_or_none(SECRETS, keys.KUBECONFIG, namespace=party.namespace)
 
 
 class TestAcrossRestarts:
+    @pytest.fixture(autouse=True)
+    async def nobody_left(self, provider: Cluster) -> AsyncIterator[None]:
+        """Tenants of a test before would be silent in the next one, and most of all."""
+        yield
+        async with Client.open(from_kubeconfig(provider.kubeconfig), user_agent="admin-in-tests") as admin:
+            for one in (await admin.list(NAMESPACES)).items:
+                if meta.annotation(one, keys.IDENTITY):
+                    await admin.delete(NAMESPACES, meta.name(one))
+
+    async def test_most_consumers_at_once_are_not_believed_to_be_gone(
+        self, start: Start, unique: Callable[[str], str]
+    ) -> None:
+        async with start(Limits(timedelta(seconds=4), notice=timedelta(seconds=1))) as backend:
+            parties = [await backend.join(unique("gone")) for _ in range(4)]
+            held = metrics.REAPER_HELD("most")._value.get()
+
+            async def not_believed() -> bool:
+                return bool(metrics.REAPER_HELD("most")._value.get() > held)
+
+            await eventually(not_believed)
+            # Those who are alive after all; the one that is left is believed.
+            *back, silent = parties
+            async with asyncio.TaskGroup() as group:
+                beating = [group.create_task(_beating(backend, party)) for party in back]
+
+                async def revoked() -> bool:
+                    return await revoked_by(backend, silent) == names.BY_REAPER
+
+                await eventually(revoked)
+                assert [await revoked_by(backend, party) for party in back] == ["", "", ""]
+                for one in beating:
+                    one.cancel()
+
     async def test_an_end_that_came_while_nobody_worked(
         self, start: Start, kind: Resource, unique: Callable[[str], str]
     ) -> None:
@@ -283,6 +331,37 @@ class TestAcrossRestarts:
                 binding = await backend.binding(alive)
                 assert conditions.get(conditions.of(binding), names.CONSUMER_SEEN) is None
                 assert await credential(backend, alive)
+
+    async def test_what_a_leader_issued_after_a_revocation_ends_with_the_next_leader(
+        self, start: Start, unique: Callable[[str], str]
+    ) -> None:
+        """It died after issuing, before it looked whether somebody had revoked meanwhile."""
+        async with start(Limits()) as backend:
+            name = unique("revoked")
+            party, other = await backend.join(name), await backend.join(unique("staying"))
+            await backend.tenants.revoke(await backend.tenants.find(party.namespace), delete=False)
+            await backend.condition(
+                party, CLUSTER_BINDINGS, "cluster", names.CREDENTIAL_ISSUED, "CredentialRevoked"
+            )
+            kept = await Credentials(backend.own, endpoint=backend.endpoint).keep(
+                party.namespace, keys.KUBECONFIG
+            )
+            assert kept.state.issued is not None
+            left = kubeconfig.render(kept.state.issued)
+            assert await works(left, party.namespace)
+            assert await credential(backend, party)
+        async with start(Limits()) as backend:
+
+            async def ended() -> bool:
+                return not await works(left, party.namespace)
+
+            await eventually(ended, timeout=40)
+            await backend.gone(SECRETS, keys.KUBECONFIG, party.namespace)
+            assert await works(other.added.kubeconfig, other.namespace)
+            # What is issued when it is let in again stays.
+            again = await backend.join(name)
+            assert again.namespace == party.namespace
+            assert await works(again.added.kubeconfig, again.namespace)
 
     async def test_silence_ends_a_consumer_step_by_step(
         self, start: Start, kind: Resource, unique: Callable[[str], str]
