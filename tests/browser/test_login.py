@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Locator, expect
 from bind_agent.api.resource import Resource
 from bind_agent.backend.access import Kind
 from bind_agent.backend.options.serve import Serve
+from bind_agent.backend.person import Person
 from bind_agent.devcluster import ClusterOptions, Playground
 from bind_agent.devcluster.stage import Stage
 from tests.fakes import backend_lab, bindlab
@@ -193,6 +194,34 @@ async def test_afterwards(browser: Browser, site: Portal, home: bindlab.Lab, off
         # Nothing is open to whoever uses this browser next.
         answer = await look.page.request.get(f"{site.url}/clusters", max_redirects=0)
         assert answer.status in {302, 401}
+        assert look.complaints == []
+
+
+async def test_signing_out_in_one_tab_holds_in_the_other(
+    browser: Browser, site: Portal, unique: Callable[[str], str]
+) -> None:
+    """The issuer remembers the person, so whatever goes to the login by itself would undo it."""
+    await site.lab.join("bob", unique("c"), person=Person(site.issuer.url, "bob"))
+
+    async with looking(browser) as look:
+        await look.page.clock.install()
+        await sign_in(look, site, f"{site.url}/login?next=/clusters", "Bob Example")
+        await expect_after_reload(look, look.page.locator(".cluster_"))
+        other = await look.page.context.new_page()
+        await other.goto(f"{site.url}/resources")
+        await other.get_by_role("button", name="Sign out").click()
+        await expect(other.locator("h1")).to_have_text("You are signed out")
+
+        await look.page.clock.fast_forward(25_000)
+        await expect(look.page.locator("h1")).to_have_text("Your session has ended")
+        assert await look.broken_rules() == []
+        cookies = [one["name"] for one in await look.page.context.cookies(site.url)]
+        assert not [one for one in cookies if "klutch-bind-session" in one], "nobody has signed in again"
+
+        await look.page.get_by_role("link", name="Sign in").click()
+        await expect(look.page.locator("h1")).to_have_text("My clusters")
+        await look.page.clock.fast_forward(25_000)
+        await expect(look.page.locator(".cluster_").first).to_be_visible()
         assert look.complaints == []
 
 

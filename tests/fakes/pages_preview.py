@@ -235,6 +235,8 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/admin/exports": _admin_exports,
     "/admin/tenants/cluster-q9d4zr21bb": _admin_tenant,
     "/signed-out": lambda: (200, PAGES.render("signed_out.html", SIGNED_OUT, login="/login")),
+    "/session-ended": lambda: (200, PAGES.render("session_ended.html", SIGNED_OUT, link="/login")),
+    "/session-ended/again": lambda: (200, PAGES.render("session_ended.html", SIGNED_IN, link="/clusters")),
     "/error": lambda: _trouble(
         Trouble(
             status=403,

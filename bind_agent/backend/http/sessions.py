@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from bind_agent.backend.http import context
+from bind_agent.backend.http import background, context
 from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring, SealBroken
 from bind_agent.backend.http.refusal import Refusal, wants_page
@@ -140,13 +140,13 @@ def require(request: web.Request) -> Session:
     """The session of a request.
 
     Raises:
-        web.HTTPFound: nobody is logged in, and a person looks at a page: to the login and back.
+        web.HTTPFound: nobody is logged in, and a person opens a page: to the login and back.
         Refusal: nobody is logged in, and this is no page that one could come back to.
     """
     session = current(request)
     if session is not None:
         return session
-    if request.method == "GET" and wants_page(request):
+    if request.method == "GET" and wants_page(request) and not background.unasked(request):
         raise web.HTTPFound(f"/login?next={quote(request.rel_url.raw_path_qs, safe='')}")
     raise Refusal(
         401,

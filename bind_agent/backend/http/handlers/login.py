@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import structlog
 from aiohttp import web
 
-from bind_agent.backend.http import audit, csrf, flowstate, redirects, sessions
+from bind_agent.backend.http import audit, background, csrf, flowstate, redirects, sessions
 from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.cookies import TooLarge
 from bind_agent.backend.http.flowstate import Flow, StateBroken, StateExpired
@@ -47,8 +47,10 @@ async def login(request: web.Request) -> web.Response:
     """Begin a login for the pages alone; `next` is where to go afterwards.
 
     Raises:
-        Refusal: the issuer is away.
+        Refusal: no person asked for it, or the issuer is away.
     """
+    if background.unasked(request):
+        raise Refusal(403, "not_a_click", "A sign-in begins with a click.", "Open this address yourself.")
     return await _begin(request, back=redirects.local(one(request.query, "next") or "/"))
 
 
