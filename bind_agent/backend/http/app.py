@@ -114,7 +114,8 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
                 500,
                 "internal",
                 f"Something failed here that should not (reference {reference}).",
-                "Try again; if it goes on, give the reference to the operator.",
+                "Try again; if it goes on, give the reference to the operators of this provider.",
+                retry=True,
             ),
         )
 

@@ -133,7 +133,9 @@ async def hand_out(request: web.Request, person: Person, bind: Bind, kind: Kind)
         ) from None
     except (TenancyError, NameTaken) as error:
         reason = "TenantNotReady"
-        raise Refusal(503, "tenant_not_ready", f"Your tenant cannot be used now: {error}.", _AWAY) from None
+        raise Refusal(
+            503, "tenant_not_ready", f"Your tenant cannot be used now: {error}.", _AWAY, retry=True
+        ) from None
     except KubeError as error:
         reason = type(error).__name__
         raise away("make a tenant", error) from None
@@ -180,8 +182,14 @@ def _no_address() -> Refusal:
     )
 
 
-def away(what: str, error: KubeError) -> Refusal:
-    """The answer when the API server fails; its own words go to the log only."""
+def away(what: str, error: KubeError, *, link: str = "") -> Refusal:
+    """The answer when the API server fails; its own words go to the log only.
+
+    Args:
+        what: was to be done.
+        error: what came instead.
+        link: where one begins again, when the same request would not do a second time.
+    """
     log.warning("the API server failed a request of the web half", doing=what, error=describe(error))
     if error.retriable:
         return Refusal(
@@ -190,6 +198,8 @@ def away(what: str, error: KubeError) -> Refusal:
             f"The control plane did not answer in time to {what}.",
             _AWAY,
             retry_after=5,
+            retry=True,
+            link=link,
         )
     return Refusal(
         503,

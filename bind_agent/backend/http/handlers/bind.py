@@ -50,8 +50,9 @@ async def confirmed(request: web.Request) -> web.Response:
     Raises:
         Refusal: as for GET, or the form is not ours.
     """
-    sessions.require(request)
+    # Read first: whoever has to sign in is led back to this question.
     given = await form(request)
+    sessions.require(request)
     sid = session_id(given)
     session = await csrf.check(request, csrf.bind_purpose(sid))
     kind = offers.kind_of(one(given, "resource", longest=64), one(given, "group", longest=256))
