@@ -22,6 +22,8 @@ from bind_agent.backend.http.refusal import Refusal, wants_page
 from bind_agent.backend.person import Person
 
 LIFE: Final = timedelta(hours=1)
+PATIENCE: Final = timedelta(minutes=10)
+"""How long command lines wait."""
 KEPT: Final = 5
 """Binds under way that a session remembers."""
 
@@ -42,12 +44,18 @@ class Bind:
         cluster_id: of the app cluster.
         redirect: loopback URL at which the CLI listens, already checked.
         challenge: S256 challenge of our CLI; empty for one that takes the response from the redirect.
+        begun: when this browser was sent here for it, in seconds since the epoch.
     """
 
     sid: str
     cluster_id: str
     redirect: str
     challenge: str = ""
+    begun: int = 0
+
+    def waits(self, now: datetime) -> bool:
+        """Whether its command line probably still waits; the time is theirs (spec 7.2)."""
+        return now.timestamp() < self.begun + PATIENCE.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

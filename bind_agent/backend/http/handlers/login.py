@@ -39,7 +39,13 @@ async def authorize(request: web.Request) -> web.Response:
         redirect = redirects.target(one(query, "u"), one(query, "p"))
     except redirects.BadTarget as error:
         raise bad(f"No answer can be sent to your command line: {error}.") from None
-    bind = Bind(session_id(query), cluster_id(query), redirect, challenge(query))
+    bind = Bind(
+        session_id(query),
+        cluster_id(query),
+        redirect,
+        challenge(query),
+        begun=int(request.app[WEB].clock.now().timestamp()),
+    )
     return await _begin(request, bind=bind)
 
 
@@ -79,7 +85,8 @@ async def callback(request: web.Request) -> web.Response:
         # Only now: a state that was claimed before a failure of the issuer could not be tried again.
         fresh = await app.spent.use(flowstate.SPENT, flow.id, app.clock.now() + _USED_FOR)
     except KubeError as failure:
-        raise away("note the login", failure) from None
+        # The issuer takes its code once only.
+        raise away("note the login", failure, link=again(flow)) from None
     if not fresh:
         raise _used(flow)
     app.audit.record(

@@ -140,6 +140,7 @@ def test_an_offer_in_trouble_has_no_bind_anchor(offered: list[Any], bindable: bo
         total=1,
         search="",
         waiting=preview.WAITING,
+        others=(),
         lost=False,
         bind_url="https://x/export",
     )
