@@ -245,7 +245,7 @@ async def test_refused_at_the_issuer(browser: Browser, site: Portal, home: bindl
         await look.page.goto(await run.address())
         await look.page.get_by_role("button", name="Refuse").click()
         await look.page.wait_for_url(f"{site.url}/**")
-        await expect(look.page.locator("h1")).to_have_text("This is not allowed")
+        await expect(look.page.locator("h1")).to_have_text("You cancelled the sign-in")
         again = look.page.get_by_role("link", name="Start again")
         await expect(again).to_be_visible()
         assert await look.broken_rules() == []

@@ -137,6 +137,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             "wrong_host",
             "This server does not answer under this name.",
             f"Use {app.options.origin}.",
+            link=f"{app.options.origin}/",
+            link_text=f"Go to {app.options.origin}",
         )
     client = limits.bucket_key(limits.remote(request, app.options.trusted_proxies))
     if wait := app.limiter.take(client, limits.cost(path)):

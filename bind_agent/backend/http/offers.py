@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 _PLURAL: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
-_AWAY: Final = "Try again in a moment; if it goes on, tell the operator of this provider."
+_AWAY: Final = "Try again in a moment; if it goes on, tell the operators of this provider."
+_ASK: Final = "Ask the operators of this provider"
 
 
 def kind_of(plural: str, group: str) -> Kind:
@@ -66,7 +67,7 @@ async def offered(app: Web, person: Person, kind: Kind) -> Choice:
             403,
             "not_offered",
             f"{kind} is not offered to you.",
-            "Choose another API from the catalogue, or ask the operator of this provider.",
+            "Choose another API from the catalogue, or ask the operators of this provider.",
         )
     try:
         found = draft(kind, await app.crds.read(kind), choice, app.policy)
@@ -77,7 +78,7 @@ async def offered(app: Web, person: Person, kind: Kind) -> Choice:
             409,
             "not_exportable",
             f"{kind} is offered but cannot be bound now ({found.reason}): {found.message}.",
-            "Tell the operator of this provider.",
+            "Tell the operators of this provider.",
         )
     return choice
 
@@ -120,17 +121,13 @@ async def hand_out(request: web.Request, person: Person, bind: Bind, kind: Kind)
         namespace, outcome = added.namespace, audit.DONE
     except IdentityError as error:
         reason, outcome = "IdentityRefused", audit.REFUSED
-        raise Refusal(
-            403, "identity_refused", f"You cannot become a tenant: {error}.", "Ask the operator."
-        ) from None
+        raise Refusal(403, "identity_refused", f"You cannot become a tenant: {error}.", f"{_ASK}.") from None
     except AddressError:
         reason = "ExternalAddressMissing"
         raise _no_address() from None
     except TenantRevoked as error:
         reason, outcome = "TenantRevoked", audit.REFUSED
-        raise Refusal(
-            403, "tenant_revoked", f"{error}.", "Ask the operator of this provider to let it in again."
-        ) from None
+        raise Refusal(403, "tenant_revoked", f"{error}.", f"{_ASK} to let it in again.") from None
     except (TenancyError, NameTaken) as error:
         reason = "TenantNotReady"
         raise Refusal(
@@ -178,7 +175,7 @@ def _no_address() -> Refusal:
         503,
         "no_external_address",
         "This provider does not know the address at which your cluster would reach it.",
-        "Its operator has to set --external-address and --external-ca-file.",
+        "Tell the operators of this provider: --external-address and --external-ca-file have to be set.",
     )
 
 
@@ -205,5 +202,5 @@ def away(what: str, error: KubeError, *, link: str = "") -> Refusal:
         503,
         "control_plane_refused",
         f"The control plane refused to {what} ({type(error).__name__}).",
-        "Tell the operator of this provider; the reason is in the backend's log.",
+        "Tell the operators of this provider; the reason is in the backend's log.",
     )

@@ -5,9 +5,11 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from bind_agent.backend.consumer_words import for_consumers
+
 _TITLES: Final = {
     400: "This request cannot be understood",
-    401: "Please log in",
+    401: "Please sign in",
     403: "This is not allowed",
     404: "There is no such page",
     405: "This is not possible here",
@@ -73,8 +75,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         super().__init__(message)
         self.status = status
         self.word = word
-        self.message = message
-        self.advice = advice
+        self.message = for_consumers(message)
+        self.advice = for_consumers(advice)
         self.retry_after = retry_after
         self.login = login
         self.retry = retry

@@ -159,7 +159,7 @@ def require(request: web.Request) -> Session:
     raise Refusal(
         401,
         "login_required",
-        "You are not logged in, or your session has ended.",
-        "Log in and try again; a session lasts one hour.",
+        "You are not signed in, or your session has ended.",
+        "Sign in and try again; a session lasts one hour.",
         login=True,
     )

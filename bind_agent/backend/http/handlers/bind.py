@@ -80,7 +80,7 @@ def _bind(session: Session, sid: str) -> Bind:
         raise Refusal(
             409,
             "unknown_session",
-            "You did not log in for this run of the command line, or several others came after it.",
+            "You did not sign in for this run of the command line, or several others came after it.",
             "Run `kubectl bind` again and follow the address that it prints.",
         )
     return bind

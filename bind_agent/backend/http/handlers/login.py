@@ -16,9 +16,9 @@ from bind_agent.backend.http.offers import away
 from bind_agent.backend.http.parameters import bad, challenge, cluster_id, found, one, session_id
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Bind
-from bind_agent.backend.oidc.errors import IssuerAway, LoginError, LoginRefused
+from bind_agent.backend.oidc.errors import IssuerAway, LoginError
+from bind_agent.backend.oidc.flow import CANCELLED, denied, new_nonce, new_verifier
 from bind_agent.backend.oidc.flow import challenge as s256
-from bind_agent.backend.oidc.flow import denied, new_nonce, new_verifier
 from bind_agent.backend.person import Person
 from bind_agent.kube.errors import KubeError
 
@@ -70,7 +70,7 @@ async def callback(request: web.Request) -> web.Response:
     query = request.query
     flow = _flow(request, one(query, "state"))
     if error := one(query, "error", longest=256):
-        raise _refused(request, flow, denied(error))
+        raise _refused(request, flow, denied(error), cancelled=error == CANCELLED)
     code = one(query, "code")
     if not code:
         raise bad("The answer of the sign-in service carries no code.")
@@ -131,17 +131,19 @@ def _flow(request: web.Request, state: str) -> Flow:
         raise Refusal(
             403,
             "login_expired",
-            "This login took longer than ten minutes.",
+            "This sign-in took longer than ten minutes.",
             "Start again.",
             link=again(expired.flow),
+            title="The sign-in took too long",
         ) from None
     except StateBroken:
         _record_refused(request, None, "StateRefused")
         raise Refusal(
             403,
             "login_not_yours",
-            "This answer belongs to no login that was begun in this browser.",
+            "This answer belongs to no sign-in that was begun in this browser.",
             "Start again from your command line or from the start page, and allow cookies for this site.",
+            title="This sign-in was not begun here",
         ) from None
 
 
@@ -170,17 +172,26 @@ def _logged_in(request: web.Request, app: Web, flow: Flow, person: Person) -> we
             403,
             "too_many_groups",
             "The sign-in service lists more groups for you than a cookie can hold.",
-            "Ask the operator to have it send only the groups that matter here.",
+            "Ask the operators of this provider to have it send only the groups that matter here.",
+            title="You are in too many groups",
         ) from None
     return response
 
 
-def _refused(request: web.Request, flow: Flow, failure: LoginError) -> Refusal:
+def _refused(request: web.Request, flow: Flow, failure: LoginError, *, cancelled: bool = False) -> Refusal:
     if isinstance(failure, IssuerAway):
         return _issuer_away(failure)
     _record_refused(request, flow, failure.reason)
-    refused = isinstance(failure, LoginRefused) and failure.reason
-    return Refusal(403, "login_refused", failure.message, f"Reason: {refused}.", link=again(flow))
+    return Refusal(
+        403,
+        "login_refused",
+        failure.message,
+        ""
+        if cancelled
+        else f"Start again; if it goes on, tell the operators of this provider: {failure.reason}.",
+        link=again(flow),
+        title="You cancelled the sign-in" if cancelled else "The sign-in did not succeed",
+    )
 
 
 def _issuer_away(failure: LoginError) -> Refusal:
@@ -191,7 +202,14 @@ def _issuer_away(failure: LoginError) -> Refusal:
 
 
 def _used(flow: Flow) -> Refusal:
-    return Refusal(403, "login_used", "This login was completed before.", "Start again.", link=again(flow))
+    return Refusal(
+        403,
+        "login_used",
+        "This sign-in was completed before; going back in the browser leads here.",
+        "Start again.",
+        link=again(flow),
+        title="This sign-in is already complete",
+    )
 
 
 def _record_refused(request: web.Request, flow: Flow | None, reason: str) -> None:

@@ -60,7 +60,7 @@ async def resource(request: web.Request) -> web.Response:
             404,
             "not_offered",
             "There is no such API, or it is not offered to you.",
-            "Choose another one from the catalogue, or ask the operator of this provider.",
+            "Choose another one from the catalogue, or ask the operators of this provider.",
             link=links.CATALOGUE,
         )
     try:

@@ -82,6 +82,7 @@ async def own_tenant(request: web.Request, session: Session) -> Tenant:
         "You have no cluster of this name here.",
         "Look at the list of your clusters; perhaps you are signed in as somebody else.",
         link=links.CLUSTERS,
+        title="There is no such cluster",
     )
 
 

@@ -1,6 +1,9 @@
 """Where the button of an error's page leads: somewhere that helps, and never away from a command line that waits."""
 
+import random
 import re
+from dataclasses import replace
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -155,3 +158,82 @@ class TestWithoutASession:
     async def test_a_form_leads_back_to_its_page(self, path: str, form: dict[str, str], back: str) -> None:
         async with small_web() as web:
             assert button(await _post(web, path, **form)) == (back, "Sign in")
+
+
+def heading(html: str) -> str:
+    (found,) = re.findall(r"<h1>([^<]*)</h1>", html)
+    return str(found)
+
+
+class TestWords:
+    """A heading that says what happened, and a button that says where it leads."""
+
+    async def _state(self, web: SmallWeb, path: str = "/login?next=%2Fclusters") -> str:
+        """Begin a login; its state."""
+        answer, _ = await web.ask(path)
+        assert answer.status == 302
+        for name, one in answer.cookies.items():
+            web.cookies[name] = one.value
+        return web.issuer.begun[-1]
+
+    async def test_a_cancelled_sign_in(self) -> None:
+        async with small_web() as web:
+            state = await self._state(web)
+            answer, text = await web.ask(f"/callback?error=access_denied&state={state}")
+            assert answer.status == 403
+            assert heading(text) == "You cancelled the sign-in"
+            assert button(text) == ("/login?next=%2Fclusters", "Start again")
+            assert "AccessDenied" not in text
+
+    async def test_one_that_the_issuer_refuses_is_not_said_to_be_cancelled(self) -> None:
+        async with small_web() as web:
+            state = await self._state(web)
+            for error in ("temporarily_unavailable", "something_else"):
+                _, text = await web.ask(f"/callback?error={error}&state={state}")
+                assert heading(text) == "The sign-in did not succeed"
+
+    async def test_one_that_took_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with small_web() as web:
+            monkeypatch.setattr("bind_agent.backend.http.flowstate.LIFE", timedelta(seconds=-1))
+            state = await self._state(web)
+            _, text = await web.ask(f"/callback?code=x&state={state}")
+            assert heading(text) == "The sign-in took too long"
+            assert button(text)[1] == "Start again"
+
+    async def test_one_that_is_complete(self) -> None:
+        async with small_web() as web:
+            path = f"/callback?code=x&state={await self._state(web)}"
+            assert (await web.ask(path))[0].status == 302
+            _, text = await web.ask(path)
+            assert heading(text) == "This sign-in is already complete"
+
+    async def test_too_many_groups(self) -> None:
+        async with small_web() as web:
+            draw = random.Random(1)
+            groups = tuple("".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=200)) for _ in range(300))
+            web.issuer.person = replace(web.issuer.person, groups=groups)
+            _, text = await web.ask(f"/callback?code=x&state={await self._state(web)}")
+            assert heading(text) == "You are in too many groups"
+            assert "Ask the operators of this provider" in text
+
+    async def test_a_cluster_that_there_is_not(self) -> None:
+        async with small_web() as web:
+            web.sign_in()
+            _, text = await web.ask("/clusters/none")
+            assert heading(text) == "There is no such cluster"
+            assert button(text) == ("/clusters", "Look at your clusters")
+
+    async def test_the_wrong_host(self) -> None:
+        async with small_web() as web:
+            answer, text = await web.ask("/clusters", headers=PAGE | {"Host": "other.example"})
+            assert answer.status == 421
+            assert button(text) == (f"{ORIGIN}/", f"Go to {ORIGIN}")
+
+    async def test_one_word_for_signing_in(self) -> None:
+        async with small_web() as web:
+            text = await _post(web, "/logout")
+            assert heading(text) == "Please sign in"
+            assert "log in" not in text.lower()
+            assert "logged" not in text.lower()
+            answer, said = await web.ask("/logout", "POST", headers={})
+            assert (answer.status, '"login_required"' in said) == (401, True), "the word of the wire stays"
