@@ -146,10 +146,13 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             429,
             "too_many_requests",
             "Too many requests came from your address.",
-            f"Try again in {wait} seconds.",
+            f"Try again in {wait} {'second' if wait == 1 else 'seconds'}.",
             retry_after=wait,
+            retry=True,
         )
-    if path not in host.PROBES and not (app.views.ready and app.spent.ready):
+    # The page that says so wants its style sheet.
+    always = path in host.PROBES or path.startswith(headers.STATIC)
+    if not always and not (app.views.ready and app.spent.ready):
         raise Refusal(
             503,
             "starting",
