@@ -29,6 +29,9 @@ MAX_BODY: Final = 64 * 1024
 LONGEST: Final = 60.0
 """Seconds for one request, body included. Making a tenant takes a few."""
 
+_KEPT: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+"""Statuses of answers that may say themselves how long they, or what they confirm, may be kept."""
+
 _METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 _SERVER: Final = "bind-backend"
 
@@ -55,7 +58,7 @@ async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     found = headers.security(
         request.path,
         secure=request.app[WEB].options.secure,
-        cacheable=response.status == HTTPStatus.OK and "Cache-Control" in response.headers,
+        cacheable=response.status in _KEPT and "Cache-Control" in response.headers,
     )
     response.headers.update(found)
     response.headers["Server"] = _SERVER

@@ -50,3 +50,24 @@ async def test_a_page_of_a_server_that_is_starting_is_drawn() -> None:
         for path in ("/export", "/favicon.ico"):
             answer, _ = await web.ask(path)
             assert answer.status == 503, "nothing else is answered"
+
+
+async def test_what_was_kept_may_be_kept_on() -> None:
+    """An answer that nothing has changed is about the file that is kept: `no-store` would drop it."""
+    async with small_web() as web:
+        _, text = await web.ask("/")
+        (path,) = re.findall(r'href="(/static/pages\.css\?v=[0-9a-f]+)"', text)
+        whole, _ = await web.ask(path, headers={})
+        assert "immutable" in whole.headers["Cache-Control"]
+        same, _ = await web.ask(path, headers={"If-None-Match": whole.headers["ETag"]})
+        assert same.status == 304
+        assert same.headers["Cache-Control"] == whole.headers["Cache-Control"]
+        icon, _ = await web.ask("/favicon.ico", headers={})
+        assert (icon.status, icon.headers["Cache-Control"]) == (204, "public, max-age=86400")
+
+
+@pytest.mark.parametrize("path", ["/", "/static/none.css", "/clusters"])
+async def test_nothing_else_is_kept(path: str) -> None:
+    async with small_web() as web:
+        answer, _ = await web.ask(path)
+        assert answer.headers["Cache-Control"] == "no-store"
