@@ -70,7 +70,7 @@ def test_nothing_inline_and_nothing_from_elsewhere(path: str) -> None:
             assert value.startswith(("/", "#")), (tag, name, value)
             assert not value.startswith("//")
         if tag == "script":
-            assert attributes["src"].startswith("/static/htmx.min.js?v=")
+            assert attributes["src"].startswith(("/static/htmx.min.js?v=", "/static/live.js?v="))
 
 
 @pytest.mark.parametrize("path", preview.PATHS)
@@ -154,7 +154,7 @@ def test_hostile_text_is_escaped_and_stripped(name: str) -> None:
     reader = read(html)
     assert not {"img"} & {tag for tag, _ in reader.tags}
     assert [attributes.get("src", "") for tag, attributes in reader.tags if tag == "script"] == [
-        preview.PAGES.assets["htmx.min.js"].url
+        preview.PAGES.assets[name].url for name in ("htmx.min.js", "live.js")
     ]
     assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
     shown = [reader.text, *(attributes.get("title", "") for _, attributes in reader.tags)]
@@ -178,7 +178,7 @@ def test_htmx_is_what_the_note_says() -> None:
 
 def test_assets_are_addressed_by_content() -> None:
     found = assets.load()
-    assert set(found) == {"pages.css", "htmx.min.js", "icon.svg"}
+    assert set(found) == {"pages.css", "htmx.min.js", "live.js", "icon.svg"}
     for asset in found.values():
         digest = hashlib.sha256(asset.body).hexdigest()
         assert asset.url == f"/static/{asset.name}?v={digest[:16]}"
