@@ -231,6 +231,17 @@ async def test_no_page_is_kept_in_the_browsers_storage(browser: Browser, preview
         assert stored == [{}, {"htmx-current-path-for-history": "/resources?s=sid-1&q=post"}, ""]
 
 
+@pytest.mark.parametrize("width", [320, 360, 415, 1200])
+async def test_one_sees_as_whom_one_is_signed_in(browser: Browser, preview: str, width: int) -> None:
+    async with looking(browser, viewport={"width": width, "height": 740}) as look:
+        await look.go(f"{preview}/clusters")
+        await expect(look.page.locator(".who_name")).to_be_visible()
+        box = await look.page.locator(".who_name").bounding_box()
+        assert box is not None
+        assert box["width"] > 40
+        assert await look.overflow() == 0
+
+
 async def test_nothing_moves_for_those_who_do_not_want_it(browser: Browser, preview: str) -> None:
     async with looking(browser, reduced_motion="reduce") as still, looking(browser) as moving:
         for look, wanted in ((still, "0s"), (moving, "0.12s")):

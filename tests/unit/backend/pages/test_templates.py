@@ -92,6 +92,23 @@ def test_ids_are_unique_and_labels_lead_somewhere(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", preview.PATHS)
+def test_one_place_is_the_current_page(path: str) -> None:
+    html = preview.page(path.partition("?")[0], dict(parse_qsl(path.partition("?")[2])))[1]
+    assert html.count('aria-current="page"') <= 1
+    for nav in re.findall(r"<nav.*?</nav>", html, re.DOTALL):
+        assert nav.count("aria-current") <= 1
+    if path.startswith("/admin") and "cluster-" not in path:
+        assert html.count('aria-current="page"') == 1
+        assert html.count('aria-current="true"') == 1
+
+
+def test_the_start_page_says_where_the_command_comes_from() -> None:
+    text = page("/").text
+    assert "pip install bind-agent" in text
+    assert "kubectl bind https://" in text
+
+
+@pytest.mark.parametrize("path", preview.PATHS)
 def test_forms_that_change_something_carry_a_token(path: str) -> None:
     html = preview.page(path.partition("?")[0], dict(parse_qsl(path.partition("?")[2])))[1]
     for form in re.findall(r'<form[^>]*method="post".*?</form>', html, re.DOTALL):
