@@ -420,7 +420,7 @@ class TestClusters:
                 for path, more in changes.items():
                     status, _, text = await post(session, site, path, csrf=forms[path], **more)
                     assert status == 401, path
-                    assert "You have logged out" in text
+                    assert "You have signed out" in text
                     assert "Sign out" not in text, "the answer is for nobody"
             assert not [one for one in lines if one["event"] == "audit"]
         after = await site.lab.binding(own), await site.lab.export(own, kind)

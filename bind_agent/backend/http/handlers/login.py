@@ -4,10 +4,9 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode
 
-import structlog
 from aiohttp import web
 
-from bind_agent.backend.http import audit, background, csrf, flowstate, redirects, sessions
+from bind_agent.backend.http import audit, background, csrf, flowstate, login_refusals, redirects, sessions
 from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.cookies import TooLarge
 from bind_agent.backend.http.flowstate import Flow, StateBroken, StateExpired
@@ -22,9 +21,6 @@ from bind_agent.backend.oidc.flow import challenge as s256
 from bind_agent.backend.person import Person
 from bind_agent.kube.errors import KubeError
 
-log = structlog.get_logger(__name__)
-
-_RETRY: Final = 5
 _USED_FOR: Final = flowstate.LIFE + timedelta(minutes=1)
 
 
@@ -75,7 +71,7 @@ async def callback(request: web.Request) -> web.Response:
     if not code:
         raise bad("The answer of the sign-in service carries no code.")
     if app.spent.known(flowstate.SPENT, flow.id):
-        raise _used(flow)
+        raise login_refusals.used(flow)
     issuer = one(query, "iss") if "iss" in query else None
     try:
         person = await app.oidc.login(code, code_verifier=flow.verifier, nonce=flow.nonce, issuer=issuer)
@@ -86,9 +82,9 @@ async def callback(request: web.Request) -> web.Response:
         fresh = await app.spent.use(flowstate.SPENT, flow.id, app.clock.now() + _USED_FOR)
     except KubeError as failure:
         # The issuer takes its code once only.
-        raise away("note the login", failure, link=again(flow)) from None
+        raise away("note the login", failure, link=login_refusals.again(flow)) from None
     if not fresh:
-        raise _used(flow)
+        raise login_refusals.used(flow)
     app.audit.record(
         audit.LOGIN,
         person=person,
@@ -115,7 +111,7 @@ async def _begin(request: web.Request, *, bind: Bind | None = None, back: str = 
             code_challenge=s256(flow.verifier),
         )
     except IssuerAway as failure:
-        raise _issuer_away(failure) from None
+        raise login_refusals.issuer_away(failure) from None
     response = found(location)
     app.cookies.set(response, app.cookies.browser, mark, max_age=int(flowstate.MARK_LIFE.total_seconds()))
     return response
@@ -128,23 +124,10 @@ def _flow(request: web.Request, state: str) -> Flow:
     try:
         return flowstate.unseal(app.keyring, state, mark=mark, now=app.clock.now())
     except StateExpired as expired:
-        raise Refusal(
-            403,
-            "login_expired",
-            "This sign-in took longer than ten minutes.",
-            "Start again.",
-            link=again(expired.flow),
-            title="The sign-in took too long",
-        ) from None
+        raise login_refusals.expired(expired.flow) from None
     except StateBroken:
         _record_refused(request, None, "StateRefused")
-        raise Refusal(
-            403,
-            "login_not_yours",
-            "This answer belongs to no sign-in that was begun in this browser.",
-            "Start again from your command line or from the start page, and allow cookies for this site.",
-            title="This sign-in was not begun here",
-        ) from None
+        raise login_refusals.not_begun_here() from None
 
 
 def _logged_in(request: web.Request, app: Web, flow: Flow, person: Person) -> web.Response:
@@ -168,48 +151,15 @@ def _logged_in(request: web.Request, app: Web, flow: Flow, person: Person) -> we
     try:
         sessions.store(response, app, session)
     except TooLarge:
-        raise Refusal(
-            403,
-            "too_many_groups",
-            "The sign-in service lists more groups for you than a cookie can hold.",
-            "Ask the operators of this provider to have it send only the groups that matter here.",
-            title="You are in too many groups",
-        ) from None
+        raise login_refusals.too_many_groups() from None
     return response
 
 
 def _refused(request: web.Request, flow: Flow, failure: LoginError, *, cancelled: bool = False) -> Refusal:
     if isinstance(failure, IssuerAway):
-        return _issuer_away(failure)
+        return login_refusals.issuer_away(failure)
     _record_refused(request, flow, failure.reason)
-    return Refusal(
-        403,
-        "login_refused",
-        failure.message,
-        ""
-        if cancelled
-        else f"Start again; if it goes on, tell the operators of this provider: {failure.reason}.",
-        link=again(flow),
-        title="You cancelled the sign-in" if cancelled else "The sign-in did not succeed",
-    )
-
-
-def _issuer_away(failure: LoginError) -> Refusal:
-    log.warning("nobody can log in", reason=failure.reason)
-    return Refusal(
-        503, "issuer_away", failure.message, "Try again in a moment.", retry_after=_RETRY, retry=True
-    )
-
-
-def _used(flow: Flow) -> Refusal:
-    return Refusal(
-        403,
-        "login_used",
-        "This sign-in was completed before; going back in the browser leads here.",
-        "Start again.",
-        link=again(flow),
-        title="This sign-in is already complete",
-    )
+    return login_refusals.refused(flow, failure, cancelled=cancelled)
 
 
 def _record_refused(request: web.Request, flow: Flow | None, reason: str) -> None:
@@ -222,17 +172,6 @@ def _record_refused(request: web.Request, flow: Flow | None, reason: str) -> Non
         cluster_id=flow.bind.cluster_id if flow and flow.bind else "",
         reason=reason,
     )
-
-
-def again(flow: Flow) -> str:
-    """The address that begins the same login once more."""
-    bind = flow.bind
-    if bind is None:
-        return f"/login?{urlencode({'next': flow.back})}"
-    parameters = {"u": bind.redirect, "s": bind.sid, "c": bind.cluster_id}
-    if bind.challenge:
-        parameters["code_challenge"] = bind.challenge
-    return f"/authorize?{urlencode(parameters)}"
 
 
 def routes() -> list[web.RouteDef]:
