@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Locator, expect
 from bind_agent.api.resource import Resource
 from bind_agent.backend.access import Kind
 from bind_agent.backend.options.serve import Serve
+from bind_agent.backend.person import Person
 from bind_agent.devcluster import ClusterOptions, Playground
 from bind_agent.devcluster.stage import Stage
 from tests.fakes import backend_lab, bindlab
@@ -196,6 +197,34 @@ async def test_afterwards(browser: Browser, site: Portal, home: bindlab.Lab, off
         assert look.complaints == []
 
 
+async def test_signing_out_in_one_tab_holds_in_the_other(
+    browser: Browser, site: Portal, unique: Callable[[str], str]
+) -> None:
+    """The issuer remembers the person, so whatever goes to the login by itself would undo it."""
+    await site.lab.join("bob", unique("c"), person=Person(site.issuer.url, "bob"))
+
+    async with looking(browser) as look:
+        await look.page.clock.install()
+        await sign_in(look, site, f"{site.url}/login?next=/clusters", "Bob Example")
+        await expect_after_reload(look, look.page.locator(".cluster_"))
+        other = await look.page.context.new_page()
+        await other.goto(f"{site.url}/resources")
+        await other.get_by_role("button", name="Sign out").click()
+        await expect(other.locator("h1")).to_have_text("You are signed out")
+
+        await look.page.clock.fast_forward(25_000)
+        await expect(look.page.locator("h1")).to_have_text("Your session has ended")
+        assert await look.broken_rules() == []
+        cookies = [one["name"] for one in await look.page.context.cookies(site.url)]
+        assert not [one for one in cookies if "klutch-bind-session" in one], "nobody has signed in again"
+
+        await look.page.get_by_role("link", name="Sign in").click()
+        await expect(look.page.locator("h1")).to_have_text("My clusters")
+        await look.page.clock.fast_forward(25_000)
+        await expect(look.page.locator(".cluster_").first).to_be_visible()
+        assert look.complaints == []
+
+
 async def test_operators_and_others(browser: Browser, site: Portal, home: bindlab.Lab) -> None:
     async with looking(browser) as look:
         await sign_in(look, site, f"{site.url}/login?next=/admin/tenants", "Olivia Operator")
@@ -216,7 +245,7 @@ async def test_refused_at_the_issuer(browser: Browser, site: Portal, home: bindl
         await look.page.goto(await run.address())
         await look.page.get_by_role("button", name="Refuse").click()
         await look.page.wait_for_url(f"{site.url}/**")
-        await expect(look.page.locator("h1")).to_have_text("This is not allowed")
+        await expect(look.page.locator("h1")).to_have_text("You cancelled the sign-in")
         again = look.page.get_by_role("link", name="Start again")
         await expect(again).to_be_visible()
         assert await look.broken_rules() == []

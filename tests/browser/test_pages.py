@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, expect
 
 from tests.fakes import pages_preview as preview
 from tests.fakes.looking import DESK, PHONE, Look, looking
@@ -161,6 +161,57 @@ async def test_health_is_refreshed_while_the_page_is_open(browser: Browser, prev
         assert (look.complaints, await look.violations()) == ([], [])
 
 
+def told(look: Look) -> Locator:
+    """The line about what does not get through."""
+    return look.page.locator("#live_line[role=status]")
+
+
+FAILURES = {
+    "away": lambda route: route.abort("connectionrefused"),
+    "refused": lambda route: route.fulfill(status=429, body="later"),
+    "broken": lambda route: route.fulfill(status=503, body="<h1>starting</h1>", content_type="text/html"),
+}
+
+
+@pytest.mark.parametrize("failure", list(FAILURES))
+@pytest.mark.parametrize("path", ["/clusters", "/clusters/cluster-7xk2pqm4ta"])
+async def test_a_refresh_that_fails_is_told_until_one_succeeds(
+    browser: Browser, preview: str, path: str, failure: str
+) -> None:
+    async with looking(browser, timezone_id="UTC") as look:
+        await look.page.clock.install(time="2026-06-01T14:05:00Z")
+        await look.go(preview + path)
+        await expect(told(look)).to_have_text("")
+        await look.page.route("**/clusters**", FAILURES[failure])
+        await look.page.clock.fast_forward(25_000)
+        await expect(told(look)).to_have_text("This page is not up to date since 14:05; trying again.")
+        await expect(told(look)).to_be_in_viewport()
+        assert await look.broken_rules() == []
+        # Minutes later the time is still that of what is shown.
+        await look.page.clock.fast_forward(180_000)
+        await expect(told(look)).to_have_text("This page is not up to date since 14:05; trying again.")
+        await expect(look.page.locator("#live_part h2").first).to_be_visible()
+        await look.page.unroute("**/clusters**")
+        await look.page.clock.fast_forward(25_000)
+        await expect(told(look)).to_have_text("")
+        assert await look.violations() == []
+
+
+async def test_a_search_that_fails_is_told_until_one_succeeds(browser: Browser, preview: str) -> None:
+    async with looking(browser) as look:
+        await look.go(f"{preview}/resources?s=sid-1")
+        box, cards = look.page.locator("#search_box"), look.page.locator(".offer_")
+        await look.page.route("**/resources?**", FAILURES["away"])
+        await box.press_sequentially("rab")
+        await expect(told(look)).to_have_text("The search did not work. Press Search to try again.")
+        await expect(cards).to_have_count(5)
+        await look.page.unroute("**/resources?**")
+        await box.press_sequentially("bit")
+        await expect(cards).to_have_count(1)
+        await expect(told(look)).to_have_text("")
+        assert await look.violations() == []
+
+
 async def test_a_schema_unfolds_without_javascript(browser: Browser, preview: str) -> None:
     async with looking(browser, java_script_enabled=False) as look:
         await look.go(f"{preview}/resources/postgresinstances.data.northwind.example")
@@ -178,6 +229,17 @@ async def test_no_page_is_kept_in_the_browsers_storage(browser: Browser, preview
         stored = await look.page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]")
         # The address is all that is remembered, so that going back works.
         assert stored == [{}, {"htmx-current-path-for-history": "/resources?s=sid-1&q=post"}, ""]
+
+
+@pytest.mark.parametrize("width", [320, 360, 415, 1200])
+async def test_one_sees_as_whom_one_is_signed_in(browser: Browser, preview: str, width: int) -> None:
+    async with looking(browser, viewport={"width": width, "height": 740}) as look:
+        await look.go(f"{preview}/clusters")
+        await expect(look.page.locator(".who_name")).to_be_visible()
+        box = await look.page.locator(".who_name").bounding_box()
+        assert box is not None
+        assert box["width"] > 40
+        assert await look.overflow() == 0
 
 
 async def test_nothing_moves_for_those_who_do_not_want_it(browser: Browser, preview: str) -> None:

@@ -27,6 +27,7 @@ CSP: Final = (
 PAGES: Final = Pages()
 SIGNED_IN: Final = Frame(world.PROVIDER, world.ANNA, operator=True, logout="csrf-logout")
 SIGNED_OUT: Final = Frame(world.PROVIDER)
+OTHERS: Final = (Waiting("sid-2", "shop-production"), Waiting("sid-3", "shop-staging"))
 WAITING: Final = Waiting("sid-1", "3f1c9a52-71b4-4c0d-9c7e-1b2a6f0d9e11", "proof-1")
 
 
@@ -58,6 +59,7 @@ def _catalogue(query: Mapping[str, str]) -> str:
         total=len(found),
         search=search,
         waiting=waiting,
+        others=OTHERS if "others" in query else (),
         lost=query.get("s") == "gone",
         bind_url=world.BIND_URL,
     )
@@ -235,6 +237,8 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/admin/exports": _admin_exports,
     "/admin/tenants/cluster-q9d4zr21bb": _admin_tenant,
     "/signed-out": lambda: (200, PAGES.render("signed_out.html", SIGNED_OUT, login="/login")),
+    "/session-ended": lambda: (200, PAGES.render("session_ended.html", SIGNED_OUT, link="/login")),
+    "/session-ended/again": lambda: (200, PAGES.render("session_ended.html", SIGNED_IN, link="/clusters")),
     "/error": lambda: _trouble(
         Trouble(
             status=403,
@@ -262,6 +266,8 @@ PATHS: Final = (
     "/resources?s=sid-1",
     "/resources?q=nothing-like-this",
     "/resources?empty=1",
+    "/resources?others=1",
+    "/resources?others=1&s=gone",
     *_PAGES,
 )
 """Every page there is."""
@@ -310,7 +316,7 @@ def hostile_pages() -> dict[str, str]:
         "home": render("home.html", frame, login="/login", trouble=hostile, bind_url="https://x/export"),
         "catalogue": render(
             "catalogue.html", frame, offers=[offer], cards=cards, total=1, search=catalogue.search_text(hostile),
-            waiting=waiting, lost=False, **shared
+            waiting=waiting, others=(waiting,), lost=False, **shared
         ),
         "api": render(
             "api.html", frame, offer=offer, versions=catalogue.versions(choice, crd), waiting=waiting, **shared

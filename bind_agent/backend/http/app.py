@@ -29,6 +29,9 @@ MAX_BODY: Final = 64 * 1024
 LONGEST: Final = 60.0
 """Seconds for one request, body included. Making a tenant takes a few."""
 
+_KEPT: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+"""Statuses of answers that may say themselves how long they, or what they confirm, may be kept."""
+
 _METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 _SERVER: Final = "bind-backend"
 
@@ -55,7 +58,7 @@ async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     found = headers.security(
         request.path,
         secure=request.app[WEB].options.secure,
-        cacheable=response.status == HTTPStatus.OK and "Cache-Control" in response.headers,
+        cacheable=response.status in _KEPT and "Cache-Control" in response.headers,
     )
     response.headers.update(found)
     response.headers["Server"] = _SERVER
@@ -114,7 +117,8 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
                 500,
                 "internal",
                 f"Something failed here that should not (reference {reference}).",
-                "Try again; if it goes on, give the reference to the operator.",
+                "Try again; if it goes on, give the reference to the operators of this provider.",
+                retry=True,
             ),
         )
 
@@ -136,6 +140,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             "wrong_host",
             "This server does not answer under this name.",
             f"Use {app.options.origin}.",
+            link=f"{app.options.origin}/",
+            link_text=f"Go to {app.options.origin}",
         )
     client = limits.bucket_key(limits.remote(request, app.options.trusted_proxies))
     if wait := app.limiter.take(client, limits.cost(path)):
@@ -143,10 +149,13 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             429,
             "too_many_requests",
             "Too many requests came from your address.",
-            f"Try again in {wait} seconds.",
+            f"Try again in {wait} {'second' if wait == 1 else 'seconds'}.",
             retry_after=wait,
+            retry=True,
         )
-    if path not in host.PROBES and not (app.views.ready and app.spent.ready):
+    # The page that says so wants its style sheet.
+    always = path in host.PROBES or path.startswith(headers.STATIC)
+    if not always and not (app.views.ready and app.spent.ready):
         raise Refusal(
             503,
             "starting",

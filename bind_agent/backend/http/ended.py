@@ -26,4 +26,4 @@ async def refuse_ended(request: web.Request, session: Session) -> None:
         raise away("look at your session", error) from None
     if ended:
         sessions.forget(request)
-        raise Refusal(401, "login_required", "You have logged out.", "Log in again.", login=True)
+        raise Refusal(401, "login_required", "You have signed out.", "Sign in again.", login=True)

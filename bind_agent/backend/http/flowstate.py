@@ -16,9 +16,9 @@ from typing import Final
 import msgspec
 
 from bind_agent.backend.http.keyring import Keyring, SealBroken
-from bind_agent.backend.http.sessions import Bind
+from bind_agent.backend.http.sessions import PATIENCE, Bind
 
-LIFE: Final = timedelta(minutes=10)
+LIFE: Final = PATIENCE
 """As long as CLIs wait (spec 7.2)."""
 
 SPENT: Final = "state"

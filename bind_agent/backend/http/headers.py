@@ -30,7 +30,9 @@ _GO_NO_CACHE: Final = {
     "X-Accel-Expires": "0",
 }
 _GO_PATHS: Final = frozenset({"/resources", "/bind"})
-_STATIC: Final = "/static/"
+STATIC: Final = "/static/"
+"""Where the files of the pages are: the same for everybody, and no page can be looked at without them."""
+_ICON: Final = "/favicon.ico"
 
 
 def security(path: str, *, secure: bool, cacheable: bool = False) -> dict[str, str]:
@@ -46,6 +48,6 @@ def security(path: str, *, secure: bool, cacheable: bool = False) -> dict[str, s
         found["Strict-Transport-Security"] = _HSTS
     if path in _GO_PATHS:
         found.update(_GO_NO_CACHE)
-    elif not (cacheable and path.startswith(_STATIC)):
+    elif not (cacheable and (path.startswith(STATIC) or path == _ICON)):
         found["Cache-Control"] = "no-store"
     return found

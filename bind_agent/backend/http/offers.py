@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 _PLURAL: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
-_AWAY: Final = "Try again in a moment; if it goes on, tell the operator of this provider."
+_AWAY: Final = "Try again in a moment; if it goes on, tell the operators of this provider."
+_ASK: Final = "Ask the operators of this provider"
 
 
 def kind_of(plural: str, group: str) -> Kind:
@@ -66,7 +67,7 @@ async def offered(app: Web, person: Person, kind: Kind) -> Choice:
             403,
             "not_offered",
             f"{kind} is not offered to you.",
-            "Choose another API from the catalogue, or ask the operator of this provider.",
+            "Choose another API from the catalogue, or ask the operators of this provider.",
         )
     try:
         found = draft(kind, await app.crds.read(kind), choice, app.policy)
@@ -77,7 +78,7 @@ async def offered(app: Web, person: Person, kind: Kind) -> Choice:
             409,
             "not_exportable",
             f"{kind} is offered but cannot be bound now ({found.reason}): {found.message}.",
-            "Tell the operator of this provider.",
+            "Tell the operators of this provider.",
         )
     return choice
 
@@ -120,20 +121,18 @@ async def hand_out(request: web.Request, person: Person, bind: Bind, kind: Kind)
         namespace, outcome = added.namespace, audit.DONE
     except IdentityError as error:
         reason, outcome = "IdentityRefused", audit.REFUSED
-        raise Refusal(
-            403, "identity_refused", f"You cannot become a tenant: {error}.", "Ask the operator."
-        ) from None
+        raise Refusal(403, "identity_refused", f"You cannot become a tenant: {error}.", f"{_ASK}.") from None
     except AddressError:
         reason = "ExternalAddressMissing"
         raise _no_address() from None
     except TenantRevoked as error:
         reason, outcome = "TenantRevoked", audit.REFUSED
-        raise Refusal(
-            403, "tenant_revoked", f"{error}.", "Ask the operator of this provider to let it in again."
-        ) from None
+        raise Refusal(403, "tenant_revoked", f"{error}.", f"{_ASK} to let it in again.") from None
     except (TenancyError, NameTaken) as error:
         reason = "TenantNotReady"
-        raise Refusal(503, "tenant_not_ready", f"Your tenant cannot be used now: {error}.", _AWAY) from None
+        raise Refusal(
+            503, "tenant_not_ready", f"Your tenant cannot be used now: {error}.", _AWAY, retry=True
+        ) from None
     except KubeError as error:
         reason = type(error).__name__
         raise away("make a tenant", error) from None
@@ -176,12 +175,18 @@ def _no_address() -> Refusal:
         503,
         "no_external_address",
         "This provider does not know the address at which your cluster would reach it.",
-        "Its operator has to set --external-address and --external-ca-file.",
+        "Tell the operators of this provider: --external-address and --external-ca-file have to be set.",
     )
 
 
-def away(what: str, error: KubeError) -> Refusal:
-    """The answer when the API server fails; its own words go to the log only."""
+def away(what: str, error: KubeError, *, link: str = "") -> Refusal:
+    """The answer when the API server fails; its own words go to the log only.
+
+    Args:
+        what: was to be done.
+        error: what came instead.
+        link: where one begins again, when the same request would not do a second time.
+    """
     log.warning("the API server failed a request of the web half", doing=what, error=describe(error))
     if error.retriable:
         return Refusal(
@@ -190,10 +195,12 @@ def away(what: str, error: KubeError) -> Refusal:
             f"The control plane did not answer in time to {what}.",
             _AWAY,
             retry_after=5,
+            retry=True,
+            link=link,
         )
     return Refusal(
         503,
         "control_plane_refused",
         f"The control plane refused to {what} ({type(error).__name__}).",
-        "Tell the operator of this provider; the reason is in the backend's log.",
+        "Tell the operators of this provider; the reason is in the backend's log.",
     )

@@ -12,6 +12,7 @@ from bind_agent.backend.tenancy.identity import IdentityError, identity
 _SESSION: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _LONGEST: Final = 16 * 1024
+_FORM: Final = web.RequestKey("form", object)
 
 
 def one(values: MultiMapping[str] | MultiMapping[object], name: str, *, longest: int = _LONGEST) -> str:
@@ -36,10 +37,17 @@ async def form(request: web.Request) -> MultiMapping[Any]:
         Refusal: the body is no form that can be read.
     """
     try:
-        return await request.post()
+        found = await request.post()
     except (ValueError, LookupError):
         # Another character set, or another one than announced; a boundary that is missing.
         raise bad("The form cannot be read.") from None
+    request[_FORM] = found
+    return found
+
+
+def given(request: web.Request) -> MultiMapping[Any]:
+    """What a request brought along: the fields of its form as far as they were read, else its query."""
+    return request.get(_FORM) or request.query
 
 
 def session_id(query: MultiMapping[str] | MultiMapping[object]) -> str:

@@ -5,9 +5,11 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from bind_agent.backend.consumer_words import for_consumers
+
 _TITLES: Final = {
     400: "This request cannot be understood",
-    401: "Please log in",
+    401: "Please sign in",
     403: "This is not allowed",
     404: "There is no such page",
     405: "This is not possible here",
@@ -18,6 +20,16 @@ _TITLES: Final = {
     429: "Too many requests",
     503: "Not available at the moment",
 }
+
+_OF_THE_LIBRARY: Final = {
+    404: ("Nothing is served at this address.", "Look for a mistake in it, or begin at the start page."),
+    405: (
+        "This address is for forms and programs, or only for looking.",
+        "Go back to the page that you came from and use its button, or begin at the start page.",
+    ),
+    413: ("More was sent than this server reads.", "Begin again at the start page."),
+}
+"""What is wrong and what to do about a status that the HTTP library answers by itself."""
 
 _WORDS: Final = {
     400: "bad_request",
@@ -43,6 +55,8 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         login: bool = False,
         retry: bool = False,
         link: str = "",
+        title: str = "",
+        link_text: str = "",
     ) -> None:
         """Describe it.
 
@@ -52,24 +66,23 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
             message: what is wrong, a sentence.
             advice: what to do next, a sentence.
             retry_after: seconds after which trying again makes sense; 0 for none.
-            login: whether logging in is the cure.
-            retry: whether loading the same address again is.
-            link: address of our own that begins again.
+            login: whether signing in is the cure.
+            retry: whether asking for the same again is.
+            link: address of our own that helps; wins over `login` and `retry`.
+            title: heading of its page; by the status when empty.
+            link_text: words of the button; by where it leads when empty.
         """
         super().__init__(message)
         self.status = status
         self.word = word
-        self.message = message
-        self.advice = advice
+        self.message = for_consumers(message)
+        self.advice = for_consumers(advice)
         self.retry_after = retry_after
         self.login = login
         self.retry = retry
         self.link = link
-
-    @property
-    def title(self) -> str:
-        """Heading of its page."""
-        return _TITLES.get(self.status, "Something went wrong" if self.status >= 500 else "Not possible")
+        self.title = title or _title(status)
+        self.link_text = link_text
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -96,8 +109,12 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
 
 def of_status(status: int) -> Refusal:
     """What to say about a status that the HTTP library answered by itself."""
-    title = _TITLES.get(status, "Not possible")
-    return Refusal(status, _WORDS.get(status, "refused"), f"{title}.")
+    message, advice = _OF_THE_LIBRARY.get(status, (f"{_title(status)}.", ""))
+    return Refusal(status, _WORDS.get(status, "refused"), message, advice)
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status, "Something went wrong" if status >= 500 else "Not possible")
 
 
 def wants_page(request: web.Request) -> bool:

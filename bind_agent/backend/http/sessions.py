@@ -15,13 +15,15 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from bind_agent.backend.http import context
+from bind_agent.backend.http import background, context
 from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring, SealBroken
 from bind_agent.backend.http.refusal import Refusal, wants_page
 from bind_agent.backend.person import Person
 
 LIFE: Final = timedelta(hours=1)
+PATIENCE: Final = timedelta(minutes=10)
+"""How long command lines wait."""
 KEPT: Final = 5
 """Binds under way that a session remembers."""
 
@@ -42,12 +44,18 @@ class Bind:
         cluster_id: of the app cluster.
         redirect: loopback URL at which the CLI listens, already checked.
         challenge: S256 challenge of our CLI; empty for one that takes the response from the redirect.
+        begun: when this browser was sent here for it, in seconds since the epoch.
     """
 
     sid: str
     cluster_id: str
     redirect: str
     challenge: str = ""
+    begun: int = 0
+
+    def waits(self, now: datetime) -> bool:
+        """Whether its command line probably still waits; the time is theirs (spec 7.2)."""
+        return now.timestamp() < self.begun + PATIENCE.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +148,18 @@ def require(request: web.Request) -> Session:
     """The session of a request.
 
     Raises:
-        web.HTTPFound: nobody is logged in, and a person looks at a page: to the login and back.
+        web.HTTPFound: nobody is logged in, and a person opens a page: to the login and back.
         Refusal: nobody is logged in, and this is no page that one could come back to.
     """
     session = current(request)
     if session is not None:
         return session
-    if request.method == "GET" and wants_page(request):
+    if request.method == "GET" and wants_page(request) and not background.unasked(request):
         raise web.HTTPFound(f"/login?next={quote(request.rel_url.raw_path_qs, safe='')}")
     raise Refusal(
         401,
         "login_required",
-        "You are not logged in, or your session has ended.",
-        "Log in and try again; a session lasts one hour.",
+        "You are not signed in, or your session has ended.",
+        "Sign in and try again; a session lasts one hour.",
         login=True,
     )

@@ -14,8 +14,11 @@ _RANDOM_BYTES: Final = 32
 _LONGEST_CODE: Final = 4096
 _LONGEST_WORD: Final = 64
 
+CANCELLED: Final = "access_denied"
+"""Error word for a person who thinks better of it, or is not let in."""
+
 _DENIED: Final = {
-    "access_denied": "The sign-in was cancelled, or the sign-in service does not let you in.",
+    CANCELLED: "The sign-in was cancelled, or the sign-in service does not let you in.",
     "login_required": "The sign-in service wants you to sign in again.",
     "interaction_required": "The sign-in service wants to ask you something first.",
     "consent_required": "The sign-in service needs your consent.",

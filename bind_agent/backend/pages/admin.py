@@ -207,6 +207,8 @@ def export_row(export: Mapping[str, Any], now: datetime) -> ExportRow:
     return ExportRow(
         namespace=meta.namespace(export),
         name=printable(meta.name(export), _TEXT),
-        state=Badge(Tone.WAIT, "being removed") if meta.is_deleting(export) else condition_view.ready(export),
+        state=Badge(Tone.WAIT, "being removed")
+        if meta.is_deleting(export)
+        else condition_view.ready(export, commands=True),
         since=moment(at, now) if at else None,
     )

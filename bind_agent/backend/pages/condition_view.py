@@ -10,6 +10,7 @@ from bind_agent.api import conditions
 from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Severity, Status
 from bind_agent.api.text import printable
+from bind_agent.backend.consumer_words import for_consumers
 from bind_agent.backend.pages.times import Moment, moment
 from bind_agent.backend.tenancy.rotation import parse_time
 
@@ -63,8 +64,14 @@ _WARNINGS: Final = frozenset({ConditionType.RETIRING})
 _FALSE: Final = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.WARN, Severity.INFO: Tone.WAIT}
 
 
-def rows(obj: Mapping[str, Any], now: datetime) -> tuple[Row, ...]:
-    """The conditions of an object, `Ready` first, each type once; written by both sides, so bounded and cleaned."""
+def rows(obj: Mapping[str, Any], now: datetime, *, commands: bool = False) -> tuple[Row, ...]:
+    """The conditions of an object, `Ready` first, each type once; written by both sides, so bounded and cleaned.
+
+    Args:
+        obj: has them.
+        now: time with a zone.
+        commands: whether whoever reads can run the platform team's commands.
+    """
     entries = [entry for entry in conditions.of(obj) if isinstance(entry.get("type"), str)][:_MOST]
     found = []
     for kind in sorted(
@@ -73,35 +80,49 @@ def rows(obj: Mapping[str, Any], now: datetime) -> tuple[Row, ...]:
         condition = conditions.get(entries, kind)
         if condition is not None and _worth_telling(condition):
             at = parse_time(condition.last_transition_time)
-            found.append(Row(printable(kind, _WORD), badge(condition), moment(at, now) if at else None))
+            found.append(
+                Row(
+                    printable(kind, _WORD),
+                    badge(condition, commands=commands),
+                    moment(at, now) if at else None,
+                )
+            )
     return tuple(found)
 
 
-def badge(condition: Condition | None, *, good: str = "yes", missing: str = "not reported yet") -> Badge:
+def badge(
+    condition: Condition | None,
+    *,
+    good: str = "yes",
+    missing: str = "not reported yet",
+    commands: bool = False,
+) -> Badge:
     """A condition's state.
 
     Args:
         condition: None when the object has none of the type.
         good: the word while it holds.
         missing: the word while there is none.
+        commands: as for `rows`.
     """
     if condition is None:
         return Badge(Tone.WAIT, missing)
+    message = printable(condition.message if commands else for_consumers(condition.message), _MESSAGE)
     if condition.type in _WARNINGS:
-        return Badge(Tone.WARN, printable(condition.reason, _WORD), printable(condition.message, _MESSAGE))
+        return Badge(Tone.WARN, printable(condition.reason, _WORD), message)
     if condition.status == Status.TRUE:
         return Badge(Tone.GOOD, good)
     tone = _FALSE.get(condition.severity, Tone.BAD) if condition.status == Status.FALSE else Tone.WAIT
     word = printable(condition.reason, _WORD) or (
         "does not hold" if condition.status == Status.FALSE else "unknown"
     )
-    return Badge(tone, word, printable(condition.message, _MESSAGE))
+    return Badge(tone, word, message)
 
 
 def _worth_telling(condition: Condition) -> bool:
     return condition.type not in _WARNINGS or condition.status == Status.TRUE
 
 
-def ready(obj: Mapping[str, Any], *, good: str = "ready") -> Badge:
+def ready(obj: Mapping[str, Any], *, good: str = "ready", commands: bool = False) -> Badge:
     """The summary of an object's conditions."""
-    return badge(conditions.get(conditions.of(obj), ConditionType.READY), good=good)
+    return badge(conditions.get(conditions.of(obj), ConditionType.READY), good=good, commands=commands)

@@ -11,6 +11,7 @@ ADMIN_TENANTS: Final = "/admin/tenants"
 ADMIN_EXPORTS: Final = "/admin/exports"
 BIND: Final = "/bind"
 LOGOUT: Final = "/logout"
+ENDED: Final = "/session-ended"
 
 
 def bind(*, sid: str, plural: str, group: str, proof: str = "") -> str:
@@ -34,6 +35,11 @@ def api(name: str, sid: str = "") -> str:
 def login(back: str = HOME) -> str:
     """Where a person signs in for the pages alone, and comes back from."""
     return f"/login?{urlencode({'next': back})}"
+
+
+def ended(back: str = HOME) -> str:
+    """The page that says that a session has ended, and offers to sign in and go back."""
+    return f"{ENDED}?{urlencode({'next': back})}"
 
 
 def catalogue(sid: str = "", search: str = "") -> str:

@@ -5,13 +5,13 @@ from typing import Any
 from aiohttp import web
 
 from bind_agent.api.claim_words import NEVER
-from bind_agent.backend.http import csrf, redirects, sessions
+from bind_agent.backend.http import csrf, sessions
 from bind_agent.backend.http.context import WEB
 from bind_agent.backend.http.handlers import logout
 from bind_agent.backend.http.operators import is_operator
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
-from bind_agent.backend.pages import catalogue, links
+from bind_agent.backend.pages import catalogue, links, ways
 from bind_agent.backend.pages.book import Book
 from bind_agent.backend.pages.environment import Frame, Pages, Trouble, Waiting
 from bind_agent.backend.templates import choose
@@ -45,15 +45,7 @@ class PageView:
     def error(self, request: web.Request, refusal: Refusal) -> str:
         """The page of an error, with a way on."""
         session = sessions.current(request)
-        link, words = links.HOME, "Go to the start page"
-        if refusal.retry:
-            link, words = redirects.local(request.rel_url.raw_path_qs), "Try again"
-        elif refusal.link:
-            link, words = refusal.link, "Start again"
-        elif refusal.login:
-            link, words = links.login(), "Sign in"
-        elif session is not None:
-            link, words = links.CATALOGUE, "Open the catalogue"
+        link, words = ways.onward(request, refusal, session)
         trouble = Trouble(
             status=refusal.status,
             title=refusal.title,
@@ -62,7 +54,8 @@ class PageView:
             link=link,
             link_text=words,
         )
-        return self.pages.trouble(trouble, self.frame(request, session))
+        sid = ways.waiting(request, session)
+        return self.pages.trouble(trouble, self.frame(request, session, sid=sid))
 
     def confirm(self, request: web.Request, **model: Any) -> str:
         """The question whether an API is to be bound (model: see `View.confirm`)."""

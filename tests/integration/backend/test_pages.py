@@ -127,11 +127,25 @@ class TestStart:
                     assert answer.status == 302, path
                     assert answer.headers["Location"].startswith("/login?next=")
 
-    async def test_a_part_of_a_page_makes_the_page_load_again(self, site: Portal) -> None:
-        async with browser() as session:
-            headers = {"HX-Request": "true"}
+    async def test_an_open_page_never_begins_a_login(self, site: Portal) -> None:
+        """Not even at an issuer that remembers the person: only a click does."""
+        async with signed_in(site) as session:
+            _, text = await get(session, site, "/clusters")
+            token = re.findall(r'name="csrf" value="([^"]+)"', text)[0]
+            assert (await post(session, site, "/logout", csrf=token))[0] == 200
+            headers = {"HX-Request": "true", "HX-Current-URL": f"{site.url}/clusters?done=rotate"}
             async with session.get(site.at("/clusters"), headers=headers, allow_redirects=False) as answer:
-                assert (answer.status, answer.headers["HX-Refresh"]) == (200, "true")
+                assert answer.status == 200
+                assert "HX-Refresh" not in answer.headers
+                target = answer.headers["HX-Redirect"]
+            async with session.get(f"{site.url}{target}", headers=PAGE, allow_redirects=False) as answer:
+                status, text = answer.status, await answer.text()
+            assert status == 200
+            assert "Your session has ended" in text
+            link = "/login?next=%2Fclusters%3Fdone%3Drotate"
+            assert link in text
+            async with session.get(f"{site.url}{link}", headers=PAGE) as answer:
+                assert (answer.status, str(answer.url)) == (200, f"{site.url}/clusters?done=rotate")
 
     async def test_static_files_are_kept_for_ever_by_their_content(self, site: Portal) -> None:
         async with browser() as session:
@@ -406,7 +420,7 @@ class TestClusters:
                 for path, more in changes.items():
                     status, _, text = await post(session, site, path, csrf=forms[path], **more)
                     assert status == 401, path
-                    assert "You have logged out" in text
+                    assert "You have signed out" in text
                     assert "Sign out" not in text, "the answer is for nobody"
             assert not [one for one in lines if one["event"] == "audit"]
         after = await site.lab.binding(own), await site.lab.export(own, kind)

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from bind_agent.api import payloads
 from bind_agent.backend.access import Kind
-from bind_agent.backend.http import codes, csrf, offers, redirects, sessions
+from bind_agent.backend.http import background, codes, csrf, offers, redirects, sessions
 from bind_agent.backend.http.context import VIEW, WEB
 from bind_agent.backend.http.ended import refuse_ended
 from bind_agent.backend.http.parameters import form, found, one, session_id
@@ -26,7 +26,7 @@ async def clicked(request: web.Request) -> web.Response:
     kind = offers.kind_of(one(query, "resource", longest=64), one(query, "group", longest=256))
     purpose = csrf.bind_purpose(bind.sid)
     proven = csrf.proves(app, session, purpose, one(query, "t", longest=64)) and not csrf.foreign(request)
-    if (proven or app.options.plain_get_bind) and not _prefetched(request):
+    if (proven or app.options.plain_get_bind) and not background.prefetched(request):
         return await _finish(request, session, bind, kind)
     await offers.offered(app, session.person, kind)
     token = csrf.token(app, session, purpose)
@@ -50,8 +50,9 @@ async def confirmed(request: web.Request) -> web.Response:
     Raises:
         Refusal: as for GET, or the form is not ours.
     """
-    sessions.require(request)
+    # Read first: whoever has to sign in is led back to this question.
     given = await form(request)
+    sessions.require(request)
     sid = session_id(given)
     session = await csrf.check(request, csrf.bind_purpose(sid))
     kind = offers.kind_of(one(given, "resource", longest=64), one(given, "group", longest=256))
@@ -79,16 +80,10 @@ def _bind(session: Session, sid: str) -> Bind:
         raise Refusal(
             409,
             "unknown_session",
-            "You did not log in for this run of the command line, or several others came after it.",
+            "You did not sign in for this run of the command line, or several others came after it.",
             "Run `kubectl bind` again and follow the address that it prints.",
         )
     return bind
-
-
-def _prefetched(request: web.Request) -> bool:
-    """Browsers and extensions load links before anybody clicks; that is no wish."""
-    purposes = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
-    return any("prefetch" in purpose or "prerender" in purpose for purpose in purposes)
 
 
 def routes() -> list[web.RouteDef]:

@@ -4,10 +4,9 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode
 
-import structlog
 from aiohttp import web
 
-from bind_agent.backend.http import audit, csrf, flowstate, redirects, sessions
+from bind_agent.backend.http import audit, background, csrf, flowstate, login_refusals, redirects, sessions
 from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.cookies import TooLarge
 from bind_agent.backend.http.flowstate import Flow, StateBroken, StateExpired
@@ -16,15 +15,12 @@ from bind_agent.backend.http.offers import away
 from bind_agent.backend.http.parameters import bad, challenge, cluster_id, found, one, session_id
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Bind
-from bind_agent.backend.oidc.errors import IssuerAway, LoginError, LoginRefused
+from bind_agent.backend.oidc.errors import IssuerAway, LoginError
+from bind_agent.backend.oidc.flow import CANCELLED, denied, new_nonce, new_verifier
 from bind_agent.backend.oidc.flow import challenge as s256
-from bind_agent.backend.oidc.flow import denied, new_nonce, new_verifier
 from bind_agent.backend.person import Person
 from bind_agent.kube.errors import KubeError
 
-log = structlog.get_logger(__name__)
-
-_RETRY: Final = 5
 _USED_FOR: Final = flowstate.LIFE + timedelta(minutes=1)
 
 
@@ -39,7 +35,13 @@ async def authorize(request: web.Request) -> web.Response:
         redirect = redirects.target(one(query, "u"), one(query, "p"))
     except redirects.BadTarget as error:
         raise bad(f"No answer can be sent to your command line: {error}.") from None
-    bind = Bind(session_id(query), cluster_id(query), redirect, challenge(query))
+    bind = Bind(
+        session_id(query),
+        cluster_id(query),
+        redirect,
+        challenge(query),
+        begun=int(request.app[WEB].clock.now().timestamp()),
+    )
     return await _begin(request, bind=bind)
 
 
@@ -47,8 +49,10 @@ async def login(request: web.Request) -> web.Response:
     """Begin a login for the pages alone; `next` is where to go afterwards.
 
     Raises:
-        Refusal: the issuer is away.
+        Refusal: no person asked for it, or the issuer is away.
     """
+    if background.unasked(request):
+        raise Refusal(403, "not_a_click", "A sign-in begins with a click.", "Open this address yourself.")
     return await _begin(request, back=redirects.local(one(request.query, "next") or "/"))
 
 
@@ -62,12 +66,12 @@ async def callback(request: web.Request) -> web.Response:
     query = request.query
     flow = _flow(request, one(query, "state"))
     if error := one(query, "error", longest=256):
-        raise _refused(request, flow, denied(error))
+        raise _refused(request, flow, denied(error), cancelled=error == CANCELLED)
     code = one(query, "code")
     if not code:
         raise bad("The answer of the sign-in service carries no code.")
     if app.spent.known(flowstate.SPENT, flow.id):
-        raise _used(flow)
+        raise login_refusals.used(flow)
     issuer = one(query, "iss") if "iss" in query else None
     try:
         person = await app.oidc.login(code, code_verifier=flow.verifier, nonce=flow.nonce, issuer=issuer)
@@ -77,9 +81,10 @@ async def callback(request: web.Request) -> web.Response:
         # Only now: a state that was claimed before a failure of the issuer could not be tried again.
         fresh = await app.spent.use(flowstate.SPENT, flow.id, app.clock.now() + _USED_FOR)
     except KubeError as failure:
-        raise away("note the login", failure) from None
+        # The issuer takes its code once only.
+        raise away("note the login", failure, link=login_refusals.again(flow)) from None
     if not fresh:
-        raise _used(flow)
+        raise login_refusals.used(flow)
     app.audit.record(
         audit.LOGIN,
         person=person,
@@ -106,7 +111,7 @@ async def _begin(request: web.Request, *, bind: Bind | None = None, back: str = 
             code_challenge=s256(flow.verifier),
         )
     except IssuerAway as failure:
-        raise _issuer_away(failure) from None
+        raise login_refusals.issuer_away(failure) from None
     response = found(location)
     app.cookies.set(response, app.cookies.browser, mark, max_age=int(flowstate.MARK_LIFE.total_seconds()))
     return response
@@ -119,21 +124,10 @@ def _flow(request: web.Request, state: str) -> Flow:
     try:
         return flowstate.unseal(app.keyring, state, mark=mark, now=app.clock.now())
     except StateExpired as expired:
-        raise Refusal(
-            403,
-            "login_expired",
-            "This login took longer than ten minutes.",
-            "Start again.",
-            link=again(expired.flow),
-        ) from None
+        raise login_refusals.expired(expired.flow) from None
     except StateBroken:
         _record_refused(request, None, "StateRefused")
-        raise Refusal(
-            403,
-            "login_not_yours",
-            "This answer belongs to no login that was begun in this browser.",
-            "Start again from your command line or from the start page, and allow cookies for this site.",
-        ) from None
+        raise login_refusals.not_begun_here() from None
 
 
 def _logged_in(request: web.Request, app: Web, flow: Flow, person: Person) -> web.Response:
@@ -157,32 +151,15 @@ def _logged_in(request: web.Request, app: Web, flow: Flow, person: Person) -> we
     try:
         sessions.store(response, app, session)
     except TooLarge:
-        raise Refusal(
-            403,
-            "too_many_groups",
-            "The sign-in service lists more groups for you than a cookie can hold.",
-            "Ask the operator to have it send only the groups that matter here.",
-        ) from None
+        raise login_refusals.too_many_groups() from None
     return response
 
 
-def _refused(request: web.Request, flow: Flow, failure: LoginError) -> Refusal:
+def _refused(request: web.Request, flow: Flow, failure: LoginError, *, cancelled: bool = False) -> Refusal:
     if isinstance(failure, IssuerAway):
-        return _issuer_away(failure)
+        return login_refusals.issuer_away(failure)
     _record_refused(request, flow, failure.reason)
-    refused = isinstance(failure, LoginRefused) and failure.reason
-    return Refusal(403, "login_refused", failure.message, f"Reason: {refused}.", link=again(flow))
-
-
-def _issuer_away(failure: LoginError) -> Refusal:
-    log.warning("nobody can log in", reason=failure.reason)
-    return Refusal(
-        503, "issuer_away", failure.message, "Try again in a moment.", retry_after=_RETRY, retry=True
-    )
-
-
-def _used(flow: Flow) -> Refusal:
-    return Refusal(403, "login_used", "This login was completed before.", "Start again.", link=again(flow))
+    return login_refusals.refused(flow, failure, cancelled=cancelled)
 
 
 def _record_refused(request: web.Request, flow: Flow | None, reason: str) -> None:
@@ -195,17 +172,6 @@ def _record_refused(request: web.Request, flow: Flow | None, reason: str) -> Non
         cluster_id=flow.bind.cluster_id if flow and flow.bind else "",
         reason=reason,
     )
-
-
-def again(flow: Flow) -> str:
-    """The address that begins the same login once more."""
-    bind = flow.bind
-    if bind is None:
-        return f"/login?{urlencode({'next': flow.back})}"
-    parameters = {"u": bind.redirect, "s": bind.sid, "c": bind.cluster_id}
-    if bind.challenge:
-        parameters["code_challenge"] = bind.challenge
-    return f"/authorize?{urlencode(parameters)}"
 
 
 def routes() -> list[web.RouteDef]:

@@ -56,7 +56,7 @@ async def redeem(request: web.Request) -> web.Response:
         raise Refusal(410, "code_expired", "This code is older than a minute.", _AGAIN)
     try:
         if await app.spent.used(sessions.SPENT, code.session):
-            raise Refusal(403, "logged_out", "The person has logged out since.", "Log in again.")
+            raise Refusal(403, "logged_out", "The person has signed out since.", _AGAIN)
         if await app.spent.used(codes.SPENT, code.id):
             raise _used()
         document = await offers.hand_out(request, code.person, code.bind, Kind(code.group, code.plural))

@@ -35,6 +35,7 @@ async def resources(request: web.Request) -> web.Response:
         total=len(found),
         search=search,
         waiting=waiting,
+        others=() if waiting else _others(app, session),
         lost=bool(word(request, "s")) and waiting is None,
         bind_url=bind_url(app),
     )
@@ -59,7 +60,7 @@ async def resource(request: web.Request) -> web.Response:
             404,
             "not_offered",
             "There is no such API, or it is not offered to you.",
-            "Choose another one from the catalogue, or ask the operator of this provider.",
+            "Choose another one from the catalogue, or ask the operators of this provider.",
             link=links.CATALOGUE,
         )
     try:
@@ -86,6 +87,12 @@ def _waiting(request: web.Request, app: Web, session: Session) -> Waiting | None
     if bind is None:
         return None
     return Waiting(bind.sid, bind.cluster_id, csrf.token(app, session, csrf.bind_purpose(bind.sid)))
+
+
+def _others(app: Web, session: Session) -> tuple[Waiting, ...]:
+    """Command lines that wait for this browser while the page is about none of them, the latest first."""
+    now = app.clock.now()
+    return tuple(Waiting(one.sid, one.cluster_id) for one in reversed(session.binds) if one.waits(now))
 
 
 def routes() -> list[web.RouteDef]:

@@ -1,10 +1,11 @@
 """What the handlers of pages share."""
 
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bind_agent.backend.http import sessions
+from bind_agent.backend.http import background, redirects, sessions
 from bind_agent.backend.http.context import VIEW, WEB, Web
 from bind_agent.backend.http.offers import away
 from bind_agent.backend.http.parameters import one
@@ -15,8 +16,8 @@ from bind_agent.backend.pages.view import PageView
 from bind_agent.backend.tenancy.provision import Tenant
 from bind_agent.kube.errors import KubeError
 
-HTMX: Final = "HX-Request"
-_REFRESH: Final = "HX-Refresh"
+_CURRENT: Final = "HX-Current-URL"
+_REDIRECT: Final = "HX-Redirect"
 
 
 def view(request: web.Request) -> PageView:
@@ -45,12 +46,24 @@ def signed_in(request: web.Request) -> Session:
 
     Raises:
         web.HTTPFound: nobody is signed in: to the login and back.
-        web.HTTPOk: likewise, and a part of an open page was asked for: the whole page is to be loaded again.
+        web.HTTPOk: likewise, and a part of an open page was asked for: to a page that says so, where a click begins the
+            login. A page that was left open must not sign anybody in.
         Refusal: likewise, for what is no page.
     """
-    if request.headers.get(HTMX) == "true" and sessions.current(request) is None:
-        raise web.HTTPOk(headers={_REFRESH: "true"})
+    if background.of_a_page(request) and sessions.current(request) is None:
+        raise web.HTTPOk(headers={_REDIRECT: links.ended(_open_page(request))})
     return sessions.require(request)
+
+
+def _open_page(request: web.Request) -> str:
+    """The page that asks for a part of itself."""
+    try:
+        parts = urlsplit(request.headers.get(_CURRENT, ""))
+    except ValueError:
+        parts = urlsplit("")
+    if f"{parts.scheme}://{parts.netloc}" != request.app[WEB].options.origin:
+        return redirects.local(request.rel_url.raw_path_qs)
+    return redirects.local(f"{parts.path}?{parts.query}" if parts.query else parts.path)
 
 
 async def own_tenant(request: web.Request, session: Session) -> Tenant:
@@ -69,6 +82,7 @@ async def own_tenant(request: web.Request, session: Session) -> Tenant:
         "You have no cluster of this name here.",
         "Look at the list of your clusters; perhaps you are signed in as somebody else.",
         link=links.CLUSTERS,
+        title="There is no such cluster",
     )
 
 

@@ -1,9 +1,10 @@
-"""`/`: who provides, and how one binds."""
+"""`/`: who provides, and how one binds; `/session-ended`: where an open page goes when nobody is signed in any more."""
 
 from aiohttp import web
 
-from bind_agent.backend.http import sessions
+from bind_agent.backend.http import redirects, sessions
 from bind_agent.backend.http.context import WEB
+from bind_agent.backend.http.parameters import one
 from bind_agent.backend.pages import links
 from bind_agent.backend.pages.handlers.common import bind_url, html
 
@@ -23,6 +24,17 @@ async def home(request: web.Request) -> web.Response:
     )
 
 
+async def ended(request: web.Request) -> web.Response:
+    """That a session has ended. It begins no login: only its link does.
+
+    Raises:
+        Refusal: `next` is given twice or too long.
+    """
+    back = redirects.local(one(request.query, "next") or links.HOME)
+    session = sessions.current(request)
+    return html(request, "session_ended.html", session, link=links.login(back) if session is None else back)
+
+
 def routes() -> list[web.RouteDef]:
-    """`/`."""
-    return [web.get(links.HOME, home)]
+    """`/` and `/session-ended`."""
+    return [web.get(links.HOME, home), web.get(links.ENDED, ended)]

@@ -1,5 +1,7 @@
 """`/admin`: every tenant, every export, what is wrong. For operators only."""
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from bind_agent.api import keys, meta
@@ -10,8 +12,8 @@ from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
 from bind_agent.backend.pages import admin, catalogue, condition_view, links
 from bind_agent.backend.pages.admin import ExportRow, Tile
-from bind_agent.backend.pages.clusters import Cluster
-from bind_agent.backend.pages.handlers.clusters import apis_of, cluster_of
+from bind_agent.backend.pages.clusters import Api, Cluster
+from bind_agent.backend.pages.handlers.clusters import api_of, cluster_of
 from bind_agent.backend.pages.handlers.common import html, signed_in, word
 from bind_agent.backend.tenancy.provision import Tenant
 from bind_agent.backend.views import BY_NAMESPACE, BY_ROLE, BY_STATE, TENANT, TROUBLED, get
@@ -105,8 +107,8 @@ async def tenant(request: web.Request) -> web.Response:
         session,
         tab="tenants",
         cluster=cluster_of(app, found),
-        conditions=condition_view.rows(found.binding or {}, app.clock.now()),
-        apis=apis_of(app, found),
+        conditions=condition_view.rows(found.binding or {}, app.clock.now(), commands=True),
+        apis=_apis(app, found),
         namespaces=[admin.mapping(one.object()) for one in mappings[: admin.PAGE_SIZE] if one is not None],
         more=max(0, len(mappings) - admin.PAGE_SIZE),
     )
@@ -122,6 +124,20 @@ def _operator(request: web.Request) -> Session:
             "If you are one, ask for your account or group to be named by --admin-user or --admin-group.",
         )
     return session
+
+
+def _apis(app: Web, tenant: Tenant) -> list[Api]:
+    """The exports of a tenant, with the commands that help."""
+    now = app.clock.now()
+    return [
+        replace(
+            api_of(app, export),
+            ready=condition_view.ready(export, commands=True),
+            conditions=condition_view.rows(export, now, commands=True),
+        )
+        for export in app.views.exports_in(tenant.namespace)
+        if not meta.is_deleting(export)
+    ]
 
 
 def _tile(title: str, number: int, bad: int, link: str) -> Tile:

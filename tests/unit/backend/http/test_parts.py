@@ -10,9 +10,8 @@ import structlog
 from multidict import MultiDict
 
 from bind_agent.backend.access import Kind
-from bind_agent.backend.http import audit, offers, parameters, spent
+from bind_agent.backend.http import audit, login_refusals, offers, parameters, spent
 from bind_agent.backend.http.audit import Audit
-from bind_agent.backend.http.handlers import login
 from bind_agent.backend.http.handlers.export import wire_version
 from bind_agent.backend.http.operators import is_operator
 from bind_agent.backend.http.refusal import Refusal, of_status
@@ -197,11 +196,11 @@ class TestAgain:
 
         bind = Bind("s1", "c 1", "http://localhost:1/cb?a=b", "x" * 43)
         flow = begin(nonce="n", verifier="v", mark="m", now=NOW, bind=bind)
-        link = login.again(flow)
+        link = login_refusals.again(flow)
         assert link.startswith(
             "/authorize?u=http%3A%2F%2Flocalhost%3A1%2Fcb%3Fa%3Db&s=s1&c=c+1&code_challenge=x"
         )
-        assert login.again(begin(nonce="n", verifier="v", mark="m", now=NOW, back="/clusters")) == (
+        assert login_refusals.again(begin(nonce="n", verifier="v", mark="m", now=NOW, back="/clusters")) == (
             "/login?next=%2Fclusters"
         )
 

@@ -229,3 +229,5 @@ class TestHeaders:
         assert "Cache-Control" not in headers.security("/static/a.css", secure=True, cacheable=True)
         assert headers.security("/clusters", secure=True, cacheable=True)["Cache-Control"] == "no-store"
         assert headers.security("/static/a.css", secure=True)["Cache-Control"] == "no-store"
+        assert "Cache-Control" not in headers.security("/favicon.ico", secure=True, cacheable=True)
+        assert headers.security("/favicon.ico/x", secure=True, cacheable=True)["Cache-Control"] == "no-store"

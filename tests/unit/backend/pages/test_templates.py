@@ -70,7 +70,7 @@ def test_nothing_inline_and_nothing_from_elsewhere(path: str) -> None:
             assert value.startswith(("/", "#")), (tag, name, value)
             assert not value.startswith("//")
         if tag == "script":
-            assert attributes["src"].startswith("/static/htmx.min.js?v=")
+            assert attributes["src"].startswith(("/static/htmx.min.js?v=", "/static/live.js?v="))
 
 
 @pytest.mark.parametrize("path", preview.PATHS)
@@ -89,6 +89,23 @@ def test_ids_are_unique_and_labels_lead_somewhere(path: str) -> None:
     for _, attributes in tags:
         for name in ("aria-labelledby", "for"):
             assert set(attributes.get(name, "").split()) <= set(ids)
+
+
+@pytest.mark.parametrize("path", preview.PATHS)
+def test_one_place_is_the_current_page(path: str) -> None:
+    html = preview.page(path.partition("?")[0], dict(parse_qsl(path.partition("?")[2])))[1]
+    assert html.count('aria-current="page"') <= 1
+    for nav in re.findall(r"<nav.*?</nav>", html, re.DOTALL):
+        assert nav.count("aria-current") <= 1
+    if path.startswith("/admin") and "cluster-" not in path:
+        assert html.count('aria-current="page"') == 1
+        assert html.count('aria-current="true"') == 1
+
+
+def test_the_start_page_says_where_the_command_comes_from() -> None:
+    text = page("/").text
+    assert "pip install bind-agent" in text
+    assert "kubectl bind https://" in text
 
 
 @pytest.mark.parametrize("path", preview.PATHS)
@@ -140,6 +157,7 @@ def test_an_offer_in_trouble_has_no_bind_anchor(offered: list[Any], bindable: bo
         total=1,
         search="",
         waiting=preview.WAITING,
+        others=(),
         lost=False,
         bind_url="https://x/export",
     )
@@ -153,7 +171,7 @@ def test_hostile_text_is_escaped_and_stripped(name: str) -> None:
     reader = read(html)
     assert not {"img"} & {tag for tag, _ in reader.tags}
     assert [attributes.get("src", "") for tag, attributes in reader.tags if tag == "script"] == [
-        preview.PAGES.assets["htmx.min.js"].url
+        preview.PAGES.assets[name].url for name in ("htmx.min.js", "live.js")
     ]
     assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
     shown = [reader.text, *(attributes.get("title", "") for _, attributes in reader.tags)]
@@ -177,7 +195,7 @@ def test_htmx_is_what_the_note_says() -> None:
 
 def test_assets_are_addressed_by_content() -> None:
     found = assets.load()
-    assert set(found) == {"pages.css", "htmx.min.js", "icon.svg"}
+    assert set(found) == {"pages.css", "htmx.min.js", "live.js", "icon.svg"}
     for asset in found.values():
         digest = hashlib.sha256(asset.body).hexdigest()
         assert asset.url == f"/static/{asset.name}?v={digest[:16]}"
