@@ -179,5 +179,7 @@ def test_questions_name_cluster_and_effects() -> None:
     unbind = asks.unbind(one, own)
     assert unbind.choices == (("1h", "in 1 hour"), ("1d", "in 1 day"), ("7d", "in 7 days"))
     assert unbind.proposed in asks.GRACES
+    assert not [effect for effect in unbind.effects if " here" in effect], "where is that?"
+    assert any("deleted on the provider's side" in effect for effect in unbind.effects)
     assert "in 22 hours" in asks.keep(one, own).message
     assert set(asks.DONE) == {asks.ROTATE, asks.REVOKE, asks.UNBIND, asks.KEEP}
