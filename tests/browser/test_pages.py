@@ -147,6 +147,23 @@ async def test_search_without_javascript(browser: Browser, preview: str) -> None
         assert urlsplit(look.page.url).query == "s=sid-1&q=rabbit"
 
 
+async def test_operators_narrow_a_list_as_they_tick(browser: Browser, preview: str) -> None:
+    async with looking(browser) as look:
+        await look.go(f"{preview}/admin/tenants")
+        box = look.page.locator("#only_box")
+        await look.page.locator("#found_list").evaluate("one => one.setAttribute('data-old', 'yes')")
+        await box.check()
+        await expect(look.page).to_have_url(re.compile(r"/admin/tenants\?q=&only=trouble$"))
+        await expect(look.page.locator("#found_list:not([data-old])")).to_have_count(1)
+        await expect(box).to_be_checked()
+        await box.uncheck()
+        await expect(look.page).to_have_url(re.compile(r"/admin/tenants\?q=$"))
+        # The field beside it goes on as before.
+        await look.page.locator("#search_box").press_sequentially("shop")
+        await expect(look.page).to_have_url(re.compile(r"/admin/tenants\?q=shop$"))
+        assert (look.complaints, await look.violations()) == ([], [])
+
+
 @pytest.mark.parametrize("path", ["/clusters", "/clusters/cluster-7xk2pqm4ta"])
 async def test_health_is_refreshed_while_the_page_is_open(browser: Browser, preview: str, path: str) -> None:
     async with looking(browser) as look:
