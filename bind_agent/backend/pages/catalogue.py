@@ -38,6 +38,7 @@ class Offer:
         versions: served versions, deprecated ones marked.
         claims: what else is copied.
         trouble: why it cannot be bound at the moment; empty when it can.
+        more_claims: how many claims there are beyond those that are shown.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Offer:
     versions: tuple[str, ...]
     claims: tuple[ClaimWords, ...]
     trouble: str = ""
+    more_claims: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def offer(choice: templates.Choice, crd: Object, *, policy: Policy, provider: st
         versions=tuple(_version_word(one) for one in served),
         claims=claim_view.words(choice.claims, api=str(kind), provider=provider),
         trouble=printable(_trouble(choice, served, policy), _SHORT),
+        more_claims=claim_view.hidden(choice.claims),
     )
 
 

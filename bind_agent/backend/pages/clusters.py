@@ -78,6 +78,7 @@ class Api:
         ends: when it is taken away; None while it stays.
         note: what the platform team says about its end, or empty.
         own_end: whether the person announced the end and may take it back.
+        more_claims: how many claims there are beyond those that are shown.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Api:
     ends: Moment | None
     note: str
     own_end: bool
+    more_claims: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +195,8 @@ def api(export: Mapping[str, Any], *, provider: str, now: datetime) -> Api:
     spec = _mapping(export.get("spec"))
     kind = _mapping(spec.get("names")).get("kind")
     name = meta.name(export)
-    listed = spec.get("versions")
-    versions = [_text(_mapping(one).get("name")) for one in listed] if isinstance(listed, list) else []
-    claims = spec.get("permissionClaims")
+    versions = [_text(_mapping(one).get("name")) for one in _list(spec.get("versions"))]
+    claims = [one for one in _list(spec.get("permissionClaims")) if isinstance(one, Mapping)]
     created = parse_time(meta.creation_timestamp(export))
     planned = retirement.planned(export)
     return Api(
@@ -205,15 +206,12 @@ def api(export: Mapping[str, Any], *, provider: str, now: datetime) -> Api:
         versions=tuple(printable(one, 63) for one in versions[:_MOST_VERSIONS]),
         ready=condition_view.ready(export),
         conditions=condition_view.rows(export, now),
-        claims=claim_view.words(
-            [one for one in claims if isinstance(one, Mapping)] if isinstance(claims, list) else [],
-            api=name,
-            provider=provider,
-        ),
+        claims=claim_view.words(claims, api=name, provider=provider),
         since=moment(created, now) if created else None,
         ends=moment(planned.at, now) if planned else None,
         note=planned.note if planned else "",
         own_end=planned is not None and planned.by == names.BY_PERSON,
+        more_claims=claim_view.hidden(claims),
     )
 
 
@@ -240,6 +238,10 @@ def _interval(value: object) -> str:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bind_agent.backend import names
+from bind_agent.backend import claims, names
 from bind_agent.backend.pages import asks, clusters, condition_view
 from bind_agent.backend.pages.clusters import Cluster
 from bind_agent.backend.pages.condition_view import Tone
@@ -132,6 +132,16 @@ def test_an_api_of_a_cluster() -> None:
     assert told.ends is not None
     assert not told.own_end
     assert "version 2" in told.note
+
+
+def test_claims_beyond_what_is_shown_are_counted() -> None:
+    export = world.export("dbs", "a.example", "Db", *[world.claim("secrets")] * (claims.MOST + 2))
+    found = clusters.api(export, provider="ACME", now=world.NOW)
+    assert (len(found.claims), found.more_claims) == (claims.MOST, 2)
+    few = clusters.api(
+        world.export("dbs", "a.example", "Db", world.claim("secrets")), provider="A", now=world.NOW
+    )
+    assert (len(few.claims), few.more_claims) == (1, 0)
 
 
 @pytest.mark.parametrize("spec", [None, [], {"names": 3, "versions": "x", "permissionClaims": {"a": 1}}])
