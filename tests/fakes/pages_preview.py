@@ -11,11 +11,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from bind_agent.api.claim_words import NEVER
+from bind_agent.api.meta import Object
 from bind_agent.backend import templates
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.pages import admin, asks, assets, catalogue, clusters, condition_view, links
 from bind_agent.backend.pages.condition_view import Badge, Tone
 from bind_agent.backend.pages.environment import Frame, Pages, Trouble, Waiting
+from bind_agent.backend.pages.shelf import Shown
 from bind_agent.backend.person import Person
 from tests.fakes import pages_world as world
 
@@ -69,6 +71,14 @@ def _home(frame: Frame, **model: Any) -> tuple[int, str]:
     )
 
 
+def shown(choice: templates.Choice, crd: Object) -> list[Shown]:
+    """Versions of an API with the fields of the first."""
+    return [
+        Shown(one.name, one.deprecated, PAGES.part("fields.html", whole=one.whole) if one.whole else None)
+        for one in catalogue.versions(choice, crd)
+    ]
+
+
 def _api(name: str, waiting: Waiting | None = None) -> tuple[int, str]:
     found, crds = world.catalogue()
     choice = templates.choose([one for one in found if str(templates.selected_kind(one)) == name])
@@ -78,7 +88,7 @@ def _api(name: str, waiting: Waiting | None = None) -> tuple[int, str]:
         "api.html",
         SIGNED_IN,
         offer=offer,
-        versions=catalogue.versions(choice, crds[name]),
+        versions=shown(choice, crds[name]),
         waiting=waiting,
         never=NEVER,
         bind_url=world.BIND_URL,
@@ -313,7 +323,7 @@ def hostile_pages() -> dict[str, str]:
             waiting=waiting, lost=False, **shared
         ),
         "api": render(
-            "api.html", frame, offer=offer, versions=catalogue.versions(choice, crd), waiting=waiting, **shared
+            "api.html", frame, offer=offer, versions=shown(choice, crd), waiting=waiting, **shared
         ),
         "confirm": render(
             "confirm_bind.html", frame, offer=offer, waiting=waiting, target=hostile, action="/bind", csrf=hostile,

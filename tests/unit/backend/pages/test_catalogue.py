@@ -195,7 +195,11 @@ def test_versions_that_are_offered() -> None:
     crd = crds[f"postgresinstances.{GROUP}"]
     shown = catalogue.versions(choice, crd)
     assert [(one.name, bool(one.deprecated)) for one in shown] == [("v1", False), ("v1alpha1", True)]
-    assert shown[0].fields[0].name == "spec"
+    assert shown[0].whole is not None
+    assert shown[0].whole.children[0].name == "spec"
+    assert shown[1].whole is None
+    assert [one.whole is None for one in catalogue.versions(choice, crd, "v1alpha1")] == [True, False]
+    assert catalogue.versions(choice, crd, "v3") == shown
     template["spec"]["APIServiceSelector"]["version"] = "v1alpha1"
     assert [one.name for one in catalogue.versions(choice, crd)] == ["v1alpha1"]
     crd["spec"]["versions"][0]["served"] = False
