@@ -24,6 +24,7 @@ from bind_agent.backend.http.spent import Spent
 from bind_agent.backend.pages import asks
 from bind_agent.backend.person import Person
 from bind_agent.backend.retiring import Retirements
+from bind_agent.backend.tenancy import rotation
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 from bind_agent.kube.errors import ConnectionFailed, Unauthorized
@@ -305,6 +306,31 @@ class TestClusters:
         (line,) = [one for one in lines if one["event"] == "audit"]
         assert (line["action"], line["outcome"], line["subject"]) == ("rotate", "done", "alice")
         assert (line["tenant"], line["remote"]) == (own.namespace, "127.0.0.1")
+
+    async def test_rotations_do_not_pile_up_credentials(
+        self, site: Portal, unique: Callable[[str], str]
+    ) -> None:
+        own = await member(site, unique)
+        tenant = await site.lab.tenants.find(own.namespace)
+        path = f"/clusters/{own.namespace}/{asks.ROTATE}"
+        async with signed_in(site) as session:
+            _, question = await get(session, site, path)
+            for _ in range(rotation.MOST_RETIRING):
+                assert (await post(session, site, path, csrf=token_of(question)))[0] == 303
+            before = await site.lab.tenants.credential(tenant)
+            with capture_logs() as lines:
+                async with session.post(
+                    site.at(path), data={"csrf": token_of(question)}, headers=PAGE | {"Origin": site.url}
+                ) as answer:
+                    assert answer.status == 429
+                    assert 60 < int(answer.headers["Retry-After"]) <= 600
+                    assert "You can rotate again in 9 minutes" in await answer.text()
+            (line,) = [one for one in lines if one["event"] == "audit"]
+            assert (line["outcome"], line["reason"]) == ("refused", "TooManyCredentials")
+            assert await site.lab.tenants.credential(tenant) == before
+            # Without overlap all of them end, so there is room again.
+            await site.lab.tenants.rotate(tenant, overlap=timedelta(0))
+            assert (await post(session, site, path, csrf=token_of(question)))[0] == 303
 
     async def test_revoke_and_come_back(self, site: Portal, unique: Callable[[str], str]) -> None:
         own = await member(site, unique)

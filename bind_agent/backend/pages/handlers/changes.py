@@ -27,8 +27,10 @@ from bind_agent.backend.pages import asks, links
 from bind_agent.backend.pages.asks import Ask
 from bind_agent.backend.pages.handlers.clusters import api_of, cluster_of
 from bind_agent.backend.pages.handlers.common import html, own_tenant, signed_in
+from bind_agent.backend.pages.times import length
 from bind_agent.backend.retiring import RetiringError
 from bind_agent.backend.tenancy.address import AddressError
+from bind_agent.backend.tenancy.credentials import TooManyCredentials
 from bind_agent.backend.tenancy.provision import TenancyError, Tenant, TenantRevoked
 from bind_agent.backend.tenancy.revocation import revoked_by
 from bind_agent.kube.errors import KubeError
@@ -202,6 +204,17 @@ async def _recorded(
     except TenantRevoked as error:
         outcome, reason = audit.REFUSED, "TenantRevoked"
         raise _revoked(tenant, error.by) from error
+    except TooManyCredentials as error:
+        outcome, reason = audit.REFUSED, "TooManyCredentials"
+        wait = error.again - app.clock.now()
+        raise Refusal(
+            429,
+            "too_many_credentials",
+            "Too many earlier credentials of this cluster still work, so no further one was issued.",
+            f"You can rotate again in {length(wait)}. If one has leaked, revoke all of them.",
+            retry_after=max(1, int(wait.total_seconds())),
+            link=links.cluster(tenant.namespace),
+        ) from error
     except RetiringError as error:
         outcome, reason = audit.REFUSED, "RetiringError"
         raise Refusal(
