@@ -14,11 +14,22 @@ from bind_agent.api.claim_words import NEVER
 from bind_agent.api.meta import Object
 from bind_agent.backend import templates
 from bind_agent.backend.exports import Policy
-from bind_agent.backend.pages import admin, asks, assets, catalogue, clusters, condition_view, links
+from bind_agent.backend.pages import (
+    admin,
+    asks,
+    assets,
+    catalogue,
+    clusters,
+    condition_view,
+    credential_view,
+    links,
+)
 from bind_agent.backend.pages.condition_view import Badge, Tone
 from bind_agent.backend.pages.environment import Frame, Pages, Trouble, Waiting
 from bind_agent.backend.pages.shelf import Shown
 from bind_agent.backend.person import Person
+from bind_agent.backend.tenancy.revocation import revoked_by
+from bind_agent.backend.tenancy.rotation import Credential
 from tests.fakes import pages_world as world
 
 CSP: Final = (
@@ -123,12 +134,14 @@ def _clusters(*, empty: bool = False) -> tuple[int, str]:
 
 def _cluster(number: int, *, done: str = "", bare: bool = False) -> tuple[int, str]:
     tenant, apis = world.tenants()[number]
+    # Of what was revoked nothing is left.
+    state = Credential() if revoked_by(tenant.binding or {}) else world.credential(tenant.namespace)
     found = [] if bare else world.exports(tenant.namespace)
     return 200, PAGES.render(
         "cluster.html",
         SIGNED_IN,
         cluster=clusters.cluster(tenant, apis=apis, now=world.NOW, since="2026-10-02T08:00:00Z"),
-        token=clusters.token(world.credential(tenant.namespace), namespace=tenant.namespace, now=world.NOW),
+        token=credential_view.token(state, namespace=tenant.namespace, now=world.NOW),
         apis=[clusters.api(one, provider=world.PROVIDER, now=world.NOW) for one in found],
         conditions=condition_view.rows(tenant.binding or {}, world.NOW),
         may_change=True,
@@ -204,6 +217,9 @@ def _admin_tenant() -> tuple[int, str]:
         SIGNED_IN,
         tab="tenants",
         cluster=clusters.cluster(tenant, apis=apis, now=world.NOW, since="2026-10-02T08:00:00Z"),
+        token=credential_view.token(
+            world.credential(tenant.namespace), namespace=tenant.namespace, now=world.NOW
+        ),
         conditions=condition_view.rows(tenant.binding or {}, world.NOW),
         apis=[
             clusters.api(one, provider=world.PROVIDER, now=world.NOW)
@@ -235,6 +251,7 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/clusters/cluster-7xk2pqm4ta": lambda: _cluster(0, done=asks.DONE[asks.ROTATE]),
     "/clusters/cluster-q9d4zr21bb": lambda: _cluster(1),
     "/clusters/cluster-0aa1bc88de": lambda: _cluster(2, bare=True),
+    "/clusters/cluster-m3k9ss0p1f": lambda: _cluster(3),
     "/ask/rotate": lambda: _ask(asks.ROTATE),
     "/ask/revoke": lambda: _ask(asks.REVOKE),
     "/ask/unbind": lambda: _ask(asks.UNBIND),
@@ -335,7 +352,7 @@ def hostile_pages() -> dict[str, str]:
             done="", never="",
         ),
         "tenant": render(
-            "admin_tenant.html", frame, tab="tenants", cluster=cluster, conditions=conditions, apis=[api],
+            "admin_tenant.html", frame, tab="tenants", cluster=cluster, token=None, conditions=conditions, apis=[api],
             namespaces=[admin.mapping({"metadata": {"name": hostile}, "status": {"namespace": hostile}})],
             more=0,
         ),

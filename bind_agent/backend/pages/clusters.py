@@ -1,24 +1,23 @@
-"""Clusters of a person: is each alive, what is bound there, how long does its credential last. Pure."""
+"""Clusters of a person: is each alive, what is bound there. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from bind_agent.api import conditions, goduration, meta
+from bind_agent.api import goduration, meta
 from bind_agent.api.claim_words import ClaimWords
 from bind_agent.api.conditions_catalogue import Reason
 from bind_agent.api.export import CLUSTER
 from bind_agent.api.text import printable
 from bind_agent.backend import names, retirement
 from bind_agent.backend.controllers import heartbeat_plan
-from bind_agent.backend.pages import claim_view, condition_view
+from bind_agent.backend.pages import claim_view, condition_view, credential_view
 from bind_agent.backend.pages.condition_view import Badge, Row, Tone
+from bind_agent.backend.pages.credential_view import Revocation
 from bind_agent.backend.pages.times import Moment, length, moment
-from bind_agent.backend.tenancy import rotation
 from bind_agent.backend.tenancy.provision import Tenant
-from bind_agent.backend.tenancy.revocation import revoked_by
-from bind_agent.backend.tenancy.rotation import Credential, parse_time
+from bind_agent.backend.tenancy.rotation import parse_time
 
 _TEXT: Final = 253
 _MOST_VERSIONS: Final = 20
@@ -46,6 +45,7 @@ class Cluster:
         konnector: version of its konnector, or empty.
         apis: how many APIs are exported to it.
         credential: whether it has a credential.
+        revocation: who ended it before its time; None when nobody has.
         since: when it was added.
     """
 
@@ -59,6 +59,7 @@ class Cluster:
     konnector: str
     apis: int
     credential: Badge
+    revocation: Revocation | None
     since: Moment | None
 
 
@@ -95,27 +96,6 @@ class Api:
     more_claims: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TokenView:
-    """The credential of a cluster, without anything of its content.
-
-    Attributes:
-        issued: when; None when unknown.
-        expires: its end; None when unknown.
-        renews: when the backend replaces it; None when unknown.
-        lasts: how long it lasts from now, in words; empty when it has ended or nothing is known.
-        retiring: ends of earlier ones that still work.
-        generation: its number; 0 when a Go backend wrote it.
-    """
-
-    issued: Moment | None
-    expires: Moment | None
-    renews: Moment | None
-    lasts: str
-    retiring: tuple[Moment, ...]
-    generation: int
-
-
 def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Cluster:
     """One cluster of a list.
 
@@ -129,6 +109,7 @@ def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Clu
     status = _mapping(binding.get("status"))
     at = parse_time(_text(status.get("lastHeartbeatTime")))
     added = parse_time(since)
+    revoked = credential_view.revocation(binding, now)
     return Cluster(
         namespace=tenant.namespace,
         cluster_id=printable(tenant.who.cluster_id, _TEXT) if tenant.who else "",
@@ -139,7 +120,8 @@ def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Clu
         interval=_interval(status.get("heartbeatInterval")),
         konnector=printable(_text(status.get("konnectorVersion")), 64),
         apis=apis,
-        credential=credential(binding),
+        credential=credential_view.badge(binding, revoked),
+        revocation=revoked,
         since=moment(added, now) if added else None,
     )
 
@@ -149,39 +131,6 @@ def health(status: Mapping[str, Any], now: datetime) -> Badge:
     condition = heartbeat_plan.judge(status, now).condition
     found = condition_view.badge(condition, good="healthy")
     return Badge(found.tone, _HEALTH_WORDS.get(condition.reason, found.word), found.message)
-
-
-def credential(binding: Mapping[str, Any]) -> Badge:
-    """Whether a cluster has a credential."""
-    if by := revoked_by(binding):
-        way_back = (
-            "ask the operators of this provider, only they let it in again."
-            if by == names.BY_OPERATOR
-            else "binding again issues a new one."
-        )
-        return Badge(Tone.BAD, "revoked", f"Nothing works with the old credential; {way_back}")
-    found = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
-    return condition_view.badge(found, good="valid", missing="being issued")
-
-
-def token(state: Credential, *, namespace: str, now: datetime) -> TokenView:
-    """What a person may know about a credential.
-
-    Args:
-        state: as the Secret says.
-        namespace: the tenant's.
-        now: time with a zone.
-    """
-    issued = rotation.issued_at(state, namespace)
-    left = state.expires - now if state.expires else None
-    return TokenView(
-        issued=moment(issued, now) if issued else None,
-        expires=moment(state.expires, now) if state.expires else None,
-        renews=moment(state.renew, now) if state.renew else None,
-        lasts=length(left) if left is not None and left.total_seconds() > 0 else "",
-        retiring=tuple(moment(old.at, now) for old in state.retiring if old.at > now),
-        generation=state.generation,
-    )
 
 
 def api(export: Mapping[str, Any], *, provider: str, now: datetime) -> Api:

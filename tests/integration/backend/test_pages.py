@@ -335,6 +335,8 @@ class TestClusters:
     async def test_revoke_and_come_back(self, site: Portal, unique: Callable[[str], str]) -> None:
         own = await member(site, unique)
         async with signed_in(site) as session:
+            _, question = await get(session, site, f"/clusters/{own.namespace}/rotate")
+            early = token_of(question)
             await change(session, site, f"/clusters/{own.namespace}/revoke")
             assert meta.annotation(await site.lab.binding(own), names.REVOKED_BY) == names.BY_PERSON
 
@@ -352,13 +354,19 @@ class TestClusters:
                 return "revoked" in (await get(session, site, f"/clusters/{own.namespace}"))[1]
 
             await eventually(told)
-            status, question = await get(session, site, f"/clusters/{own.namespace}/rotate")
-            assert status == 200
-            status, _, text = await post(
-                session, site, f"/clusters/{own.namespace}/rotate", csrf=token_of(question)
-            )
-            assert status == 409
-            assert "nothing to rotate" in text
+            _, text = await get(session, site, f"/clusters/{own.namespace}")
+            assert "binding again issues a new one" in text
+            assert "/rotate" not in text
+            # Neither is it asked, nor does a question help that was open before.
+            for status, text in (
+                await get(session, site, f"/clusters/{own.namespace}/rotate"),
+                (await post(session, site, f"/clusters/{own.namespace}/rotate", csrf=early))[::2],
+            ):
+                assert status == 409
+                assert "nothing to rotate" in text
+        async with signed_in(site, OPERATOR) as session:
+            _, text = await get(session, site, f"/admin/tenants/{own.namespace}")
+            assert "its owner, on the pages" in text
         # Whoever revoked it oneself may bind again.
         again = await site.lab.tenants.add(
             (await site.lab.tenants.find(own.namespace)).who or pytest.fail("no identity"),

@@ -48,7 +48,8 @@ async def ask_rotate(request: web.Request) -> web.Response:
     """Whether to rotate."""
     session = signed_in(request)
     tenant = await own_tenant(request, session)
-    _refuse_an_operators(tenant)
+    if by := revoked_by(tenant.binding or {}):
+        raise _revoked(tenant, by)
     ask = asks.rotate(cluster_of(request.app[WEB], tenant), OVERLAP)
     return _ask(request, session, ask, purpose(asks.ROTATE, tenant.namespace))
 
@@ -62,10 +63,11 @@ async def rotate(request: web.Request) -> web.Response:
 
 
 async def ask_revoke(request: web.Request) -> web.Response:
-    """Whether to revoke."""
+    """Whether to revoke; also what was revoked before, because that may have been broken off in the middle."""
     session = signed_in(request)
     tenant = await own_tenant(request, session)
-    _refuse_an_operators(tenant)
+    if (by := revoked_by(tenant.binding or {})) == names.BY_OPERATOR:
+        raise _revoked(tenant, by)
     ask = asks.revoke(cluster_of(request.app[WEB], tenant))
     return _ask(request, session, ask, purpose(asks.REVOKE, tenant.namespace))
 
@@ -148,16 +150,6 @@ def _export(app: Web, tenant: Tenant, request: web.Request) -> Object:
     )
 
 
-def _refuse_an_operators(tenant: Tenant) -> None:
-    """Ask nothing about a cluster of which an operator is known to have decided.
-
-    Raises:
-        Refusal: an operator has revoked it.
-    """
-    if revoked_by(tenant.binding or {}) == names.BY_OPERATOR:
-        raise _revoked(tenant, names.BY_OPERATOR)
-
-
 def _revoked(tenant: Tenant, by: str) -> Refusal:
     """The answer to a change of what was revoked before, and nothing of it was this person's doing now."""
     if by == names.BY_OPERATOR:
@@ -165,6 +157,11 @@ def _revoked(tenant: Tenant, by: str) -> Refusal:
         advice = "Ask the operators; only they let it in again."
     else:
         message = "The credential of this cluster was revoked, so there is nothing to rotate."
+        if by == names.BY_REAPER:
+            message = (
+                "The provider revoked the credential of this cluster because it had heard nothing of it for long, so"
+                " there is nothing to rotate."
+            )
         advice = "Bind an API again on the command line; that issues a new one."
     return Refusal(409, "tenant_revoked", message, advice, link=links.cluster(tenant.namespace))
 

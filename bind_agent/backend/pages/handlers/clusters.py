@@ -9,8 +9,9 @@ from bind_agent.api import meta
 from bind_agent.api.claim_words import NEVER
 from bind_agent.api.meta import Object
 from bind_agent.backend.http.context import WEB, Web
-from bind_agent.backend.pages import asks, clusters, condition_view, links
-from bind_agent.backend.pages.clusters import Api, Cluster, TokenView
+from bind_agent.backend.pages import asks, clusters, condition_view, credential_view, links
+from bind_agent.backend.pages.clusters import Api, Cluster
+from bind_agent.backend.pages.credential_view import TokenView
 from bind_agent.backend.pages.handlers.common import bind_url, html, own_tenant, signed_in, tenants_of, word
 from bind_agent.backend.tenancy.provision import Tenant
 from bind_agent.backend.views import BY_NAMESPACE
@@ -80,9 +81,7 @@ async def token_of(app: Web, tenant: Tenant) -> TokenView | None:
     except (KubeError, TimeoutError) as error:
         log.info("a credential could not be looked at", namespace=tenant.namespace, error=describe(error))
         return None
-    if state.expires is None:
-        return None
-    return clusters.token(state, namespace=tenant.namespace, now=app.clock.now())
+    return credential_view.token(state, namespace=tenant.namespace, now=app.clock.now())
 
 
 def routes() -> list[web.RouteDef]:

@@ -11,7 +11,7 @@ from bind_agent.backend.http.sessions import Session
 from bind_agent.backend.pages import admin, catalogue, condition_view, links
 from bind_agent.backend.pages.admin import ExportRow, Tile
 from bind_agent.backend.pages.clusters import Cluster
-from bind_agent.backend.pages.handlers.clusters import apis_of, cluster_of
+from bind_agent.backend.pages.handlers.clusters import apis_of, cluster_of, token_of
 from bind_agent.backend.pages.handlers.common import html, signed_in, word
 from bind_agent.backend.tenancy.provision import Tenant
 from bind_agent.backend.views import BY_NAMESPACE, BY_ROLE, BY_STATE, TENANT, TROUBLED, get
@@ -105,6 +105,7 @@ async def tenant(request: web.Request) -> web.Response:
         session,
         tab="tenants",
         cluster=cluster_of(app, found),
+        token=await token_of(app, found),
         conditions=condition_view.rows(found.binding or {}, app.clock.now()),
         apis=apis_of(app, found),
         namespaces=[admin.mapping(one.object()) for one in mappings[: admin.PAGE_SIZE] if one is not None],
