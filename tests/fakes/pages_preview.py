@@ -28,6 +28,7 @@ from bind_agent.backend.pages.condition_view import Badge, Tone
 from bind_agent.backend.pages.environment import Frame, Pages, Trouble, Waiting
 from bind_agent.backend.pages.shelf import Shown
 from bind_agent.backend.person import Person
+from bind_agent.backend.tenancy.directory import Tenant
 from bind_agent.backend.tenancy.revocation import revoked_by
 from bind_agent.backend.tenancy.rotation import Credential
 from tests.fakes import pages_world as world
@@ -121,9 +122,17 @@ def _confirm_bind() -> tuple[int, str]:
     )
 
 
+def state_of(tenant: Tenant) -> Credential:
+    """What the Secret of a tenant says; of what was revoked nothing is left."""
+    return Credential() if revoked_by(tenant.binding or {}) else world.credential(tenant.namespace)
+
+
 def _rows() -> list[clusters.Cluster]:
     since = "2026-10-02T08:00:00Z"
-    found = [clusters.cluster(one, apis=apis, now=world.NOW, since=since) for one, apis in world.tenants()]
+    found = [
+        clusters.cluster(one, apis=apis, now=world.NOW, since=since, state=state_of(one))
+        for one, apis in world.tenants()
+    ]
     return list(clusters.worst(found))
 
 
@@ -134,8 +143,7 @@ def _clusters(*, empty: bool = False) -> tuple[int, str]:
 
 def _cluster(number: int, *, done: str = "", bare: bool = False) -> tuple[int, str]:
     tenant, apis = world.tenants()[number]
-    # Of what was revoked nothing is left.
-    state = Credential() if revoked_by(tenant.binding or {}) else world.credential(tenant.namespace)
+    state = state_of(tenant)
     found = [] if bare else world.exports(tenant.namespace)
     return 200, PAGES.render(
         "cluster.html",

@@ -14,10 +14,10 @@ from bind_agent.backend import names, retirement
 from bind_agent.backend.controllers import heartbeat_plan
 from bind_agent.backend.pages import claim_view, condition_view, credential_view
 from bind_agent.backend.pages.condition_view import Badge, Row, Tone
-from bind_agent.backend.pages.credential_view import Revocation
+from bind_agent.backend.pages.credential_view import Revocation, TokenView
 from bind_agent.backend.pages.times import Moment, length, moment
 from bind_agent.backend.tenancy.provision import Tenant
-from bind_agent.backend.tenancy.rotation import parse_time
+from bind_agent.backend.tenancy.rotation import Credential, parse_time
 
 _TEXT: Final = 253
 _MOST_VERSIONS: Final = 20
@@ -47,6 +47,7 @@ class Cluster:
         credential: whether it has a credential.
         revocation: who ended it before its time; None when nobody has.
         since: when it was added.
+        token: age and end of the credential; None when not known.
     """
 
     namespace: str
@@ -61,6 +62,7 @@ class Cluster:
     credential: Badge
     revocation: Revocation | None
     since: Moment | None
+    token: TokenView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Api:
         note: what the platform team says about its end, or empty.
         own_end: whether the person announced the end and may take it back.
         more_claims: how many claims there are beyond those that are shown.
+        removing: whether it is on its way out.
     """
 
     name: str
@@ -94,9 +97,12 @@ class Api:
     note: str
     own_end: bool
     more_claims: int = 0
+    removing: bool = False
 
 
-def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Cluster:
+def cluster(
+    tenant: Tenant, *, apis: int, now: datetime, since: str = "", state: Credential | None = None
+) -> Cluster:
     """One cluster of a list.
 
     Args:
@@ -104,6 +110,7 @@ def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Clu
         apis: how many exports it has.
         now: time with a zone.
         since: creation of its namespace (RFC 3339), or empty.
+        state: what its Secret says; None when that is not known, or not asked for.
     """
     binding = tenant.binding or {}
     status = _mapping(binding.get("status"))
@@ -123,6 +130,7 @@ def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Clu
         credential=credential_view.badge(binding, revoked),
         revocation=revoked,
         since=moment(added, now) if added else None,
+        token=None if state is None else credential_view.token(state, namespace=tenant.namespace, now=now),
     )
 
 
@@ -147,13 +155,14 @@ def api(export: Mapping[str, Any], *, provider: str, now: datetime) -> Api:
     versions = [_text(_mapping(one).get("name")) for one in _list(spec.get("versions"))]
     claims = [one for one in _list(spec.get("permissionClaims")) if isinstance(one, Mapping)]
     created = parse_time(meta.creation_timestamp(export))
-    planned = retirement.planned(export)
+    removing = meta.is_deleting(export)
+    planned = None if removing else retirement.planned(export)
     return Api(
         name=name,
         kind=printable(kind if isinstance(kind, str) and kind else name, _TEXT),
         scope="cluster-scoped" if spec.get("scope") == CLUSTER else "namespaced",
         versions=tuple(printable(one, 63) for one in versions[:_MOST_VERSIONS]),
-        ready=condition_view.ready(export),
+        ready=Badge(Tone.WAIT, "being removed") if removing else condition_view.ready(export),
         conditions=condition_view.rows(export, now),
         claims=claim_view.words(claims, api=name, provider=provider),
         since=moment(created, now) if created else None,
@@ -161,6 +170,7 @@ def api(export: Mapping[str, Any], *, provider: str, now: datetime) -> Api:
         note=planned.note if planned else "",
         own_end=planned is not None and planned.by == names.BY_PERSON,
         more_claims=claim_view.hidden(claims),
+        removing=removing,
     )
 
 

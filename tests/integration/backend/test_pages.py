@@ -14,7 +14,14 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from bind_agent.api import keys, meta
-from bind_agent.api.resource import CLUSTER_BINDINGS, CRDS, EXPORT_REQUESTS, EXPORT_TEMPLATES, Resource
+from bind_agent.api.resource import (
+    CLUSTER_BINDINGS,
+    CRDS,
+    EXPORT_REQUESTS,
+    EXPORT_TEMPLATES,
+    EXPORTS,
+    Resource,
+)
 from bind_agent.backend import names, retirement
 from bind_agent.backend.access import Kind
 from bind_agent.backend.http import sessions
@@ -250,6 +257,7 @@ class TestClusters:
         async with signed_in(site) as session:
             _, text = await get(session, site, "/clusters")
             assert own.namespace in text
+            assert "issued <time" in text
             for foreign in (other, unnamed):
                 assert foreign.namespace not in text
                 for path in ("", "/rotate", "/revoke", "/exports/a.b/unbind"):
@@ -520,6 +528,34 @@ class TestClusters:
 
         await eventually(asked_again, timeout=40)
         await site.lab.bind(own, kind)
+
+    async def test_what_is_being_removed_is_shown_as_long_as_it_counts(
+        self, site: Portal, kind: Resource, unique: Callable[[str], str]
+    ) -> None:
+        own = await member(site, unique)
+        await site.lab.publish(kind)
+        await site.lab.bind(own, kind)
+        await shown(site, own, kind)
+        patch = {"metadata": {"finalizers": ["platform.example/slow"]}}
+        await site.lab.admin.merge_patch(EXPORTS, kind.crd_name, patch, namespace=own.namespace)
+        await site.lab.admin.delete(EXPORTS, kind.crd_name, namespace=own.namespace)
+
+        async def going() -> bool:
+            return all(meta.is_deleting(one) for one in site.watched.views.exports_in(own.namespace))
+
+        await eventually(going)
+        async with signed_in(site) as session:
+            _, text = await get(session, site, f"/clusters/{own.namespace}")
+            assert kind.crd_name in text.replace("<wbr>", "")
+            assert "being removed" in text
+            assert "/unbind" not in text
+            base = f"/clusters/{own.namespace}/exports/{kind.crd_name}"
+            assert (await get(session, site, f"{base}/unbind"))[0] == 404
+        async with signed_in(site, OPERATOR) as session:
+            _, text = await get(session, site, f"/admin/tenants/{own.namespace}")
+            assert "being removed" in text
+        patch = {"metadata": {"finalizers": []}}
+        await site.lab.admin.merge_patch(EXPORTS, kind.crd_name, patch, namespace=own.namespace)
 
     async def test_what_the_provider_ends_is_not_a_persons_to_keep(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]

@@ -97,9 +97,9 @@ NOTHING = credential_view.token(Credential(), namespace="ns", now=world.NOW)
 SOUND = credential_view.token(world.credential("ns"), namespace="ns", now=world.NOW)
 
 
-def page(binding: Any, token: Any, template: str = "cluster.html") -> str:
+def page(binding: Any, token: Any, template: str = "cluster.html", apis: Any = ()) -> str:
     return preview.PAGES.render(
-        template, preview.SIGNED_IN, cluster=cluster(binding), token=token, apis=[], conditions=(),
+        template, preview.SIGNED_IN, cluster=cluster(binding), token=token, apis=apis, conditions=(),
         may_change=True, done="", never="", tab="tenants", namespaces=[], more=0,
     )  # fmt: skip
 
@@ -195,6 +195,35 @@ def test_an_api_of_a_cluster() -> None:
     assert told.ends is not None
     assert not told.own_end
     assert "version 2" in told.note
+
+
+def test_an_api_on_its_way_out_is_shown_as_such() -> None:
+    export = world.exports("ns")[2]  # with an end that its person announced
+    export["metadata"]["deletionTimestamp"] = "2026-11-21T09:29:00Z"
+    found = clusters.api(export, provider="ACME", now=world.NOW)
+    assert (found.removing, found.ready.word, found.ends, found.own_end) == (
+        True,
+        "being removed",
+        None,
+        False,
+    )
+    sound = clusters.api(world.exports("ns")[0], provider="ACME", now=world.NOW)
+    html = page(world.cluster_binding(), SOUND, apis=[found, sound])
+    assert "being removed" in html
+    assert "/exports/buckets" not in html
+    assert "/exports/postgresinstances" in html
+
+
+def test_the_list_tells_the_age_of_credentials() -> None:
+    def card(binding: Any, state: Credential | None) -> str:
+        return preview.PAGES.card(cluster(binding, state=state))
+
+    known = card(world.cluster_binding(), world.credential("ns"))
+    assert "2 days 4 hours ago" in known
+    assert "in 4 days" in known
+    assert "age not known at the moment" in card(world.cluster_binding(), None)
+    for text in (known, card(revoked(names.BY_PERSON), Credential())):
+        assert "not known" not in text
 
 
 def test_claims_beyond_what_is_shown_are_counted() -> None:
