@@ -1,5 +1,6 @@
 """Clusters of a person: is each alive, what is bound there. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,6 +99,11 @@ class Api:
     own_end: bool
     more_claims: int = 0
     removing: bool = False
+
+    @property
+    def id(self) -> str:
+        """For ids in HTML, which selectors read: dots would be classes there, and no name has an underscore."""
+        return re.sub(r"[^a-z0-9-]", "_", self.name)
 
 
 def cluster(
