@@ -136,7 +136,7 @@ DONE: Final[Mapping[str, str]] = {
     UNBIND: "The API will be taken off this cluster. Its binding there says until when it works.",
     KEEP: "The API stays.",
 }
-"""What is said afterwards, by the word in the address; other words say nothing."""
+"""What is said afterwards, by what was done (`notices`)."""
 
 
 def _name(cluster: Cluster) -> str:

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
+from yarl import URL
 
 from bind_agent.api import keys, meta
 from bind_agent.api.resource import (
@@ -28,7 +29,7 @@ from bind_agent.backend.http import sessions
 from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.http.spent import Spent
-from bind_agent.backend.pages import asks
+from bind_agent.backend.pages import asks, caught_up
 from bind_agent.backend.person import Person
 from bind_agent.backend.retiring import Retirements
 from bind_agent.backend.tenancy import rotation
@@ -306,6 +307,8 @@ class TestClusters:
                 text = await change(session, site, f"/clusters/{own.namespace}/rotate")
             assert "A new credential is in force" in text
             assert "an earlier one ends" in text
+            _, text = await get(session, site, f"/clusters/{own.namespace}")
+            assert "A new credential is in force" not in text, "it is said once"
         after = await site.lab.tenants.credential(await site.lab.tenants.find(own.namespace))
         assert after.generation == before.generation + 1
         assert after.issued is None
@@ -340,12 +343,38 @@ class TestClusters:
             await site.lab.tenants.rotate(tenant, overlap=timedelta(0))
             assert (await post(session, site, path, csrf=token_of(question)))[0] == 303
 
+    async def test_what_an_address_says_was_done_is_not_said(
+        self, site: Portal, unique: Callable[[str], str]
+    ) -> None:
+        own, other = await member(site, unique), await member(site, unique)
+        said = "A new credential is in force"
+        async with signed_in(site) as session, signed_in(site) as elsewhere:
+            for word in asks.DONE:
+                status, text = await get(session, site, f"/clusters/{own.namespace}", done=word)
+                assert status == 200
+                assert asks.DONE[word] not in text
+            # What was done in one session to one cluster is said nowhere else.
+            _, question = await get(session, site, f"/clusters/{own.namespace}/rotate")
+            answer = await post(session, site, f"/clusters/{own.namespace}/rotate", csrf=token_of(question))
+            assert answer[:2] == (303, f"/clusters/{own.namespace}")
+            elsewhere.cookie_jar.update_cookies(
+                {one.key: one.value for one in session.cookie_jar if one.key.endswith("notice")},
+                URL(site.url),
+            )
+            assert said not in (await get(elsewhere, site, f"/clusters/{own.namespace}"))[1]
+            assert said not in (await get(session, site, f"/clusters/{other.namespace}"))[1]
+            assert said in (await get(session, site, f"/clusters/{own.namespace}"))[1]
+
     async def test_revoke_and_come_back(self, site: Portal, unique: Callable[[str], str]) -> None:
         own = await member(site, unique)
         async with signed_in(site) as session:
             _, question = await get(session, site, f"/clusters/{own.namespace}/rotate")
             early = token_of(question)
-            await change(session, site, f"/clusters/{own.namespace}/revoke")
+            text = await change(session, site, f"/clusters/{own.namespace}/revoke")
+            assert "All credentials of this cluster have ended" in text
+            # At once, though it is another one who watches: nothing on this page says otherwise.
+            assert "binding again issues a new one" in text
+            assert "/rotate" not in text
             assert meta.annotation(await site.lab.binding(own), names.REVOKED_BY) == names.BY_PERSON
 
             async def ended() -> bool:
@@ -357,14 +386,6 @@ class TestClusters:
                 return False
 
             await eventually(ended, timeout=30)
-
-            async def told() -> bool:
-                return "revoked" in (await get(session, site, f"/clusters/{own.namespace}"))[1]
-
-            await eventually(told)
-            _, text = await get(session, site, f"/clusters/{own.namespace}")
-            assert "binding again issues a new one" in text
-            assert "/rotate" not in text
             # Neither is it asked, nor does a question help that was open before.
             for status, text in (
                 await get(session, site, f"/clusters/{own.namespace}/rotate"),
@@ -427,6 +448,11 @@ class TestClusters:
         changes: dict[str, dict[str, str]] = {f"{base}/{asks.ROTATE}": {}, f"{base}/{asks.REVOKE}": {}}
         changes[f"{base}/exports/{kind.crd_name}/{asks.UNBIND}"] = {"choice": "1d"}
         changes[f"{base}/exports/{kind.crd_name}/{asks.KEEP}"] = {}
+        end = site.clock.now() + timedelta(days=3)
+        kind_ = Kind(kind.group, kind.plural)
+        await Retirements(site.lab.own).retire(own.namespace, kind_, at=end, by=names.BY_PERSON)
+        views = site.watched.views
+        assert await caught_up.until(caught_up.end(views, own.namespace, kind.crd_name, end), 30)
         before = await site.lab.binding(own), await site.lab.export(own, kind)
         async with signed_in(site) as session:
             forms = {path: token_of((await get(session, site, path))[1]) for path in changes}
@@ -487,7 +513,10 @@ class TestClusters:
             for wrong in ("", "99d", "x"):
                 assert (await post(session, site, f"{base}/unbind", csrf=token, choice=wrong))[0] == 400
             with capture_logs() as lines:
-                await change(session, site, f"{base}/unbind", choice="1d")
+                text = await change(session, site, f"{base}/unbind", choice="1d")
+            assert "will be taken off" in text
+            assert "Keep it" in text
+            assert f"{base}/unbind" not in text
             (line,) = [one for one in lines if one["event"] == "audit"]
             assert (line["action"], line["resource"]) == ("unbind", kind.crd_name)
             export = await site.lab.export(own, kind)
@@ -495,12 +524,15 @@ class TestClusters:
             assert planned is not None
             assert planned.by == names.BY_PERSON
             assert planned.at - site.clock.now() > timedelta(hours=23)
-
-            async def keepable() -> bool:
-                return "Keep it" in (await get(session, site, f"/clusters/{own.namespace}"))[1]
-
-            await eventually(keepable)
-            assert "The API stays" in await change(session, site, f"{base}/keep")
+            text = await change(session, site, f"{base}/keep")
+            assert "The API stays" in text
+            assert f"{base}/keep" not in text
+            assert f"{base}/unbind" in text
+            # Now it does not end, so nothing is to be taken back.
+            status, text = await get(session, site, f"{base}/keep")
+            assert status == 409
+            assert "does not end, so there is nothing to take back" in text
+            assert "as if you had never unbound it" not in text
             assert retirement.planned(await site.lab.export(own, kind) or {}) is None
 
     async def test_an_api_ends_and_can_be_bound_again(
@@ -564,20 +596,26 @@ class TestClusters:
         await site.lab.publish(kind)
         await site.lab.bind(own, kind)
         await shown(site, own, kind)
-        at = site.clock.now() + timedelta(days=9)
-        await Retirements(site.lab.own).retire(
-            own.namespace, Kind(kind.group, kind.plural), at=at, note="use v2"
-        )
         base = f"/clusters/{own.namespace}/exports/{kind.crd_name}"
         async with signed_in(site) as session:
+            early = {asks.UNBIND: token_of((await get(session, site, f"{base}/unbind"))[1])}
+            await change(session, site, f"{base}/unbind", choice="1d")
+            early[asks.KEEP] = token_of((await get(session, site, f"{base}/keep"))[1])
+            at = site.clock.now() + timedelta(days=9)
+            await Retirements(site.lab.own).retire(
+                own.namespace, Kind(kind.group, kind.plural), at=at, note="use v2"
+            )
 
             async def told() -> bool:
                 return "use v2" in (await get(session, site, f"/clusters/{own.namespace}"))[1]
 
             await eventually(told)
             for action, form in (("keep", {}), ("unbind", {"choice": "7d"})):
-                _, question = await get(session, site, f"{base}/{action}")
-                answer = await post(session, site, f"{base}/{action}", csrf=token_of(question), **form)
+                status, text = await get(session, site, f"{base}/{action}")
+                assert status == 409
+                assert "The provider itself has announced the end" in text
+                # A question that was open before does not help.
+                answer = await post(session, site, f"{base}/{action}", csrf=early[action], **form)
                 assert answer[0] == 409
                 assert "ask its operators" in answer[2]
             assert (await get(session, site, f"/clusters/{own.namespace}/exports/x.y/unbind"))[0] == 404

@@ -8,18 +8,18 @@ from aiohttp import web
 from bind_agent.api.claim_words import NEVER
 from bind_agent.api.meta import Object
 from bind_agent.backend.http.context import WEB, Web
-from bind_agent.backend.pages import asks, clusters, condition_view, credential_view, links
+from bind_agent.backend.pages import asks, clusters, condition_view, credential_view, links, notices
 from bind_agent.backend.pages.ages import PATIENCE
 from bind_agent.backend.pages.clusters import Api, Cluster
 from bind_agent.backend.pages.credential_view import TokenView
 from bind_agent.backend.pages.handlers.common import (
+    HTMX,
     bind_url,
     html,
     own_tenant,
     signed_in,
     tenants_of,
     view,
-    word,
 )
 from bind_agent.backend.tenancy.provision import Tenant
 from bind_agent.backend.tenancy.rotation import Credential
@@ -43,7 +43,9 @@ async def one(request: web.Request) -> web.Response:
     """One cluster of the person."""
     app, session = request.app[WEB], signed_in(request)
     tenant = await own_tenant(request, session)
-    return html(
+    # What asks for a part of the page does not show what is said above it.
+    done = "" if request.headers.get(HTMX) else notices.found(request, app, session, tenant.namespace)
+    response = html(
         request,
         "cluster.html",
         session,
@@ -52,9 +54,12 @@ async def one(request: web.Request) -> web.Response:
         apis=apis_of(app, tenant),
         conditions=condition_view.rows(tenant.binding or {}, app.clock.now()),
         may_change=True,
-        done=asks.DONE.get(word(request, "done"), ""),
+        done=asks.DONE.get(done, ""),
         never=NEVER,
     )
+    if done:
+        notices.drop(response, app)
+    return response
 
 
 def cluster_of(app: Web, tenant: Tenant, state: Credential | None = None) -> Cluster:
