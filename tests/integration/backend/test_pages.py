@@ -3,10 +3,12 @@
 Excluded: what they look like (tests/browser), the login and the bind themselves (test_web.py).
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 import pytest
@@ -534,6 +536,30 @@ class TestClusters:
             assert "does not end, so there is nothing to take back" in text
             assert "as if you had never unbound it" not in text
             assert retirement.planned(await site.lab.export(own, kind) or {}) is None
+
+    async def test_a_page_after_a_change_waits_for_what_is_watched(
+        self, site: Portal, kind: Resource, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = await member(site, unique)
+        await site.lab.publish(kind)
+        await site.lab.bind(own, kind)
+        await shown(site, own, kind)
+        loop = asyncio.get_running_loop()
+        for informer in (site.watched.views.exports, site.watched.views.cluster_bindings):
+            # Every change is seen late.
+            plain = informer.change
+            monkeypatch.setattr(informer, "change", partial(loop.call_later, 0.7, plain))
+        base = f"/clusters/{own.namespace}"
+        api = f"{base}/exports/{kind.crd_name}"
+        async with signed_in(site) as session:
+            text = await change(session, site, f"{api}/unbind", choice="1d")
+            assert (f"{api}/keep" in text, f"{api}/unbind" in text) == (True, False)
+            text = await change(session, site, f"{api}/keep")
+            assert (f"{api}/keep" in text, f"{api}/unbind" in text) == (False, True)
+            text = await change(session, site, f"{base}/revoke")
+            assert (f"{base}/rotate" in text, "binding again issues a new one" in text) == (False, True)
+        # What is still on its way must not arrive after what others do next.
+        await asyncio.sleep(1)
 
     async def test_an_api_ends_and_can_be_bound_again(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]
