@@ -102,7 +102,7 @@ def describe(claim: PermissionClaim, *, api: str, provider: str, voice: Voice) -
         reach=_reach(claim, kind, voice.clean(api), voice),
         everything=breadth(claim) is Breadth.EVERYTHING,
         leaves=direction is not Direction.DOWN,
-        notes=tuple(_notes(claim, direction)),
+        notes=tuple(_notes(claim, direction, voice.here)),
         need=need,
         required=claim.required,
     )
@@ -121,8 +121,8 @@ def _way(kind: str, direction: Direction, provider: str, voice: Voice) -> str:
         warning = voice.strong(f"Their content leaves {here}")
         return f"{kind}: copied {voice.strong('up')}, from {here} to {provider}. {warning}."
     return (
-        f"{kind}: copied {voice.strong('both ways')}. What exists here first goes up to {provider} and "
-        f"{voice.strong(f'leaves {here}')}; what the provider makes comes down."
+        f"{kind}: copied {voice.strong('both ways')}. What exists in {here} first goes up to {provider} "
+        f"and {voice.strong(f'leaves {here}')}; what the provider makes comes down."
     )
 
 
@@ -151,15 +151,18 @@ def _labels(maps: Sequence[Mapping[str, str]], voice: Voice) -> str:
     return voice.clean(texts[0] if len(texts) == 1 else " or ".join(f"({text})" for text in texts))
 
 
-def _notes(claim: PermissionClaim, direction: Direction) -> list[str]:
+def _notes(claim: PermissionClaim, direction: Direction, here: str) -> list[str]:
+    # Never a bare "here": on a page of the provider that would be the wrong one of the two clusters.
     notes = []
     if direction is not Direction.UP:
         if claim.create is not None and claim.create.replace_existing:
             notes.append(
-                "The provider wishes to replace objects of the same name that are already here; the "
+                f"The provider wishes to replace objects of the same name that are already in {here}; the "
                 "konnector does not do that: they stay, and the conflict is reported."
             )
-        notes.append("A copy that is deleted here comes back for as long as the provider has the original.")
+        notes.append(
+            f"A copy that is deleted in {here} comes back for as long as the provider has the original."
+        )
     if unused := _unused_wishes(claim):
         notes.append(f"It also carries {', '.join(unused)}; the konnector makes no use of that.")
     return notes

@@ -5,7 +5,7 @@ platform team may allow more kinds by flag, never the dangerous ones.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from bind_agent.api.conditions_catalogue import Reason
 from bind_agent.api.guards import Refusal
 from bind_agent.backend.access import Kind, claimed_kind
 
+MOST: Final = 100
+"""Claims of one template. A person is to read each of them before accepting; nobody reads more."""
+
 
 def refuse(claims: Iterable[Mapping[str, Any]], allowed: Collection[str]) -> Refusal | None:
     """Why these claims may not be offered; None when they may.
@@ -23,6 +26,12 @@ def refuse(claims: Iterable[Mapping[str, Any]], allowed: Collection[str]) -> Ref
         claims: permission claims as on the wire.
         allowed: group resources that may be claimed.
     """
+    claims = list(claims)
+    if len(claims) > MOST:
+        return Refusal(
+            Reason.TEMPLATE_INVALID,
+            f"{len(claims)} claims are more than the {MOST} that a person can be asked to accept",
+        )
     for claim in claims:
         try:
             typed = msgspec.convert(claim, PermissionClaim)

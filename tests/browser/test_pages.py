@@ -147,6 +147,23 @@ async def test_search_without_javascript(browser: Browser, preview: str) -> None
         assert urlsplit(look.page.url).query == "s=sid-1&q=rabbit"
 
 
+async def test_operators_narrow_a_list_as_they_tick(browser: Browser, preview: str) -> None:
+    async with looking(browser) as look:
+        await look.go(f"{preview}/admin/tenants")
+        box = look.page.locator("#only_box")
+        await look.page.locator("#found_list").evaluate("one => one.setAttribute('data-old', 'yes')")
+        await box.check()
+        await expect(look.page).to_have_url(re.compile(r"/admin/tenants\?q=&only=trouble$"))
+        await expect(look.page.locator("#found_list:not([data-old])")).to_have_count(1)
+        await expect(box).to_be_checked()
+        await box.uncheck()
+        await expect(look.page).to_have_url(re.compile(r"/admin/tenants\?q=$"))
+        # The field beside it goes on as before.
+        await look.page.locator("#search_box").press_sequentially("shop")
+        await expect(look.page).to_have_url(re.compile(r"/admin/tenants\?q=shop$"))
+        assert (look.complaints, await look.violations()) == ([], [])
+
+
 @pytest.mark.parametrize("path", ["/clusters", "/clusters/cluster-7xk2pqm4ta"])
 async def test_health_is_refreshed_while_the_page_is_open(browser: Browser, preview: str, path: str) -> None:
     async with looking(browser) as look:
@@ -210,6 +227,38 @@ async def test_a_search_that_fails_is_told_until_one_succeeds(browser: Browser, 
         await expect(cards).to_have_count(1)
         await expect(told(look)).to_have_text("")
         assert await look.violations() == []
+
+
+async def test_apis_are_refreshed_and_what_is_unfolded_stays_so(browser: Browser, preview: str) -> None:
+    path = f"{preview}/clusters/cluster-7xk2pqm4ta"
+    async with looking(browser) as look:
+        await look.page.clock.install()
+        await look.go(path)
+        page = look.page
+        opened = page.locator("#more_postgresinstances_data_northwind_example")
+        await opened.locator("summary").click()
+        await page.locator("#unbind_searchindices_search_northwind_example").focus()
+        # As if it had been loaded a while ago: another state, and an API less.
+        await page.locator("#live_part").evaluate(
+            """one => {
+                one.querySelector('#inside_postgresinstances_data_northwind_example').textContent = 'long ago';
+                one.querySelector('#apis + ul').lastElementChild.remove();
+                const insides = one.getAttribute('hx-select-oob').split(',');
+                one.setAttribute('hx-select-oob', insides.slice(0, -1).join(','));
+                one.querySelector('.badge_').textContent = 'long ago';
+            }"""
+        )
+        await expect(page.locator("#apis + ul > li")).to_have_count(3)
+        await page.clock.fast_forward(16_000)
+        await expect(page.locator("#apis + ul > li")).to_have_count(4)
+        await expect(page.get_by_text("long ago")).to_have_count(0)
+        await expect(opened).to_have_attribute("open", "")
+        await expect(opened).to_contain_text("ProviderInSync")
+        await expect(page.locator("#more_searchindices_search_northwind_example")).not_to_have_attribute(
+            "open", ""
+        )
+        await expect(page.locator("#unbind_searchindices_search_northwind_example")).to_be_focused()
+        assert (look.complaints, await look.violations()) == ([], [])
 
 
 async def test_a_schema_unfolds_without_javascript(browser: Browser, preview: str) -> None:

@@ -11,12 +11,26 @@ from typing import Any, Final
 from aiohttp import web
 
 from bind_agent.api.claim_words import NEVER
+from bind_agent.api.meta import Object
 from bind_agent.backend import templates
 from bind_agent.backend.exports import Policy
-from bind_agent.backend.pages import admin, asks, assets, catalogue, clusters, condition_view, links
+from bind_agent.backend.pages import (
+    admin,
+    asks,
+    assets,
+    catalogue,
+    clusters,
+    condition_view,
+    credential_view,
+    links,
+)
 from bind_agent.backend.pages.condition_view import Badge, Tone
 from bind_agent.backend.pages.environment import Frame, Pages, Trouble, Waiting
+from bind_agent.backend.pages.shelf import Shown
 from bind_agent.backend.person import Person
+from bind_agent.backend.tenancy.directory import Tenant
+from bind_agent.backend.tenancy.revocation import revoked_by
+from bind_agent.backend.tenancy.rotation import Credential
 from tests.fakes import pages_world as world
 
 CSP: Final = (
@@ -71,6 +85,14 @@ def _home(frame: Frame, **model: Any) -> tuple[int, str]:
     )
 
 
+def shown(choice: templates.Choice, crd: Object) -> list[Shown]:
+    """Versions of an API with the fields of the first."""
+    return [
+        Shown(one.name, one.deprecated, PAGES.part("fields.html", whole=one.whole) if one.whole else None)
+        for one in catalogue.versions(choice, crd)
+    ]
+
+
 def _api(name: str, waiting: Waiting | None = None) -> tuple[int, str]:
     found, crds = world.catalogue()
     choice = templates.choose([one for one in found if str(templates.selected_kind(one)) == name])
@@ -80,7 +102,7 @@ def _api(name: str, waiting: Waiting | None = None) -> tuple[int, str]:
         "api.html",
         SIGNED_IN,
         offer=offer,
-        versions=catalogue.versions(choice, crds[name]),
+        versions=shown(choice, crds[name]),
         waiting=waiting,
         never=NEVER,
         bind_url=world.BIND_URL,
@@ -102,9 +124,17 @@ def _confirm_bind() -> tuple[int, str]:
     )
 
 
+def state_of(tenant: Tenant) -> Credential:
+    """What the Secret of a tenant says; of what was revoked nothing is left."""
+    return Credential() if revoked_by(tenant.binding or {}) else world.credential(tenant.namespace)
+
+
 def _rows() -> list[clusters.Cluster]:
     since = "2026-10-02T08:00:00Z"
-    found = [clusters.cluster(one, apis=apis, now=world.NOW, since=since) for one, apis in world.tenants()]
+    found = [
+        clusters.cluster(one, apis=apis, now=world.NOW, since=since, state=state_of(one))
+        for one, apis in world.tenants()
+    ]
     return list(clusters.worst(found))
 
 
@@ -115,12 +145,13 @@ def _clusters(*, empty: bool = False) -> tuple[int, str]:
 
 def _cluster(number: int, *, done: str = "", bare: bool = False) -> tuple[int, str]:
     tenant, apis = world.tenants()[number]
+    state = state_of(tenant)
     found = [] if bare else world.exports(tenant.namespace)
     return 200, PAGES.render(
         "cluster.html",
         SIGNED_IN,
         cluster=clusters.cluster(tenant, apis=apis, now=world.NOW, since="2026-10-02T08:00:00Z"),
-        token=clusters.token(world.credential(tenant.namespace), namespace=tenant.namespace, now=world.NOW),
+        token=credential_view.token(state, namespace=tenant.namespace, now=world.NOW),
         apis=[clusters.api(one, provider=world.PROVIDER, now=world.NOW) for one in found],
         conditions=condition_view.rows(tenant.binding or {}, world.NOW),
         may_change=True,
@@ -196,6 +227,9 @@ def _admin_tenant() -> tuple[int, str]:
         SIGNED_IN,
         tab="tenants",
         cluster=clusters.cluster(tenant, apis=apis, now=world.NOW, since="2026-10-02T08:00:00Z"),
+        token=credential_view.token(
+            world.credential(tenant.namespace), namespace=tenant.namespace, now=world.NOW
+        ),
         conditions=condition_view.rows(tenant.binding or {}, world.NOW),
         apis=[
             clusters.api(one, provider=world.PROVIDER, now=world.NOW)
@@ -227,6 +261,7 @@ _PAGES: Final[Mapping[str, Callable[[], tuple[int, str]]]] = {
     "/clusters/cluster-7xk2pqm4ta": lambda: _cluster(0, done=asks.DONE[asks.ROTATE]),
     "/clusters/cluster-q9d4zr21bb": lambda: _cluster(1),
     "/clusters/cluster-0aa1bc88de": lambda: _cluster(2, bare=True),
+    "/clusters/cluster-m3k9ss0p1f": lambda: _cluster(3),
     "/ask/rotate": lambda: _ask(asks.ROTATE),
     "/ask/revoke": lambda: _ask(asks.REVOKE),
     "/ask/unbind": lambda: _ask(asks.UNBIND),
@@ -319,7 +354,7 @@ def hostile_pages() -> dict[str, str]:
             waiting=waiting, others=(waiting,), lost=False, **shared
         ),
         "api": render(
-            "api.html", frame, offer=offer, versions=catalogue.versions(choice, crd), waiting=waiting, **shared
+            "api.html", frame, offer=offer, versions=shown(choice, crd), waiting=waiting, **shared
         ),
         "confirm": render(
             "confirm_bind.html", frame, offer=offer, waiting=waiting, target=hostile, action="/bind", csrf=hostile,
@@ -331,7 +366,7 @@ def hostile_pages() -> dict[str, str]:
             done="", never="",
         ),
         "tenant": render(
-            "admin_tenant.html", frame, tab="tenants", cluster=cluster, conditions=conditions, apis=[api],
+            "admin_tenant.html", frame, tab="tenants", cluster=cluster, token=None, conditions=conditions, apis=[api],
             namespaces=[admin.mapping({"metadata": {"name": hostile}, "status": {"namespace": hostile}})],
             more=0,
         ),

@@ -37,6 +37,11 @@ class Cookies:
         return f"{self._prefix}klutch-bind-browser"
 
     @property
+    def notice(self) -> str:
+        """Name of the cookie with what the next page says once (`pages.notices`)."""
+        return f"{self._prefix}klutch-bind-notice"
+
+    @property
     def session(self) -> str:
         """Name of the first cookie of a session; further ones end in `-1`, `-2` and so on."""
         return f"{self._prefix}klutch-bind-session"
@@ -75,8 +80,8 @@ class Cookies:
                 self.drop(response, name)
 
     def forget(self, response: web.StreamResponse) -> None:
-        """Have the browser drop the session and its mark."""
-        for name in (*self.names(), self.browser):
+        """Have the browser drop the session, its mark and what was to be said in it."""
+        for name in (*self.names(), self.browser, self.notice):
             self.drop(response, name)
 
     def set(self, response: web.StreamResponse, name: str, value: str, *, max_age: int) -> None:

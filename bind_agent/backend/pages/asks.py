@@ -99,9 +99,9 @@ def unbind(cluster: Cluster, api: Api) -> Ask:
         message=f"The cluster {_name(cluster)} is to lose the API {api.name}.",
         effects=(
             "The binding on the cluster says at once when the API ends.",
-            "Until then everything works, and you can change your mind here.",
+            "Until then everything works, and you can change your mind on these pages.",
             f"Before that time, save what you need, then delete your {api.kind} objects and the binding on the"
-            " cluster: what you delete then is deleted here as well.",
+            " cluster: what you delete then is deleted on the provider's side as well.",
             "After that time the provider syncs nothing of this API any more. What is left on its side stays"
             " there until the platform team removes it.",
         ),
@@ -136,7 +136,7 @@ DONE: Final[Mapping[str, str]] = {
     UNBIND: "The API will be taken off this cluster. Its binding there says until when it works.",
     KEEP: "The API stays.",
 }
-"""What is said afterwards, by the word in the address; other words say nothing."""
+"""What is said afterwards, by what was done (`notices`)."""
 
 
 def _name(cluster: Cluster) -> str:

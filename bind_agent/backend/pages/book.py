@@ -12,6 +12,7 @@ from bind_agent.backend.http.context import Web
 from bind_agent.backend.pages import catalogue
 from bind_agent.backend.pages.catalogue import Offer
 from bind_agent.backend.pages.environment import Pages, Waiting
+from bind_agent.backend.pages.shelf import Shelf
 from bind_agent.backend.person import Person
 from bind_agent.backend.views import get
 
@@ -20,11 +21,16 @@ _SHOWN: Final = 256
 
 
 class Book:
-    """The offers of one provider."""
+    """The offers of one provider.
+
+    Attributes:
+        shelf: the fields of each.
+    """
 
     def __init__(self, pages: Pages) -> None:
         """Start empty."""
         self._pages = pages
+        self.shelf = Shelf(pages)
         self._edition: tuple[object, ...] = ()
         self._listed: list[tuple[Object, Offer]] = []
         self._cards: LRUCache[tuple[str, ...], Markup] = LRUCache(maxsize=_SHOWN)

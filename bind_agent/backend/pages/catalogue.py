@@ -38,6 +38,7 @@ class Offer:
         versions: served versions, deprecated ones marked.
         claims: what else is copied.
         trouble: why it cannot be bound at the moment; empty when it can.
+        more_claims: how many claims there are beyond those that are shown.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Offer:
     versions: tuple[str, ...]
     claims: tuple[ClaimWords, ...]
     trouble: str = ""
+    more_claims: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,12 @@ class Version:
     Attributes:
         name: for instance `v1`.
         deprecated: its warning, or a sentence; empty when it is not.
-        fields: its schema.
+        whole: its schema; None for a version that is not looked at.
     """
 
     name: str
     deprecated: str
-    fields: tuple[Field, ...]
+    whole: Field | None
 
 
 def offers(
@@ -126,6 +128,7 @@ def offer(choice: templates.Choice, crd: Object, *, policy: Policy, provider: st
         versions=tuple(_version_word(one) for one in served),
         claims=claim_view.words(choice.claims, api=str(kind), provider=provider),
         trouble=printable(_trouble(choice, served, policy), _SHORT),
+        more_claims=claim_view.hidden(choice.claims),
     )
 
 
@@ -134,15 +137,25 @@ def bare(kind: Kind) -> Offer:
     return Offer(str(kind), kind.plural, kind.group, kind.plural, "", namespaced=True, versions=(), claims=())
 
 
-def versions(choice: templates.Choice, crd: Mapping[str, Any]) -> tuple[Version, ...]:
-    """The served versions of a CRD with schemas, as far as the template offers them."""
+def versions(choice: templates.Choice, crd: Mapping[str, Any], wanted: str = "") -> tuple[Version, ...]:
+    """The served versions of a CRD with schemas, as far as the template offers them.
+
+    Args:
+        choice: the template.
+        crd: with schemas.
+        wanted: the one that is looked at: a page has room for the fields of one version. Any other word than the
+            name of a version means the first.
+    """
+    served = _served(_mapping(crd.get("spec")), choice.version)
+    names = [printable(one.get("name"), 63) for one in served]
+    looked_at = names.index(wanted) if wanted in names else 0
     return tuple(
         Version(
-            name=printable(one.get("name"), 63),
+            name=name,
             deprecated=_deprecated(one),
-            fields=schema_view.view(_schema(one)),
+            whole=schema_view.view(_schema(one)) if number == looked_at else None,
         )
-        for one in _served(_mapping(crd.get("spec")), choice.version)
+        for number, (name, one) in enumerate(zip(names, served, strict=True))
     )
 
 

@@ -1,23 +1,23 @@
-"""Clusters of a person: is each alive, what is bound there, how long does its credential last. Pure."""
+"""Clusters of a person: is each alive, what is bound there. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from bind_agent.api import conditions, goduration, meta
+from bind_agent.api import goduration, meta
 from bind_agent.api.claim_words import ClaimWords
 from bind_agent.api.conditions_catalogue import Reason
 from bind_agent.api.export import CLUSTER
 from bind_agent.api.text import printable
 from bind_agent.backend import names, retirement
 from bind_agent.backend.controllers import heartbeat_plan
-from bind_agent.backend.pages import claim_view, condition_view
+from bind_agent.backend.pages import claim_view, condition_view, credential_view
 from bind_agent.backend.pages.condition_view import Badge, Row, Tone
+from bind_agent.backend.pages.credential_view import Revocation, TokenView
 from bind_agent.backend.pages.times import Moment, length, moment
-from bind_agent.backend.tenancy import rotation
 from bind_agent.backend.tenancy.provision import Tenant
-from bind_agent.backend.tenancy.revocation import revoked_by
 from bind_agent.backend.tenancy.rotation import Credential, parse_time
 
 _TEXT: Final = 253
@@ -46,7 +46,9 @@ class Cluster:
         konnector: version of its konnector, or empty.
         apis: how many APIs are exported to it.
         credential: whether it has a credential.
+        revocation: who ended it before its time; None when nobody has.
         since: when it was added.
+        token: age and end of the credential; None when not known.
     """
 
     namespace: str
@@ -59,7 +61,9 @@ class Cluster:
     konnector: str
     apis: int
     credential: Badge
+    revocation: Revocation | None
     since: Moment | None
+    token: TokenView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Api:
         ends: when it is taken away; None while it stays.
         note: what the platform team says about its end, or empty.
         own_end: whether the person announced the end and may take it back.
+        more_claims: how many claims there are beyond those that are shown.
+        removing: whether it is on its way out.
     """
 
     name: str
@@ -91,30 +97,18 @@ class Api:
     ends: Moment | None
     note: str
     own_end: bool
+    more_claims: int = 0
+    removing: bool = False
+
+    @property
+    def id(self) -> str:
+        """For ids in HTML, which selectors read: dots would be classes there, and no name has an underscore."""
+        return re.sub(r"[^a-z0-9-]", "_", self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenView:
-    """The credential of a cluster, without anything of its content.
-
-    Attributes:
-        issued: when; None when unknown.
-        expires: its end; None when unknown.
-        renews: when the backend replaces it; None when unknown.
-        lasts: how long it lasts from now, in words; empty when it has ended or nothing is known.
-        retiring: ends of earlier ones that still work.
-        generation: its number; 0 when a Go backend wrote it.
-    """
-
-    issued: Moment | None
-    expires: Moment | None
-    renews: Moment | None
-    lasts: str
-    retiring: tuple[Moment, ...]
-    generation: int
-
-
-def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Cluster:
+def cluster(
+    tenant: Tenant, *, apis: int, now: datetime, since: str = "", state: Credential | None = None
+) -> Cluster:
     """One cluster of a list.
 
     Args:
@@ -122,11 +116,13 @@ def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Clu
         apis: how many exports it has.
         now: time with a zone.
         since: creation of its namespace (RFC 3339), or empty.
+        state: what its Secret says; None when that is not known, or not asked for.
     """
     binding = tenant.binding or {}
     status = _mapping(binding.get("status"))
     at = parse_time(_text(status.get("lastHeartbeatTime")))
     added = parse_time(since)
+    revoked = credential_view.revocation(binding, now)
     return Cluster(
         namespace=tenant.namespace,
         cluster_id=printable(tenant.who.cluster_id, _TEXT) if tenant.who else "",
@@ -137,8 +133,10 @@ def cluster(tenant: Tenant, *, apis: int, now: datetime, since: str = "") -> Clu
         interval=_interval(status.get("heartbeatInterval")),
         konnector=printable(_text(status.get("konnectorVersion")), 64),
         apis=apis,
-        credential=credential(binding),
+        credential=credential_view.badge(binding, revoked),
+        revocation=revoked,
         since=moment(added, now) if added else None,
+        token=None if state is None else credential_view.token(state, namespace=tenant.namespace, now=now),
     )
 
 
@@ -149,71 +147,39 @@ def health(status: Mapping[str, Any], now: datetime) -> Badge:
     return Badge(found.tone, _HEALTH_WORDS.get(condition.reason, found.word), found.message)
 
 
-def credential(binding: Mapping[str, Any]) -> Badge:
-    """Whether a cluster has a credential."""
-    if by := revoked_by(binding):
-        way_back = (
-            "ask the operators of this provider, only they let it in again."
-            if by == names.BY_OPERATOR
-            else "binding again issues a new one."
-        )
-        return Badge(Tone.BAD, "revoked", f"Nothing works with the old credential; {way_back}")
-    found = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
-    return condition_view.badge(found, good="valid", missing="being issued")
-
-
-def token(state: Credential, *, namespace: str, now: datetime) -> TokenView:
-    """What a person may know about a credential.
-
-    Args:
-        state: as the Secret says.
-        namespace: the tenant's.
-        now: time with a zone.
-    """
-    issued = rotation.issued_at(state, namespace)
-    left = state.expires - now if state.expires else None
-    return TokenView(
-        issued=moment(issued, now) if issued else None,
-        expires=moment(state.expires, now) if state.expires else None,
-        renews=moment(state.renew, now) if state.renew else None,
-        lasts=length(left) if left is not None and left.total_seconds() > 0 else "",
-        retiring=tuple(moment(old.at, now) for old in state.retiring if old.at > now),
-        generation=state.generation,
-    )
-
-
-def api(export: Mapping[str, Any], *, provider: str, now: datetime) -> Api:
+def api(export: Mapping[str, Any], *, provider: str, now: datetime, commands: bool = False) -> Api:
     """One API of a cluster's page.
 
     Args:
         export: the APIServiceExport.
         provider: what the provider is called.
         now: time with a zone.
+        commands: whether whoever reads can run the platform team's commands.
     """
     spec = _mapping(export.get("spec"))
     kind = _mapping(spec.get("names")).get("kind")
     name = meta.name(export)
-    listed = spec.get("versions")
-    versions = [_text(_mapping(one).get("name")) for one in listed] if isinstance(listed, list) else []
-    claims = spec.get("permissionClaims")
+    versions = [_text(_mapping(one).get("name")) for one in _list(spec.get("versions"))]
+    claims = [one for one in _list(spec.get("permissionClaims")) if isinstance(one, Mapping)]
     created = parse_time(meta.creation_timestamp(export))
-    planned = retirement.planned(export)
+    removing = meta.is_deleting(export)
+    planned = None if removing else retirement.planned(export)
     return Api(
         name=name,
         kind=printable(kind if isinstance(kind, str) and kind else name, _TEXT),
         scope="cluster-scoped" if spec.get("scope") == CLUSTER else "namespaced",
         versions=tuple(printable(one, 63) for one in versions[:_MOST_VERSIONS]),
-        ready=condition_view.ready(export),
-        conditions=condition_view.rows(export, now),
-        claims=claim_view.words(
-            [one for one in claims if isinstance(one, Mapping)] if isinstance(claims, list) else [],
-            api=name,
-            provider=provider,
-        ),
+        ready=Badge(Tone.WAIT, "being removed")
+        if removing
+        else condition_view.ready(export, commands=commands),
+        conditions=condition_view.rows(export, now, commands=commands),
+        claims=claim_view.words(claims, api=name, provider=provider),
         since=moment(created, now) if created else None,
         ends=moment(planned.at, now) if planned else None,
         note=planned.note if planned else "",
         own_end=planned is not None and planned.by == names.BY_PERSON,
+        more_claims=claim_view.hidden(claims),
+        removing=removing,
     )
 
 
@@ -240,6 +206,10 @@ def _interval(value: object) -> str:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: object) -> str:

@@ -27,9 +27,9 @@ def bind(*, sid: str, plural: str, group: str, proof: str = "") -> str:
     return f"{BIND}?{urlencode({**query, 't': proof} if proof else query)}"
 
 
-def api(name: str, sid: str = "") -> str:
-    """Page of one API; `name` is `plural.group`."""
-    return _with(f"{CATALOGUE}/{_part(name)}", s=sid)
+def api(name: str, sid: str = "", version: str = "") -> str:
+    """Page of one API; `name` is `plural.group`, `version` the one whose fields are shown."""
+    return _with(f"{CATALOGUE}/{_part(name)}", s=sid, version=version)
 
 
 def login(back: str = HOME) -> str:

@@ -4,6 +4,7 @@ A schema comes from whoever wrote the CRD and may be megabytes, nested without n
 has an upper bound in every direction (depth, fields, text), and the view says where it stopped.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,9 @@ MAX_TEXT: Final = 1200
 """Characters of a description."""
 MAX_VALUES: Final = 40
 """Entries of an enumeration."""
+
+_EVERYWHERE: Final = frozenset({"apiVersion", "kind", "metadata"})
+_ORDER: Final = {"spec": 0, "status": 2}
 
 _NAME: Final = 120
 _VALUE: Final = 200
@@ -53,6 +57,7 @@ class Field:
         default: its default as JSON, or empty.
         description: for people, or empty.
         choices: the allowed values, each as JSON or bare text.
+        more_choices: how many allowed values are not shown.
         limits: further rules in words.
         children: fields inside, required ones first, then by name.
         more: how many fields inside are not shown.
@@ -65,6 +70,7 @@ class Field:
     default: str = ""
     description: str = ""
     choices: tuple[str, ...] = ()
+    more_choices: int = 0
     limits: tuple[str, ...] = ()
     children: "tuple[Field, ...]" = ()
     more: int = 0
@@ -72,23 +78,29 @@ class Field:
 
 
 @dataclass(slots=True)
-class _Budget:
-    left: int = field(default=MAX_FIELDS)
+class _Node:
+    """A field whose children are still being chosen."""
+
+    name: object
+    schema: Mapping[str, Any]
+    required: bool = False
+    depth: int = 0
+    children: "list[_Node]" = field(default_factory=list)
+    more: int = 0
 
 
-def view(schema: object) -> tuple[Field, ...]:
-    """The fields of a resource: `spec` first, `status` last, without what every object has.
+def view(schema: object) -> Field:
+    """A resource as one field without a name: `spec` first, `status` last, without what every object has.
 
     Args:
-        schema: an `openAPIV3Schema`; anything that is no schema gives an empty view.
+        schema: an `openAPIV3Schema`; anything that is no schema gives a view without fields.
     """
-    if not isinstance(schema, Mapping):
-        return ()
-    hidden = {"apiVersion", "kind", "metadata"}
-    properties = {k: v for k, v in _mapping(schema.get("properties")).items() if k not in hidden}
-    root = _field("", {**schema, "properties": properties}, required=False, depth=0, budget=_Budget())
-    order = {"spec": 0, "status": 2}
-    return tuple(sorted(root.children, key=lambda one: (order.get(one.name, 1), not one.required, one.name)))
+    whole = _mapping(schema)
+    properties = {k: v for k, v in _mapping(whole.get("properties")).items() if k not in _EVERYWHERE}
+    root = _Node("", {**whole, "properties": properties})
+    _grow(root)
+    root.children.sort(key=lambda one: (_ORDER.get(str(one.name), 1), not one.required, str(one.name)))
+    return _finished(root)
 
 
 def description(schema: object, limit: int = MAX_TEXT) -> str:
@@ -96,43 +108,43 @@ def description(schema: object, limit: int = MAX_TEXT) -> str:
     return _text(_mapping(schema).get("description"), limit)
 
 
-def _field(name: object, schema: Mapping[str, Any], *, required: bool, depth: int, budget: _Budget) -> Field:
-    children, more = _children(schema, depth, budget)
-    enum = schema.get("enum")
-    values = enum if isinstance(enum, list) else []
-    choices = [_value(value) for value in values[:MAX_VALUES]]
-    if len(values) > MAX_VALUES:
-        choices.append(f"and {len(values) - MAX_VALUES} more")
+def _grow(root: _Node) -> None:
+    """Choose the fields that are shown, level by level: a large `spec` never takes the place of `status`."""
+    left, waiting = MAX_FIELDS, deque([root])
+    while waiting:
+        node = waiting.popleft()
+        inner = _inner(node.schema)
+        properties = _mapping(inner.get("properties"))
+        required = {name for name in _list(inner.get("required")) if isinstance(name, str)}
+        names = sorted(
+            properties,
+            key=lambda name: (node is root and name not in _ORDER, name not in required, str(name)),
+        )
+        most = min(MAX_CHILDREN, left) if node.depth < MAX_DEPTH else 0
+        for name in names[:most]:
+            child = _Node(name, _mapping(properties[name]), name in required, node.depth + 1)
+            node.children.append(child)
+            waiting.append(child)
+        left -= len(node.children)
+        node.more = len(properties) - len(node.children)
+
+
+def _finished(node: _Node) -> Field:
+    schema = node.schema
+    values = _list(schema.get("enum"))
     return Field(
-        name=printable(name, _NAME),
-        type=_type(schema, depth),
-        required=required,
+        name=printable(node.name, _NAME),
+        type=_type(schema, node.depth),
+        required=node.required,
         default=_value(schema["default"]) if "default" in schema else "",
         description=_text(schema.get("description"), MAX_TEXT),
-        choices=tuple(choices),
+        choices=tuple(_value(value) for value in values[:MAX_VALUES]),
+        more_choices=max(0, len(values) - MAX_VALUES),
         limits=tuple(_limits(schema)),
-        children=children,
-        more=more,
+        children=tuple(_finished(child) for child in node.children),
+        more=node.more,
         nullable=schema.get("nullable") is True,
     )
-
-
-def _children(schema: Mapping[str, Any], depth: int, budget: _Budget) -> tuple[tuple[Field, ...], int]:
-    inner = _inner(schema)
-    properties = _mapping(inner.get("properties"))
-    listed = inner.get("required")
-    required = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
-    if depth >= MAX_DEPTH:
-        return (), len(properties)
-    names = sorted(properties, key=lambda name: (name not in required, str(name)))
-    shown: list[Field] = []
-    for name in names[:MAX_CHILDREN]:
-        if budget.left <= 0:
-            break
-        budget.left -= 1
-        child = _mapping(properties[name])
-        shown.append(_field(name, child, required=name in required, depth=depth + 1, budget=budget))
-    return tuple(shown), len(properties) - len(shown)
 
 
 def _inner(schema: Mapping[str, Any]) -> Mapping[str, Any]:

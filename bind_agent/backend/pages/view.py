@@ -12,6 +12,7 @@ from bind_agent.backend.http.operators import is_operator
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
 from bind_agent.backend.pages import catalogue, links, ways
+from bind_agent.backend.pages.ages import Ages
 from bind_agent.backend.pages.book import Book
 from bind_agent.backend.pages.environment import Frame, Pages, Trouble, Waiting
 from bind_agent.backend.templates import choose
@@ -24,12 +25,14 @@ class PageView:
     Attributes:
         pages: templates and static files.
         book: the catalogue.
+        ages: how old credentials are.
     """
 
     def __init__(self, pages: Pages | None = None) -> None:
         """Set up; without `pages` those of the package are read."""
         self.pages = pages or Pages()
         self.book = Book(self.pages)
+        self.ages = Ages()
 
     def frame(self, request: web.Request, session: Session | None, *, sid: str = "") -> Frame:
         """What surrounds a page for whoever looks at it."""

@@ -15,12 +15,13 @@ from typing import Any, Final
 import structlog
 
 from bind_agent.aio.clock import SYSTEM, Clock
-from bind_agent.api import keys, meta
+from bind_agent.api import conditions, keys, meta
 from bind_agent.api.encoding import to_base64
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import SECRETS, SERVICEACCOUNTS
 from bind_agent.backend.tenancy import kubeconfig, rotation
 from bind_agent.backend.tenancy.address import AddressError, Endpoint
+from bind_agent.backend.tenancy.directory import TenancyError
 from bind_agent.backend.tenancy.rotation import Credential
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists, Conflict, MalformedAnswer, NotFound
@@ -39,6 +40,21 @@ for ten seconds, and nobody can make them forget. Watches that are open are a ma
 docs/backend.md."""
 
 _ATTEMPTS: Final = 4
+
+
+class TooManyCredentials(TenancyError):  # noqa: N818 - says what is the case
+    """Too many earlier credentials still work for another one to be added.
+
+    Attributes:
+        again: when rotating is possible again.
+    """
+
+    def __init__(self, namespace: str, again: datetime) -> None:
+        super().__init__(
+            f"{rotation.MOST_RETIRING} earlier credentials of {namespace} still work: rotate again after"
+            f" {conditions.timestamp(again)}, or without overlap, which ends all of them"
+        )
+        self.again = again
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +147,17 @@ class Credentials:
             overlap: how long the old one goes on working; zero ends it before this returns.
 
         Raises:
+            TooManyCredentials: with the old one, too many would work; never without overlap.
             AddressError: there is no kubeconfig yet, and what it should say is not known.
             KubeError: a request failed.
         """
         for attempt in range(_ATTEMPTS):
             present = await self._client.get_or_none(SECRETS, secret, namespace=namespace)
             state = rotation.read(present)
-            until = self._clock.now() + overlap
+            now = self._clock.now()
+            if overlap > timedelta(0) and (again := rotation.rotation_possible(state, now)) is not None:
+                raise TooManyCredentials(namespace, again)
+            until = now + overlap
             try:
                 state = await self._issue(namespace, secret, present, state, old_until=until)
                 if overlap > timedelta(0):

@@ -212,6 +212,7 @@ class Tenants:
             overlap: how long the old one goes on working.
 
         Raises:
+            TooManyCredentials: too many earlier ones still work.
             TenancyError: the tenant has no ClusterBinding, or its credential was revoked.
             AddressError: it is not known what the kubeconfig should say.
             KubeError: a request failed.

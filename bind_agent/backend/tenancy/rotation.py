@@ -25,9 +25,16 @@ from bind_agent.backend.tenancy.address import Endpoint
 CHECK: Final = timedelta(hours=1)
 """A Secret that somebody deleted is noticed after this long at the latest; one GET per tenant."""
 
+MOST_RETIRING: Final = 5
+"""Earlier tokens of a tenant that may work at a time. Each rotation adds one with a Secret of its own; a stolen
+session or a script in a loop would add them without end."""
+
 _EARLIEST: Final = 0.5
 _SPREAD: Final = 0.1
 _BUCKETS: Final = 1024
+
+OVERDUE: Final = timedelta(seconds=30)
+"""A token whose time has come is ended by the controllers within this time, as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,20 @@ def _why_issue(state: Credential, namespace: str, wanted: Endpoint | None, now: 
     if wanted is not None and wanted != state.issued.endpoint:
         return "the external address changed"
     return ""
+
+
+def rotation_possible(state: Credential, now: datetime) -> datetime | None:
+    """When somebody may rotate again and have the old token work on; None: at once.
+
+    Args:
+        state: what the Secret says.
+        now: time with a zone.
+    """
+    if len(state.retiring) < MOST_RETIRING:
+        return None
+    # Enough of them must have ended. One that is overdue still counts: it works until its Secret is deleted.
+    ends = sorted(old.at for old in state.retiring)
+    return max(ends[len(ends) - MOST_RETIRING], now + OVERDUE)
 
 
 def renew_at(issued_at: datetime, expires: datetime, namespace: str) -> datetime:

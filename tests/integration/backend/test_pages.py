@@ -3,27 +3,38 @@
 Excluded: what they look like (tests/browser), the login and the bind themselves (test_web.py).
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
+from yarl import URL
 
 from bind_agent.api import keys, meta
-from bind_agent.api.resource import CLUSTER_BINDINGS, CRDS, EXPORT_REQUESTS, EXPORT_TEMPLATES, Resource
+from bind_agent.api.resource import (
+    CLUSTER_BINDINGS,
+    CRDS,
+    EXPORT_REQUESTS,
+    EXPORT_TEMPLATES,
+    EXPORTS,
+    Resource,
+)
 from bind_agent.backend import names, retirement
 from bind_agent.backend.access import Kind
 from bind_agent.backend.http import sessions
 from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.http.spent import Spent
-from bind_agent.backend.pages import asks
+from bind_agent.backend.pages import asks, caught_up
 from bind_agent.backend.person import Person
 from bind_agent.backend.retiring import Retirements
+from bind_agent.backend.tenancy import rotation
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 from bind_agent.kube.errors import ConnectionFailed, Unauthorized
@@ -263,6 +274,7 @@ class TestClusters:
         async with signed_in(site) as session:
             _, text = await get(session, site, "/clusters")
             assert own.namespace in text
+            assert "issued <time" in text
             for foreign in (other, unnamed):
                 assert foreign.namespace not in text
                 for path in ("", "/rotate", "/revoke", "/exports/a.b/unbind"):
@@ -311,6 +323,8 @@ class TestClusters:
                 text = await change(session, site, f"/clusters/{own.namespace}/rotate")
             assert "A new credential is in force" in text
             assert "an earlier one ends" in text
+            _, text = await get(session, site, f"/clusters/{own.namespace}")
+            assert "A new credential is in force" not in text, "it is said once"
         after = await site.lab.tenants.credential(await site.lab.tenants.find(own.namespace))
         assert after.generation == before.generation + 1
         assert after.issued is None
@@ -320,10 +334,63 @@ class TestClusters:
         assert (line["action"], line["outcome"], line["subject"]) == ("rotate", "done", "alice")
         assert (line["tenant"], line["remote"]) == (own.namespace, "127.0.0.1")
 
+    async def test_rotations_do_not_pile_up_credentials(
+        self, site: Portal, unique: Callable[[str], str]
+    ) -> None:
+        own = await member(site, unique)
+        tenant = await site.lab.tenants.find(own.namespace)
+        path = f"/clusters/{own.namespace}/{asks.ROTATE}"
+        async with signed_in(site) as session:
+            _, question = await get(session, site, path)
+            for _ in range(rotation.MOST_RETIRING):
+                assert (await post(session, site, path, csrf=token_of(question)))[0] == 303
+            before = await site.lab.tenants.credential(tenant)
+            with capture_logs() as lines:
+                async with session.post(
+                    site.at(path), data={"csrf": token_of(question)}, headers=PAGE | {"Origin": site.url}
+                ) as answer:
+                    assert answer.status == 429
+                    assert 60 < int(answer.headers["Retry-After"]) <= 600
+                    assert "You can rotate again in 9 minutes" in await answer.text()
+            (line,) = [one for one in lines if one["event"] == "audit"]
+            assert (line["outcome"], line["reason"]) == ("refused", "TooManyCredentials")
+            assert await site.lab.tenants.credential(tenant) == before
+            # Without overlap all of them end, so there is room again.
+            await site.lab.tenants.rotate(tenant, overlap=timedelta(0))
+            assert (await post(session, site, path, csrf=token_of(question)))[0] == 303
+
+    async def test_what_an_address_says_was_done_is_not_said(
+        self, site: Portal, unique: Callable[[str], str]
+    ) -> None:
+        own, other = await member(site, unique), await member(site, unique)
+        said = "A new credential is in force"
+        async with signed_in(site) as session, signed_in(site) as elsewhere:
+            for word in asks.DONE:
+                status, text = await get(session, site, f"/clusters/{own.namespace}", done=word)
+                assert status == 200
+                assert asks.DONE[word] not in text
+            # What was done in one session to one cluster is said nowhere else.
+            _, question = await get(session, site, f"/clusters/{own.namespace}/rotate")
+            answer = await post(session, site, f"/clusters/{own.namespace}/rotate", csrf=token_of(question))
+            assert answer[:2] == (303, f"/clusters/{own.namespace}")
+            elsewhere.cookie_jar.update_cookies(
+                {one.key: one.value for one in session.cookie_jar if one.key.endswith("notice")},
+                URL(site.url),
+            )
+            assert said not in (await get(elsewhere, site, f"/clusters/{own.namespace}"))[1]
+            assert said not in (await get(session, site, f"/clusters/{other.namespace}"))[1]
+            assert said in (await get(session, site, f"/clusters/{own.namespace}"))[1]
+
     async def test_revoke_and_come_back(self, site: Portal, unique: Callable[[str], str]) -> None:
         own = await member(site, unique)
         async with signed_in(site) as session:
-            await change(session, site, f"/clusters/{own.namespace}/revoke")
+            _, question = await get(session, site, f"/clusters/{own.namespace}/rotate")
+            early = token_of(question)
+            text = await change(session, site, f"/clusters/{own.namespace}/revoke")
+            assert "All credentials of this cluster have ended" in text
+            # At once, though it is another one who watches: nothing on this page says otherwise.
+            assert "binding again issues a new one" in text
+            assert "/rotate" not in text
             assert meta.annotation(await site.lab.binding(own), names.REVOKED_BY) == names.BY_PERSON
 
             async def ended() -> bool:
@@ -335,18 +402,16 @@ class TestClusters:
                 return False
 
             await eventually(ended, timeout=30)
-
-            async def told() -> bool:
-                return "revoked" in (await get(session, site, f"/clusters/{own.namespace}"))[1]
-
-            await eventually(told)
-            status, question = await get(session, site, f"/clusters/{own.namespace}/rotate")
-            assert status == 200
-            status, _, text = await post(
-                session, site, f"/clusters/{own.namespace}/rotate", csrf=token_of(question)
-            )
-            assert status == 409
-            assert "nothing to rotate" in text
+            # Neither is it asked, nor does a question help that was open before.
+            for status, text in (
+                await get(session, site, f"/clusters/{own.namespace}/rotate"),
+                (await post(session, site, f"/clusters/{own.namespace}/rotate", csrf=early))[::2],
+            ):
+                assert status == 409
+                assert "nothing to rotate" in text
+        async with signed_in(site, OPERATOR) as session:
+            _, text = await get(session, site, f"/admin/tenants/{own.namespace}")
+            assert "its owner, on the pages" in text
         # Whoever revoked it oneself may bind again.
         again = await site.lab.tenants.add(
             (await site.lab.tenants.find(own.namespace)).who or pytest.fail("no identity"),
@@ -399,6 +464,11 @@ class TestClusters:
         changes: dict[str, dict[str, str]] = {f"{base}/{asks.ROTATE}": {}, f"{base}/{asks.REVOKE}": {}}
         changes[f"{base}/exports/{kind.crd_name}/{asks.UNBIND}"] = {"choice": "1d"}
         changes[f"{base}/exports/{kind.crd_name}/{asks.KEEP}"] = {}
+        end = site.clock.now() + timedelta(days=3)
+        kind_ = Kind(kind.group, kind.plural)
+        await Retirements(site.lab.own).retire(own.namespace, kind_, at=end, by=names.BY_PERSON)
+        views = site.watched.views
+        assert await caught_up.until(caught_up.end(views, own.namespace, kind.crd_name, end), 30)
         before = await site.lab.binding(own), await site.lab.export(own, kind)
         async with signed_in(site) as session:
             forms = {path: token_of((await get(session, site, path))[1]) for path in changes}
@@ -459,7 +529,10 @@ class TestClusters:
             for wrong in ("", "99d", "x"):
                 assert (await post(session, site, f"{base}/unbind", csrf=token, choice=wrong))[0] == 400
             with capture_logs() as lines:
-                await change(session, site, f"{base}/unbind", choice="1d")
+                text = await change(session, site, f"{base}/unbind", choice="1d")
+            assert "will be taken off" in text
+            assert "Keep it" in text
+            assert f"{base}/unbind" not in text
             (line,) = [one for one in lines if one["event"] == "audit"]
             assert (line["action"], line["resource"]) == ("unbind", kind.crd_name)
             export = await site.lab.export(own, kind)
@@ -467,13 +540,40 @@ class TestClusters:
             assert planned is not None
             assert planned.by == names.BY_PERSON
             assert planned.at - site.clock.now() > timedelta(hours=23)
-
-            async def keepable() -> bool:
-                return "Keep it" in (await get(session, site, f"/clusters/{own.namespace}"))[1]
-
-            await eventually(keepable)
-            assert "The API stays" in await change(session, site, f"{base}/keep")
+            text = await change(session, site, f"{base}/keep")
+            assert "The API stays" in text
+            assert f"{base}/keep" not in text
+            assert f"{base}/unbind" in text
+            # Now it does not end, so nothing is to be taken back.
+            status, text = await get(session, site, f"{base}/keep")
+            assert status == 409
+            assert "does not end, so there is nothing to take back" in text
+            assert "as if you had never unbound it" not in text
             assert retirement.planned(await site.lab.export(own, kind) or {}) is None
+
+    async def test_a_page_after_a_change_waits_for_what_is_watched(
+        self, site: Portal, kind: Resource, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = await member(site, unique)
+        await site.lab.publish(kind)
+        await site.lab.bind(own, kind)
+        await shown(site, own, kind)
+        loop = asyncio.get_running_loop()
+        for informer in (site.watched.views.exports, site.watched.views.cluster_bindings):
+            # Every change is seen late.
+            plain = informer.change
+            monkeypatch.setattr(informer, "change", partial(loop.call_later, 0.7, plain))
+        base = f"/clusters/{own.namespace}"
+        api = f"{base}/exports/{kind.crd_name}"
+        async with signed_in(site) as session:
+            text = await change(session, site, f"{api}/unbind", choice="1d")
+            assert (f"{api}/keep" in text, f"{api}/unbind" in text) == (True, False)
+            text = await change(session, site, f"{api}/keep")
+            assert (f"{api}/keep" in text, f"{api}/unbind" in text) == (False, True)
+            text = await change(session, site, f"{base}/revoke")
+            assert (f"{base}/rotate" in text, "binding again issues a new one" in text) == (False, True)
+        # What is still on its way must not arrive after what others do next.
+        await asyncio.sleep(1)
 
     async def test_an_api_ends_and_can_be_bound_again(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]
@@ -501,6 +601,34 @@ class TestClusters:
         await eventually(asked_again, timeout=40)
         await site.lab.bind(own, kind)
 
+    async def test_what_is_being_removed_is_shown_as_long_as_it_counts(
+        self, site: Portal, kind: Resource, unique: Callable[[str], str]
+    ) -> None:
+        own = await member(site, unique)
+        await site.lab.publish(kind)
+        await site.lab.bind(own, kind)
+        await shown(site, own, kind)
+        patch = {"metadata": {"finalizers": ["platform.example/slow"]}}
+        await site.lab.admin.merge_patch(EXPORTS, kind.crd_name, patch, namespace=own.namespace)
+        await site.lab.admin.delete(EXPORTS, kind.crd_name, namespace=own.namespace)
+
+        async def going() -> bool:
+            return all(meta.is_deleting(one) for one in site.watched.views.exports_in(own.namespace))
+
+        await eventually(going)
+        async with signed_in(site) as session:
+            _, text = await get(session, site, f"/clusters/{own.namespace}")
+            assert kind.crd_name in text.replace("<wbr>", "")
+            assert "being removed" in text
+            assert "/unbind" not in text
+            base = f"/clusters/{own.namespace}/exports/{kind.crd_name}"
+            assert (await get(session, site, f"{base}/unbind"))[0] == 404
+        async with signed_in(site, OPERATOR) as session:
+            _, text = await get(session, site, f"/admin/tenants/{own.namespace}")
+            assert "being removed" in text
+        patch = {"metadata": {"finalizers": []}}
+        await site.lab.admin.merge_patch(EXPORTS, kind.crd_name, patch, namespace=own.namespace)
+
     async def test_what_the_provider_ends_is_not_a_persons_to_keep(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]
     ) -> None:
@@ -508,20 +636,26 @@ class TestClusters:
         await site.lab.publish(kind)
         await site.lab.bind(own, kind)
         await shown(site, own, kind)
-        at = site.clock.now() + timedelta(days=9)
-        await Retirements(site.lab.own).retire(
-            own.namespace, Kind(kind.group, kind.plural), at=at, note="use v2"
-        )
         base = f"/clusters/{own.namespace}/exports/{kind.crd_name}"
         async with signed_in(site) as session:
+            early = {asks.UNBIND: token_of((await get(session, site, f"{base}/unbind"))[1])}
+            await change(session, site, f"{base}/unbind", choice="1d")
+            early[asks.KEEP] = token_of((await get(session, site, f"{base}/keep"))[1])
+            at = site.clock.now() + timedelta(days=9)
+            await Retirements(site.lab.own).retire(
+                own.namespace, Kind(kind.group, kind.plural), at=at, note="use v2"
+            )
 
             async def told() -> bool:
                 return "use v2" in (await get(session, site, f"/clusters/{own.namespace}"))[1]
 
             await eventually(told)
             for action, form in (("keep", {}), ("unbind", {"choice": "7d"})):
-                _, question = await get(session, site, f"{base}/{action}")
-                answer = await post(session, site, f"{base}/{action}", csrf=token_of(question), **form)
+                status, text = await get(session, site, f"{base}/{action}")
+                assert status == 409
+                assert "The provider itself has announced the end" in text
+                # A question that was open before does not help.
+                answer = await post(session, site, f"{base}/{action}", csrf=early[action], **form)
                 assert answer[0] == 409
                 assert "ask its operators" in answer[2]
             assert (await get(session, site, f"/clusters/{own.namespace}/exports/x.y/unbind"))[0] == 404

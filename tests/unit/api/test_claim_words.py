@@ -58,6 +58,17 @@ def test_wishes_that_are_not_met_are_told() -> None:
     assert any("autoAdopt" in note and "recreateWhen" in note for note in told.notes)
 
 
+@pytest.mark.parametrize("here", ["your cluster", "this cluster"])
+@pytest.mark.parametrize("owner", ["Provider", "Consumer", ""])
+def test_every_place_is_named(owner: str, here: str) -> None:
+    told = words(Voice(here=here), create={"replaceExisting": True}, selector={"owner": owner})
+    text = " ".join(told.lines())
+    assert " here" not in text
+    if owner != "Consumer":
+        assert f"deleted in {here} comes back" in text
+        assert f"already in {here};" in text
+
+
 def test_need_comes_last_and_says_whether_it_is_required() -> None:
     assert words(required=True).lines()[-1].startswith("Required:")
     assert words().lines()[-1].startswith("Optional:")

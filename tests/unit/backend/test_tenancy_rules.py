@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -386,6 +387,21 @@ class TestRotation:
 
     def test_token_secret(self) -> None:
         assert rotation.token_secret(4) == "klutch-binder-token-4"
+
+    def test_another_token_is_added_while_few_others_work(self) -> None:
+        few = tuple(Retiring(n, NOW + n * DAY) for n in range(1, rotation.MOST_RETIRING))
+        assert rotation.rotation_possible(Credential(), NOW) is None
+        assert rotation.rotation_possible(replace(LIVE, retiring=few), NOW) is None
+
+    def test_beyond_that_one_of_them_has_to_end_first(self) -> None:
+        full = tuple(Retiring(n, NOW + n * DAY) for n in range(rotation.MOST_RETIRING, 0, -1))
+        assert rotation.rotation_possible(replace(LIVE, retiring=full), NOW) == NOW + DAY
+        more = (*full, Retiring(9, NOW + 9 * DAY))
+        assert rotation.rotation_possible(replace(LIVE, retiring=more), NOW) == NOW + 2 * DAY
+
+    def test_a_token_that_is_overdue_works_until_it_is_deleted(self) -> None:
+        late = tuple(Retiring(n, NOW - n * DAY) for n in range(1, rotation.MOST_RETIRING + 1))
+        assert rotation.rotation_possible(replace(LIVE, retiring=late), NOW) == NOW + rotation.OVERDUE
 
 
 class TestHandout:

@@ -14,7 +14,6 @@ from bind_agent.backend.pages import catalogue, links
 from bind_agent.backend.pages.environment import Waiting
 from bind_agent.backend.pages.handlers.common import bind_url, html, signed_in, view, word
 from bind_agent.backend.views import get
-from bind_agent.kube.errors import KubeError
 
 
 async def resources(request: web.Request) -> web.Response:
@@ -63,11 +62,6 @@ async def resource(request: web.Request) -> web.Response:
             "Choose another one from the catalogue, or ask the operators of this provider.",
             link=links.CATALOGUE,
         )
-    try:
-        whole = await app.crds.read(kind)
-    except KubeError:
-        # The page says that the schema cannot be shown; everything else is known.
-        whole = None
     waiting = _waiting(request, app, session)
     return html(
         request,
@@ -75,7 +69,7 @@ async def resource(request: web.Request) -> web.Response:
         session,
         sid=waiting.sid if waiting else "",
         offer=offer,
-        versions=catalogue.versions(choice, whole) if whole is not None else (),
+        versions=await view(request).book.shelf.versions(app.crds, kind, choice, word(request, "version")),
         waiting=waiting,
         never=NEVER,
         bind_url=bind_url(app),

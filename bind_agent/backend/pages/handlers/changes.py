@@ -4,8 +4,6 @@ A GET shows what would happen and changes nothing; the form on it carries a toke
 this change (threat A53).
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -18,20 +16,21 @@ from bind_agent.backend.access import Kind
 from bind_agent.backend.http import audit, csrf
 from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.ended import refuse_ended
-from bind_agent.backend.http.limits import remote
-from bind_agent.backend.http.offers import away
 from bind_agent.backend.http.parameters import form, one
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
-from bind_agent.backend.pages import asks, links
+from bind_agent.backend.pages import asks, caught_up, links, notices
 from bind_agent.backend.pages.asks import Ask
 from bind_agent.backend.pages.handlers.clusters import api_of, cluster_of
 from bind_agent.backend.pages.handlers.common import html, own_tenant, signed_in
-from bind_agent.backend.retiring import RetiringError
-from bind_agent.backend.tenancy.address import AddressError
-from bind_agent.backend.tenancy.provision import TenancyError, Tenant, TenantRevoked
+from bind_agent.backend.pages.handlers.recorded import (
+    recorded,
+    refuse_an_operators_end,
+    refuse_no_end,
+    revoked,
+)
+from bind_agent.backend.tenancy.provision import Tenant, TenantRevoked
 from bind_agent.backend.tenancy.revocation import revoked_by
-from bind_agent.kube.errors import KubeError
 
 OVERLAP: Final = timedelta(minutes=10)
 """How long the old credential works after a rotation, as on the command line."""
@@ -46,7 +45,8 @@ async def ask_rotate(request: web.Request) -> web.Response:
     """Whether to rotate."""
     session = signed_in(request)
     tenant = await own_tenant(request, session)
-    _refuse_an_operators(tenant)
+    if by := revoked_by(tenant.binding or {}):
+        raise revoked(tenant, by)
     ask = asks.rotate(cluster_of(request.app[WEB], tenant), OVERLAP)
     return _ask(request, session, ask, purpose(asks.ROTATE, tenant.namespace))
 
@@ -54,16 +54,18 @@ async def ask_rotate(request: web.Request) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     """A new credential; the old one ends after the overlap."""
     app, session, tenant = await _meant(request, asks.ROTATE)
-    async with _recorded(request, session, tenant, audit.ROTATE):
-        await app.tenants.rotate(tenant, overlap=OVERLAP)
-    return _done(tenant, asks.ROTATE)
+    async with recorded(request, session, tenant, audit.ROTATE):
+        state = await app.tenants.rotate(tenant, overlap=OVERLAP)
+    await caught_up.until(caught_up.rotation(app.views, tenant.namespace, state.generation))
+    return _done(app, session, tenant, asks.ROTATE)
 
 
 async def ask_revoke(request: web.Request) -> web.Response:
-    """Whether to revoke."""
+    """Whether to revoke; also what was revoked before, because that may have been broken off in the middle."""
     session = signed_in(request)
     tenant = await own_tenant(request, session)
-    _refuse_an_operators(tenant)
+    if (by := revoked_by(tenant.binding or {})) == names.BY_OPERATOR:
+        raise revoked(tenant, by)
     ask = asks.revoke(cluster_of(request.app[WEB], tenant))
     return _ask(request, session, ask, purpose(asks.REVOKE, tenant.namespace))
 
@@ -71,10 +73,11 @@ async def ask_revoke(request: web.Request) -> web.Response:
 async def revoke(request: web.Request) -> web.Response:
     """The end of every credential of the cluster; a login lets its person back in."""
     app, session, tenant = await _meant(request, asks.REVOKE)
-    async with _recorded(request, session, tenant, audit.REVOKE):
+    async with recorded(request, session, tenant, audit.REVOKE):
         if (by := await app.tenants.revoke(tenant, delete=False, by=names.BY_PERSON)) != names.BY_PERSON:
             raise TenantRevoked("an operator was first", by)
-    return _done(tenant, asks.REVOKE)
+    await caught_up.until(caught_up.revocation(app.views, tenant.namespace, by))
+    return _done(app, session, tenant, asks.REVOKE)
 
 
 async def ask_unbind(request: web.Request) -> web.Response:
@@ -83,6 +86,7 @@ async def ask_unbind(request: web.Request) -> web.Response:
     tenant = await own_tenant(request, session)
     app = request.app[WEB]
     export = _export(app, tenant, request)
+    refuse_an_operators_end(tenant, export)
     ask = asks.unbind(cluster_of(app, tenant), api_of(app, export))
     return _ask(request, session, ask, purpose(asks.UNBIND, tenant.namespace, meta.name(export)))
 
@@ -101,11 +105,12 @@ async def unbind(request: web.Request) -> web.Response:
             400, "bad_choice", "The form does not say when the API is to end.", "Open the page again."
         )
     kind = _kind(export)
-    async with _recorded(request, session, tenant, audit.UNBIND, str(kind)):
-        await app.tenants.retirements.retire(
+    async with recorded(request, session, tenant, audit.UNBIND, str(kind)):
+        planned = await app.tenants.retirements.retire(
             tenant.namespace, kind, at=app.clock.now() + chosen, by=names.BY_PERSON
         )
-    return _done(tenant, asks.UNBIND)
+    await caught_up.until(caught_up.end(app.views, tenant.namespace, str(kind), planned.at))
+    return _done(app, session, tenant, asks.UNBIND)
 
 
 async def ask_keep(request: web.Request) -> web.Response:
@@ -114,6 +119,8 @@ async def ask_keep(request: web.Request) -> web.Response:
     tenant = await own_tenant(request, session)
     app = request.app[WEB]
     export = _export(app, tenant, request)
+    refuse_no_end(tenant, export)
+    refuse_an_operators_end(tenant, export)
     ask = asks.keep(cluster_of(app, tenant), api_of(app, export))
     return _ask(request, session, ask, purpose(asks.KEEP, tenant.namespace, meta.name(export)))
 
@@ -122,9 +129,10 @@ async def keep(request: web.Request) -> web.Response:
     """Take the end of an API back that the person announced."""
     app, session, tenant = await _meant(request, asks.KEEP, request.match_info["name"])
     kind = _kind(_export(app, tenant, request))
-    async with _recorded(request, session, tenant, audit.KEEP, str(kind)):
+    async with recorded(request, session, tenant, audit.KEEP, str(kind)):
         await app.tenants.retirements.restore(tenant.namespace, kind, by=names.BY_PERSON)
-    return _done(tenant, asks.KEEP)
+    await caught_up.until(caught_up.end(app.views, tenant.namespace, str(kind), None))
+    return _done(app, session, tenant, asks.KEEP)
 
 
 def _export(app: Web, tenant: Tenant, request: web.Request) -> Object:
@@ -144,27 +152,6 @@ def _export(app: Web, tenant: Tenant, request: web.Request) -> Object:
         "Look at what it has.",
         link=links.cluster(tenant.namespace),
     )
-
-
-def _refuse_an_operators(tenant: Tenant) -> None:
-    """Ask nothing about a cluster of which an operator is known to have decided.
-
-    Raises:
-        Refusal: an operator has revoked it.
-    """
-    if revoked_by(tenant.binding or {}) == names.BY_OPERATOR:
-        raise _revoked(tenant, names.BY_OPERATOR)
-
-
-def _revoked(tenant: Tenant, by: str) -> Refusal:
-    """The answer to a change of what was revoked before, and nothing of it was this person's doing now."""
-    if by == names.BY_OPERATOR:
-        message = "An operator of this provider has revoked this cluster already, so nothing was changed."
-        advice = "Ask the operators; only they let it in again."
-    else:
-        message = "The credential of this cluster was revoked, so there is nothing to rotate."
-        advice = "Bind an API again on the command line; that issues a new one."
-    return Refusal(409, "tenant_revoked", message, advice, link=links.cluster(tenant.namespace))
 
 
 def _kind(export: Object) -> Kind:
@@ -189,55 +176,11 @@ async def _meant(request: web.Request, action: str, name: str = "") -> tuple[Web
     return request.app[WEB], session, tenant
 
 
-@asynccontextmanager
-async def _recorded(
-    request: web.Request, session: Session, tenant: Tenant, action: str, resource: str = ""
-) -> AsyncIterator[None]:
-    """Write the audit line of a change, however it ends, and answer its failures."""
-    app = request.app[WEB]
-    outcome, reason = audit.FAILED, ""
-    try:
-        yield
-        outcome = audit.DONE
-    except TenantRevoked as error:
-        outcome, reason = audit.REFUSED, "TenantRevoked"
-        raise _revoked(tenant, error.by) from error
-    except RetiringError as error:
-        outcome, reason = audit.REFUSED, "RetiringError"
-        raise Refusal(
-            409,
-            "not_yours_to_change",
-            f"This cannot be changed here: {error}.",
-            "Look at the page of the cluster again.",
-            link=links.cluster(tenant.namespace),
-        ) from error
-    except (TenancyError, AddressError) as error:
-        reason = type(error).__name__
-        raise Refusal(
-            503,
-            "tenant_not_ready",
-            f"This cannot be done now: {error}.",
-            "Tell the operator of this provider.",
-        ) from error
-    except KubeError as error:
-        reason = type(error).__name__
-        raise away(f"{action} a credential" if not resource else f"{action} an API", error) from None
-    finally:
-        app.audit.record(
-            action,
-            person=session.person,
-            outcome=outcome,
-            remote=remote(request, app.options.trusted_proxies),
-            tenant=tenant.namespace,
-            cluster_id=tenant.who.cluster_id if tenant.who else "",
-            resource=resource,
-            reason=reason,
-        )
-
-
-def _done(tenant: Tenant, action: str) -> web.Response:
+def _done(app: Web, session: Session, tenant: Tenant, action: str) -> web.Response:
     # 303: going back or loading again never repeats the change.
-    return web.Response(status=303, headers={"Location": f"{links.cluster(tenant.namespace)}?done={action}"})
+    response = web.Response(status=303, headers={"Location": links.cluster(tenant.namespace)})
+    notices.leave(response, app, session, tenant.namespace, action)
+    return response
 
 
 def routes() -> list[web.RouteDef]:

@@ -5,28 +5,37 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from bind_agent.api import meta
 from bind_agent.api.claim_words import NEVER
 from bind_agent.api.meta import Object
+from bind_agent.backend.http import background
 from bind_agent.backend.http.context import WEB, Web
-from bind_agent.backend.pages import asks, clusters, condition_view, links
-from bind_agent.backend.pages.clusters import Api, Cluster, TokenView
-from bind_agent.backend.pages.handlers.common import bind_url, html, own_tenant, signed_in, tenants_of, word
+from bind_agent.backend.pages import asks, clusters, condition_view, credential_view, links, notices
+from bind_agent.backend.pages.ages import PATIENCE
+from bind_agent.backend.pages.clusters import Api, Cluster
+from bind_agent.backend.pages.credential_view import TokenView
+from bind_agent.backend.pages.handlers.common import (
+    bind_url,
+    html,
+    own_tenant,
+    signed_in,
+    tenants_of,
+    view,
+)
 from bind_agent.backend.tenancy.provision import Tenant
+from bind_agent.backend.tenancy.rotation import Credential
 from bind_agent.backend.views import BY_NAMESPACE
 from bind_agent.kube.errors import KubeError
 from bind_agent.runtime.faults import describe
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 3.0
-"""Seconds that a page waits for the figures of a credential; it is shown without them then."""
-
 
 async def mine(request: web.Request) -> web.Response:
     """All clusters of the person."""
     app, session = request.app[WEB], signed_in(request)
-    found = [cluster_of(app, one) for one in await tenants_of(app, session)]
+    tenants = await tenants_of(app, session)
+    states = await view(request).ages.of(tenants, keeper=app.tenants, clock=app.clock)
+    found = [cluster_of(app, one, state) for one, state in zip(tenants, states, strict=True)]
     return html(request, "clusters.html", session, clusters=clusters.worst(found), bind_url=bind_url(app))
 
 
@@ -34,7 +43,9 @@ async def one(request: web.Request) -> web.Response:
     """One cluster of the person."""
     app, session = request.app[WEB], signed_in(request)
     tenant = await own_tenant(request, session)
-    return html(
+    # What asks for a part of the page does not show what is said above it.
+    done = "" if background.of_a_page(request) else notices.found(request, app, session, tenant.namespace)
+    response = html(
         request,
         "cluster.html",
         session,
@@ -43,46 +54,45 @@ async def one(request: web.Request) -> web.Response:
         apis=apis_of(app, tenant),
         conditions=condition_view.rows(tenant.binding or {}, app.clock.now()),
         may_change=True,
-        done=asks.DONE.get(word(request, "done"), ""),
+        done=asks.DONE.get(done, ""),
         never=NEVER,
     )
+    if done:
+        notices.drop(response, app)
+    return response
 
 
-def cluster_of(app: Web, tenant: Tenant) -> Cluster:
+def cluster_of(app: Web, tenant: Tenant, state: Credential | None = None) -> Cluster:
     """A tenant with what is known about it at this moment."""
     return clusters.cluster(
         tenant,
         apis=len(app.views.exports.store.by_index(BY_NAMESPACE, tenant.namespace)),
         now=app.clock.now(),
         since=tenant.since,
+        state=state,
     )
 
 
-def apis_of(app: Web, tenant: Tenant) -> list[Api]:
-    """The exports of a tenant that are not on their way out."""
-    return [
-        api_of(app, export)
-        for export in app.views.exports_in(tenant.namespace)
-        if not meta.is_deleting(export)
-    ]
+def apis_of(app: Web, tenant: Tenant, *, commands: bool = False) -> list[Api]:
+    """The exports of a tenant, those on their way out last; for operators with the commands that help."""
+    found = [api_of(app, export, commands=commands) for export in app.views.exports_in(tenant.namespace)]
+    return sorted(found, key=lambda one: one.removing)
 
 
-def api_of(app: Web, export: Object) -> Api:
+def api_of(app: Web, export: Object, *, commands: bool = False) -> Api:
     """One export."""
-    return clusters.api(export, provider=app.tenancy.pretty_name, now=app.clock.now())
+    return clusters.api(export, provider=app.tenancy.pretty_name, now=app.clock.now(), commands=commands)
 
 
 async def token_of(app: Web, tenant: Tenant) -> TokenView | None:
     """The credential of a tenant without its content; None when it cannot be looked at now."""
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             state = await app.tenants.credential(tenant)
     except (KubeError, TimeoutError) as error:
         log.info("a credential could not be looked at", namespace=tenant.namespace, error=describe(error))
         return None
-    if state.expires is None:
-        return None
-    return clusters.token(state, namespace=tenant.namespace, now=app.clock.now())
+    return credential_view.token(state, namespace=tenant.namespace, now=app.clock.now())
 
 
 def routes() -> list[web.RouteDef]:

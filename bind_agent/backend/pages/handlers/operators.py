@@ -1,7 +1,5 @@
 """`/admin`: every tenant, every export, what is wrong. For operators only."""
 
-from dataclasses import replace
-
 from aiohttp import web
 
 from bind_agent.api import keys, meta
@@ -12,8 +10,8 @@ from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
 from bind_agent.backend.pages import admin, catalogue, condition_view, links
 from bind_agent.backend.pages.admin import ExportRow, Tile
-from bind_agent.backend.pages.clusters import Api, Cluster
-from bind_agent.backend.pages.handlers.clusters import api_of, cluster_of
+from bind_agent.backend.pages.clusters import Cluster
+from bind_agent.backend.pages.handlers.clusters import apis_of, cluster_of, token_of
 from bind_agent.backend.pages.handlers.common import html, signed_in, word
 from bind_agent.backend.tenancy.provision import Tenant
 from bind_agent.backend.views import BY_NAMESPACE, BY_ROLE, BY_STATE, TENANT, TROUBLED, get
@@ -107,8 +105,9 @@ async def tenant(request: web.Request) -> web.Response:
         session,
         tab="tenants",
         cluster=cluster_of(app, found),
+        token=await token_of(app, found),
         conditions=condition_view.rows(found.binding or {}, app.clock.now(), commands=True),
-        apis=_apis(app, found),
+        apis=apis_of(app, found, commands=True),
         namespaces=[admin.mapping(one.object()) for one in mappings[: admin.PAGE_SIZE] if one is not None],
         more=max(0, len(mappings) - admin.PAGE_SIZE),
     )
@@ -124,20 +123,6 @@ def _operator(request: web.Request) -> Session:
             "If you are one, ask for your account or group to be named by --admin-user or --admin-group.",
         )
     return session
-
-
-def _apis(app: Web, tenant: Tenant) -> list[Api]:
-    """The exports of a tenant, with the commands that help."""
-    now = app.clock.now()
-    return [
-        replace(
-            api_of(app, export),
-            ready=condition_view.ready(export, commands=True),
-            conditions=condition_view.rows(export, now, commands=True),
-        )
-        for export in app.views.exports_in(tenant.namespace)
-        if not meta.is_deleting(export)
-    ]
 
 
 def _tile(title: str, number: int, bad: int, link: str) -> Tile:

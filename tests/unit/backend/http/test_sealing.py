@@ -133,7 +133,7 @@ class TestCookies:
     def test_forgetting_names_all(self) -> None:
         cookies, response = Cookies(secure=True), web.Response()
         cookies.forget(response)
-        assert set(response.cookies) == {*cookies.names(), cookies.browser}
+        assert set(response.cookies) == {*cookies.names(), cookies.browser, cookies.notice}
         assert all(int(one["max-age"]) == 0 for one in response.cookies.values())
 
     def test_a_gap_ends_the_value(self) -> None:

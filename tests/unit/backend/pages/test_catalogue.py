@@ -4,16 +4,21 @@ from typing import Any
 
 import pytest
 
-from bind_agent.backend import exports, templates
+from bind_agent.backend import claims, exports, templates
 from bind_agent.backend.access import Kind
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.pages import catalogue
 from bind_agent.backend.pages.catalogue import Offer
+from tests.fakes import pages_preview as preview
 from tests.fakes import pages_world as world
 
 pytestmark = pytest.mark.unit
 
 GROUP = "data.northwind.example"
+MODEL: Any = {
+    "waiting": preview.WAITING, "target": "http://127.0.0.1:1", "action": "/bind", "link": "", "csrf": "csrf-1",
+    "never": "", "bind_url": "https://x/export", "versions": (),
+}  # fmt: skip
 
 
 def offers(
@@ -33,6 +38,37 @@ def offers(
 def only(template: Any, crd: Any, **more: Any) -> Offer:
     (found,) = offers([template], {crd["metadata"]["name"]: crd}, **more)
     return found
+
+
+def many_claims(count: int) -> list[Any]:
+    return [world.claim("secrets", labelSelectors=[{"app": f"number-{n}"}]) for n in range(count)]
+
+
+def test_every_claim_that_may_be_offered_is_shown() -> None:
+    template = world.template("dbs", GROUP, *many_claims(claims.MOST))
+    found = only(template, world.crd("dbs", GROUP, "Db"))
+    assert (len(found.claims), found.more_claims, found.trouble) == (claims.MOST, 0, "")
+    for page in ("api.html", "confirm_bind.html"):
+        html = preview.PAGES.render(page, preview.SIGNED_IN, offer=found, **MODEL)
+        assert f"app=number-{claims.MOST - 1}," in html
+        assert "more that are not shown" not in html
+
+
+def test_more_claims_than_a_person_reads_cannot_be_offered() -> None:
+    template, crd = world.template("dbs", GROUP, *many_claims(claims.MOST + 3)), world.crd("dbs", GROUP, "Db")
+    found = only(template, crd)
+    assert f"{claims.MOST + 3} claims are more than" in found.trouble
+    for page in ("api.html", "confirm_bind.html"):
+        assert "and 3 more that are not shown" in preview.PAGES.render(
+            page, preview.SIGNED_IN, offer=found, **MODEL
+        )
+    problem = exports.draft(Kind(GROUP, "dbs"), crd, templates.choose([template]), Policy())
+    assert isinstance(problem, exports.Problem)
+    assert (problem.reason, "change its permissionClaims" in problem.message) == ("TemplateInvalid", True)
+    sound = world.template("dbs", GROUP, *many_claims(claims.MOST))
+    assert not isinstance(
+        exports.draft(Kind(GROUP, "dbs"), crd, templates.choose([sound]), Policy()), exports.Problem
+    )
 
 
 def test_sorted_by_name_one_per_crd_and_no_cluster_scoped_ones() -> None:
@@ -159,7 +195,11 @@ def test_versions_that_are_offered() -> None:
     crd = crds[f"postgresinstances.{GROUP}"]
     shown = catalogue.versions(choice, crd)
     assert [(one.name, bool(one.deprecated)) for one in shown] == [("v1", False), ("v1alpha1", True)]
-    assert shown[0].fields[0].name == "spec"
+    assert shown[0].whole is not None
+    assert shown[0].whole.children[0].name == "spec"
+    assert shown[1].whole is None
+    assert [one.whole is None for one in catalogue.versions(choice, crd, "v1alpha1")] == [True, False]
+    assert catalogue.versions(choice, crd, "v3") == shown
     template["spec"]["APIServiceSelector"]["version"] = "v1alpha1"
     assert [one.name for one in catalogue.versions(choice, crd)] == ["v1alpha1"]
     crd["spec"]["versions"][0]["served"] = False

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from bind_agent.backend import names
-from bind_agent.backend.pages import asks, clusters, condition_view
+from bind_agent.backend import claims, names
+from bind_agent.backend.pages import asks, clusters, condition_view, credential_view
 from bind_agent.backend.pages.clusters import Cluster
 from bind_agent.backend.pages.condition_view import Tone
 from bind_agent.backend.tenancy.identity import Identity
 from bind_agent.backend.tenancy.rotation import Credential
+from tests.fakes import pages_preview as preview
 from tests.fakes import pages_world as world
 
 pytestmark = pytest.mark.unit
@@ -59,20 +60,82 @@ def test_trouble_with_the_credential(binding: Any, word: str, tone: Tone) -> Non
     assert (found.credential.word, found.credential.tone) == (word, tone)
 
 
+def revoked(by: str) -> Any:
+    marks = {names.REVOKED: "2026-11-20T09:30:00Z"} | ({names.REVOKED_BY: by} if by else {})
+    return {"metadata": {"annotations": marks}}
+
+
 @pytest.mark.parametrize(
-    ("by", "told"),
+    ("by", "told", "who", "final"),
     [
-        (names.BY_PERSON, "binding again issues a new one"),
-        (names.BY_REAPER, "binding again issues a new one"),
-        (names.BY_OPERATOR, "only they let it in again"),
-        ("", "only they let it in again"),
+        (names.BY_PERSON, "revoked on these pages", "its owner, on the pages", False),
+        (names.BY_REAPER, "heard nothing of this cluster for long", "nobody had heard", False),
+        (names.BY_OPERATOR, "only they let it in again", "an operator", True),
+        ("", "only they let it in again", "an operator", True),
+        ("somebody-new", "binding again issues a new one", "the provider", False),
     ],
 )
-def test_who_lets_a_revoked_cluster_in_again_is_told(by: str, told: str) -> None:
-    marks = {names.REVOKED: "2026-01-01T00:00:00Z"} | ({names.REVOKED_BY: by} if by else {})
-    found = cluster({"metadata": {"annotations": marks}})
+def test_who_revoked_a_cluster_and_who_lets_it_in_again_is_told(
+    by: str, told: str, who: str, final: bool
+) -> None:
+    found = cluster(revoked(by))
     assert found.credential.word == "revoked"
     assert told in found.credential.message
+    assert ("binding again issues a new one" in found.credential.message) is not final
+    assert found.revocation is not None
+    assert who in found.revocation.who
+    assert found.revocation.final is final
+    assert found.revocation.at is not None
+    assert found.revocation.at.words == "1 day ago"
+
+
+def test_nobody_revoked_a_sound_one() -> None:
+    assert cluster(world.cluster_binding()).revocation is None
+
+
+NOTHING = credential_view.token(Credential(), namespace="ns", now=world.NOW)
+SOUND = credential_view.token(world.credential("ns"), namespace="ns", now=world.NOW)
+
+
+def page(binding: Any, token: Any, template: str = "cluster.html", apis: Any = ()) -> str:
+    return preview.PAGES.render(
+        template, preview.SIGNED_IN, cluster=cluster(binding), token=token, apis=apis, conditions=(),
+        may_change=True, done="", never="", tab="tenants", namespaces=[], more=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("by", [names.BY_PERSON, names.BY_REAPER, names.BY_OPERATOR])
+def test_what_is_revoked_is_neither_rotated_nor_revoked_again(by: str) -> None:
+    html = page(revoked(by), NOTHING)
+    assert "/clusters/ns/rotate" not in html
+    assert "/clusters/ns/revoke" not in html
+    sound = page(world.cluster_binding(), SOUND)
+    assert "/clusters/ns/rotate" in sound
+    assert "/clusters/ns/revoke" in sound
+
+
+def test_a_revocation_that_was_broken_off_can_be_finished_by_whoever_may() -> None:
+    html = page(revoked(names.BY_PERSON), SOUND)
+    assert "/clusters/ns/revoke" in html
+    assert "/clusters/ns/rotate" not in html
+    assert "/clusters/ns/revoke" not in page(revoked(names.BY_OPERATOR), SOUND)
+
+
+def test_operators_see_who_revoked_and_how_old_a_credential_is() -> None:
+    html = page(revoked(names.BY_REAPER), NOTHING, "admin_tenant.html")
+    assert "because nobody had heard of the cluster for long" in html
+    assert "1 day ago" in html
+    sound = page(world.cluster_binding(), SOUND, "admin_tenant.html")
+    assert "Revoked by" not in sound
+    assert "2 days 4 hours ago" in sound
+    assert "not known at the moment" not in sound
+
+
+@pytest.mark.parametrize("template", ["cluster.html", "admin_tenant.html"])
+def test_what_cannot_be_looked_at_is_not_known(template: str) -> None:
+    assert "age and end are not known at the moment" in page(world.cluster_binding(), None, template)
+    assert "not known at the moment" not in page(world.cluster_binding(), SOUND, template)
+    assert "not known at the moment" not in page(revoked(names.BY_PERSON), NOTHING, template)
 
 
 def test_what_the_tenant_wrote_is_stripped() -> None:
@@ -110,7 +173,7 @@ def test_the_issuer_is_told() -> None:
 
 
 def test_age_and_end_of_a_credential() -> None:
-    found = clusters.token(world.credential("ns"), namespace="ns", now=world.NOW)
+    found = credential_view.token(world.credential("ns"), namespace="ns", now=world.NOW)
     assert found.issued is not None
     assert found.issued.words == "2 days 4 hours ago"
     assert found.lasts == "4 days"
@@ -118,7 +181,7 @@ def test_age_and_end_of_a_credential() -> None:
 
 
 def test_a_credential_of_a_go_backend_has_no_age() -> None:
-    found = clusters.token(Credential(), namespace="ns", now=world.NOW)
+    found = credential_view.token(Credential(), namespace="ns", now=world.NOW)
     assert (found.issued, found.expires, found.renews, found.lasts) == (None, None, None, "")
 
 
@@ -132,6 +195,45 @@ def test_an_api_of_a_cluster() -> None:
     assert told.ends is not None
     assert not told.own_end
     assert "version 2" in told.note
+
+
+def test_an_api_on_its_way_out_is_shown_as_such() -> None:
+    export = world.exports("ns")[2]  # with an end that its person announced
+    export["metadata"]["deletionTimestamp"] = "2026-11-21T09:29:00Z"
+    found = clusters.api(export, provider="ACME", now=world.NOW)
+    assert (found.removing, found.ready.word, found.ends, found.own_end) == (
+        True,
+        "being removed",
+        None,
+        False,
+    )
+    sound = clusters.api(world.exports("ns")[0], provider="ACME", now=world.NOW)
+    html = page(world.cluster_binding(), SOUND, apis=[found, sound])
+    assert "being removed" in html
+    assert "/exports/buckets" not in html
+    assert "/exports/postgresinstances" in html
+
+
+def test_the_list_tells_the_age_of_credentials() -> None:
+    def card(binding: Any, state: Credential | None) -> str:
+        return preview.PAGES.card(cluster(binding, state=state))
+
+    known = card(world.cluster_binding(), world.credential("ns"))
+    assert "2 days 4 hours ago" in known
+    assert "in 4 days" in known
+    assert "age not known at the moment" in card(world.cluster_binding(), None)
+    for text in (known, card(revoked(names.BY_PERSON), Credential())):
+        assert "not known" not in text
+
+
+def test_claims_beyond_what_is_shown_are_counted() -> None:
+    export = world.export("dbs", "a.example", "Db", *[world.claim("secrets")] * (claims.MOST + 2))
+    found = clusters.api(export, provider="ACME", now=world.NOW)
+    assert (len(found.claims), found.more_claims) == (claims.MOST, 2)
+    few = clusters.api(
+        world.export("dbs", "a.example", "Db", world.claim("secrets")), provider="A", now=world.NOW
+    )
+    assert (len(few.claims), few.more_claims) == (1, 0)
 
 
 @pytest.mark.parametrize("spec", [None, [], {"names": 3, "versions": "x", "permissionClaims": {"a": 1}}])
@@ -179,5 +281,7 @@ def test_questions_name_cluster_and_effects() -> None:
     unbind = asks.unbind(one, own)
     assert unbind.choices == (("1h", "in 1 hour"), ("1d", "in 1 day"), ("7d", "in 7 days"))
     assert unbind.proposed in asks.GRACES
+    assert not [effect for effect in unbind.effects if " here" in effect], "where is that?"
+    assert any("deleted on the provider's side" in effect for effect in unbind.effects)
     assert "in 22 hours" in asks.keep(one, own).message
     assert set(asks.DONE) == {asks.ROTATE, asks.REVOKE, asks.UNBIND, asks.KEEP}

@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 
 from bind_agent.backend.pages import schema_view
-from bind_agent.backend.pages.schema_view import Field, view
+from bind_agent.backend.pages.schema_view import Field
 from tests.fakes.pages_world import POSTGRES
 
 pytestmark = pytest.mark.unit
+
+
+def view(schema: Any) -> tuple[Field, ...]:
+    return schema_view.view(schema).children
 
 
 def one(**schema: Any) -> Field:
@@ -58,6 +62,7 @@ def test_defaults_choices_and_limits() -> None:
     assert spec["plan"].default == "small"
     assert spec["plan"].choices == ("small", "medium", "large")
     assert spec["version"].limits == ("at least 14", "at most 18")
+    assert spec["plan"].more_choices == 0
     assert one(default=False).default == "false"
     assert one(default={"a": [1]}).default == '{"a":[1]}'
     assert one(default="").default == '""'
@@ -117,13 +122,36 @@ def test_width_is_bounded_and_told() -> None:
     assert count(view({"properties": {"spec": both}})) <= schema_view.MAX_FIELDS
 
 
+def test_a_large_spec_leaves_room_for_status() -> None:
+    wide = {"type": "object", "properties": {f"f{n}": {"type": "string"} for n in range(150)}}
+    large = {"type": "object", "properties": {f"g{n}": wide for n in range(150)}}
+    whole = schema_view.view({"properties": {"spec": large, "status": wide, "data": {"type": "string"}}})
+    assert [(field.name, len(field.children)) for field in whole.children] == [
+        ("spec", 150), ("data", 0), ("status", 150)
+    ]  # fmt: skip
+    assert whole.more == 0
+    assert count(whole.children) == schema_view.MAX_FIELDS
+    told = sum(field.more for field in whole.children[0].children)
+    shown = sum(len(field.children) for field in whole.children[0].children)
+    assert shown + told == 150 * 150, "every field is shown or counted"
+
+
+def test_what_is_left_out_at_the_top_is_counted() -> None:
+    many = {f"f{n:03}": {"type": "string"} for n in range(300)}
+    whole = schema_view.view({"properties": many | {"spec": {}, "status": {}}})
+    names = [field.name for field in whole.children]
+    assert (names[0], names[-1], len(names)) == ("spec", "status", schema_view.MAX_CHILDREN)
+    assert whole.more == 302 - schema_view.MAX_CHILDREN
+
+
 def test_text_is_bounded_and_inert() -> None:
     field = one(
         description="a\u202e\x1b[2J" + "x" * 100_000, enum=[f"v{n}" for n in range(1000)], pattern="y" * 9999
     )
     assert len(field.description) == schema_view.MAX_TEXT
     assert not set(field.description) & set("\u202e\x1b")
-    assert len(field.choices) == schema_view.MAX_VALUES + 1
-    assert field.choices[-1] == f"and {1000 - schema_view.MAX_VALUES} more"
+    # The remainder is no value that could be given.
+    assert len(field.choices) == schema_view.MAX_VALUES
+    assert field.more_choices == 1000 - schema_view.MAX_VALUES
     assert len(field.limits[0]) < 300
     assert view({"properties": {"n\u202e\nx" + "y" * 500: {}}})[0].name.startswith("n x")
