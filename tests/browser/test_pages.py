@@ -51,6 +51,7 @@ async def test_each_page(browser: Browser, preview: str, path: str, kind: str) -
         assert await look.violations() == []
         assert look.foreign == []
         assert await look.overflow() == 0
+        assert await look.crowded() == []
         assert await look.broken_rules() == []
         assert len(await look.page.locator("h1").all()) == 1
         if name := PICTURES.get((path, kind)):

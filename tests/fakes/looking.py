@@ -81,6 +81,19 @@ class Look:
         found: list[str] = await self.page.evaluate(_RULES)
         return found
 
+    async def crowded(self) -> list[str]:
+        """Headings of sections that touch what stands above or below them."""
+        found: list[str] = await self.page.evaluate(
+            """() => [...document.querySelectorAll('main section > h2')].filter(heading => {
+                const own = heading.getBoundingClientRect(), below = heading.nextElementSibling;
+                const above = heading.parentElement.previousElementSibling;
+                const shown = one => one && one.getClientRects().length > 0;
+                return (shown(below) && below.getBoundingClientRect().top - own.bottom < 6)
+                    || (shown(above) && own.top - above.getBoundingClientRect().bottom < 12);
+            }).map(one => one.textContent)"""
+        )
+        return found
+
     async def overflow(self) -> int:
         """Pixels by which the page is wider than its window."""
         found: int = await self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
