@@ -252,29 +252,6 @@ class Bench:
                 Pages(f"{self.count} logins in flight", looking, seen.summary(), dict(seen.errors))
             )
 
-    async def bare_logins(self, looking: int) -> None:
-        """As many logins as before in the barest form, with so many browsers that load the bare page meanwhile."""
-        say(f"{self.count} bare logins in flight, {looking} browsers look at the bare page")
-        seen, done = Times(), asyncio.Event()
-        async with AsyncExitStack() as stack:
-            sessions = [await stack.enter_async_context(browser()) for _ in range(looking)]
-            many = await stack.enter_async_context(
-                aiohttp.ClientSession(self.bare, connector=aiohttp.TCPConnector(limit=0))
-            )
-            work = [
-                asyncio.create_task(people.look(session, {"bare": self.bare}, seen, done, turn=0.0))
-                for session in sessions
-            ]
-
-            async def one(number: int) -> None:
-                async with many.post("login", params={"name": f"bare-{number:04}"}) as answer:
-                    answer.raise_for_status()
-
-            await asyncio.gather(*(one(number) for number in range(self.count)))
-            done.set()
-            await asyncio.gather(*work)
-        self.report.alike = seen.summary()["bare"]
-
     async def pages(self) -> None:
         """Nothing but people who look at pages: the bare one and ours in turn, with the same number in flight."""
         for browsers in (1, self.browsers):
@@ -316,7 +293,7 @@ class Bench:
             page.write_bytes(await answer.read())
         port = free_port()
         self.bare = f"http://{LOOPBACK}:{port}/"
-        await self._helper("bare", port, str(page), str(self.cluster.kubeconfig))
+        await self._helper("bare", port, str(page))
 
     # --- looking at the backend -----------------------------------------------------------------------------
 
@@ -418,7 +395,6 @@ async def main(words: Sequence[str] | None = None) -> int:
                 await bench.logins(4)
                 bench.report.peak_mib = memory_mib(bench._pid, "VmHWM")
                 await bench.backend.stop()
-                await bench.bare_logins(4)
     report = bench.report
     print(json.dumps(asdict(report), indent=2) if arguments.output == "json" else report.text())
     return 0 if report.sound() else 1

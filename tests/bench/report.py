@@ -72,16 +72,11 @@ class Pages:
 
 @dataclass
 class Report:
-    """All figures of a run.
-
-    Attributes:
-        alike: milliseconds of the bare page while its own process works on as many logins in the barest form.
-    """
+    """All figures of a run."""
 
     tenants: int
     exports: int
     starts: list[Start] = field(default_factory=list)
-    alike: dict[str, float] = field(default_factory=dict)
     logins: list[Logins] = field(default_factory=list)
     pages: list[Pages] = field(default_factory=list)
     peak_mib: float = 0.0
@@ -119,19 +114,6 @@ class Report:
                 for page, one in found.pages.items()
             ]
             lines += [f"  {n:4} x {what}" for what, n in found.errors.items()]
-        if self.alike:
-            busy = self.pages[-1].pages
-            lines += [
-                "",
-                f"the bare page while its process works on as many bare logins: p50 {self.alike['p50']:.1f} ms  "
-                f"p99 {self.alike['p99']:.1f} ms",
-                *(
-                    f"  {page:12} beside our logins: p50 {one['p50'] / self.alike['p50']:.1f} times, "
-                    f"p99 {one['p99'] / self.alike['p99']:.1f} times that"
-                    for page, one in busy.items()
-                    if page != "bare"
-                ),
-            ]
         lines += ["", f"memory of the backend at most {self.peak_mib:.0f} MiB"]
         return "\n".join(lines)
 

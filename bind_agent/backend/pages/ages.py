@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 import structlog
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from bind_agent.aio.clock import Clock
 from bind_agent.api import conditions, meta
@@ -45,6 +45,7 @@ class Ages:
     def __init__(self) -> None:
         """Start empty."""
         self._known: TTLCache[tuple[object, ...], Credential] = TTLCache(maxsize=_KEPT, ttl=_FRESH)
+        self._keys: LRUCache[tuple[str, str, str], tuple[object, ...]] = LRUCache(maxsize=_KEPT)
 
     async def of(
         self, tenants: Sequence[Tenant], *, keeper: Keeper, clock: Clock, patience: float = PATIENCE
@@ -58,7 +59,8 @@ class Ages:
             patience: seconds for all of them together.
         """
         now = clock.now()
-        found = [self._known.get(_key(one)) for one in tenants]
+        keys = [self._key(one) for one in tenants]
+        found = [self._known.get(key) for key in keys]
         missing = [
             number
             for number, state in enumerate(found)
@@ -70,7 +72,7 @@ class Ages:
             tenant, found[number] = tenants[number], None
             async with room:
                 state = await keeper.credential(tenant)
-            found[number] = self._known[_key(tenant)] = state
+            found[number] = self._known[keys[number]] = state
 
         tasks = [asyncio.create_task(read(number)) for number in missing]
         try:
@@ -87,10 +89,14 @@ class Ages:
                 task.cancel()
         return found
 
-
-def _key(tenant: Tenant) -> tuple[object, ...]:
-    """Another one once a person, an operator or a controller has changed the credential."""
-    binding = tenant.binding or {}
-    issued = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
-    marks = (meta.annotation(binding, mark) for mark in _MARKS)
-    return (tenant.namespace, tenant.uid, issued.status if issued else "", *marks)
+    def _key(self, tenant: Tenant) -> tuple[object, ...]:
+        """Another one once a person, an operator or a controller has changed the credential."""
+        binding = tenant.binding or {}
+        version = (tenant.uid, meta.uid(binding), meta.resource_version(binding))
+        found = self._keys.get(version)
+        if found is None or not version[-1]:
+            issued = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
+            marks = (meta.annotation(binding, mark) for mark in _MARKS)
+            found = (tenant.namespace, tenant.uid, issued.status if issued else "", *marks)
+            self._keys[version] = found
+        return found

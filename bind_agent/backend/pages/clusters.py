@@ -15,7 +15,7 @@ from bind_agent.backend import names, retirement
 from bind_agent.backend.controllers import heartbeat_plan
 from bind_agent.backend.pages import claim_view, condition_view, credential_view
 from bind_agent.backend.pages.condition_view import Badge, Row, Tone
-from bind_agent.backend.pages.credential_view import Revocation, TokenView
+from bind_agent.backend.pages.credential_view import Age, Revocation
 from bind_agent.backend.pages.times import Moment, length, moment
 from bind_agent.backend.tenancy.provision import Tenant
 from bind_agent.backend.tenancy.rotation import Credential, parse_time
@@ -48,7 +48,7 @@ class Cluster:
         credential: whether it has a credential.
         revocation: who ended it before its time; None when nobody has.
         since: when it was added.
-        token: age and end of the credential; None when not known.
+        age: of the credential; None when not known, or not asked for.
     """
 
     namespace: str
@@ -63,7 +63,7 @@ class Cluster:
     credential: Badge
     revocation: Revocation | None
     since: Moment | None
-    token: TokenView | None
+    age: Age | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def cluster(
         credential=credential_view.badge(binding, revoked),
         revocation=revoked,
         since=moment(added, now) if added else None,
-        token=None if state is None else credential_view.token(state, namespace=tenant.namespace, now=now),
+        age=None if state is None else credential_view.age(state, namespace=tenant.namespace, now=now),
     )
 
 

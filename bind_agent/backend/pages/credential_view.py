@@ -52,6 +52,19 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True)
+class Age:
+    """How old the credential of a cluster is, for a list of clusters.
+
+    Attributes:
+        issued: when; None when unknown.
+        expires: its end; None when unknown.
+    """
+
+    issued: Moment | None
+    expires: Moment | None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenView:
     """The credential of a cluster, without anything of its content.
 
@@ -92,6 +105,15 @@ def badge(binding: Mapping[str, Any], revoked: Revocation | None) -> Badge:
         return Badge(Tone.BAD, "revoked", revoked.told)
     found = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
     return condition_view.badge(found, good="valid", missing="being issued")
+
+
+def age(state: Credential, *, namespace: str, now: datetime) -> Age:
+    """How old a credential is (arguments as for `token`)."""
+    issued = rotation.issued_at(state, namespace)
+    return Age(
+        issued=moment(issued, now) if issued else None,
+        expires=moment(state.expires, now) if state.expires else None,
+    )
 
 
 def token(state: Credential, *, namespace: str, now: datetime) -> TokenView:

@@ -1,5 +1,6 @@
 """Times in words: pure."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,13 +26,16 @@ class Moment:
 
 def moment(at: datetime, now: datetime) -> Moment:
     """A point in time, seen from now (both with a zone)."""
+    exact, machine = _texts(at)
+    return Moment(relative(at - now), exact, machine)
+
+
+@functools.lru_cache(maxsize=8192)
+def _texts(at: datetime) -> tuple[str, str]:
+    """For people and for machines; a page shows the same times again and again, only seen from another moment."""
     at = at.astimezone(UTC)
     # In UTC the text always ends in the same six characters; `strftime` would cost more than all else here.
-    return Moment(
-        words=relative(at - now),
-        exact=f"{at.isoformat(' ', 'minutes')[:-6]} UTC",
-        machine=f"{at.isoformat('T', 'seconds')[:-6]}Z",
-    )
+    return f"{at.isoformat(' ', 'minutes')[:-6]} UTC", f"{at.isoformat('T', 'seconds')[:-6]}Z"
 
 
 def relative(span: timedelta) -> str:

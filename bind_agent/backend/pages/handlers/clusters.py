@@ -68,7 +68,8 @@ def cluster_of(app: Web, tenant: Tenant, state: Credential | None = None) -> Clu
         tenant,
         apis=len(app.views.exports.store.by_index(BY_NAMESPACE, tenant.namespace)),
         now=app.clock.now(),
-        since=tenant.since,
+        # A list does not say it.
+        since="" if state is not None else tenant.since,
         state=state,
     )
 
