@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from cachetools import LRUCache
+
 from bind_agent.api import goduration, meta
 from bind_agent.api.claim_words import ClaimWords
 from bind_agent.api.conditions_catalogue import Reason
@@ -18,6 +20,7 @@ from bind_agent.backend.pages.condition_view import Badge, Row, Tone
 from bind_agent.backend.pages.credential_view import Age, Revocation
 from bind_agent.backend.pages.times import Moment, length, moment
 from bind_agent.backend.tenancy.provision import Tenant
+from bind_agent.backend.tenancy.revocation import revoked_by
 from bind_agent.backend.tenancy.rotation import Credential, parse_time
 
 _TEXT: Final = 253
@@ -119,25 +122,59 @@ def cluster(
         state: what its Secret says; None when that is not known, or not asked for.
     """
     binding = tenant.binding or {}
-    status = _mapping(binding.get("status"))
-    at = parse_time(_text(status.get("lastHeartbeatTime")))
+    said = _said(tenant)
     added = parse_time(since)
-    revoked = credential_view.revocation(binding, now)
     return Cluster(
         namespace=tenant.namespace,
-        cluster_id=printable(tenant.who.cluster_id, _TEXT) if tenant.who else "",
-        subject=printable(tenant.who.subject, _TEXT) if tenant.who else "",
-        issuer=printable(getattr(tenant.who, "issuer", ""), _TEXT),
-        health=health(status, now),
-        heartbeat=moment(at, now) if at else None,
-        interval=_interval(status.get("heartbeatInterval")),
-        konnector=printable(_text(status.get("konnectorVersion")), 64),
+        cluster_id=said.cluster_id,
+        subject=said.subject,
+        issuer=said.issuer,
+        health=health(_mapping(binding.get("status")), now),
+        heartbeat=moment(said.heartbeat, now) if said.heartbeat else None,
+        interval=said.interval,
+        konnector=said.konnector,
         apis=apis,
-        credential=credential_view.badge(binding, revoked),
-        revocation=revoked,
+        credential=said.credential,
+        revocation=credential_view.revocation(binding, now) if said.revoked else None,
         since=moment(added, now) if added else None,
         age=None if state is None else credential_view.age(state, namespace=tenant.namespace, now=now),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a page says of a cluster whenever it is looked at, as long as nobody changes its ClusterBinding."""
+
+    cluster_id: str
+    subject: str
+    issuer: str
+    heartbeat: datetime | None
+    interval: str
+    konnector: str
+    credential: Badge
+    revoked: bool
+
+
+_REMEMBERED: Final[LRUCache[tuple[object, ...], _Said]] = LRUCache(maxsize=8192)
+
+
+def _said(tenant: Tenant) -> _Said:
+    binding = tenant.binding or {}
+    key = (tenant.uid, tenant.who, meta.uid(binding), meta.resource_version(binding))
+    found = _REMEMBERED.get(key) if all(key) else None
+    if found is None:
+        status = _mapping(binding.get("status"))
+        found = _REMEMBERED[key] = _Said(
+            cluster_id=printable(tenant.who.cluster_id, _TEXT) if tenant.who else "",
+            subject=printable(tenant.who.subject, _TEXT) if tenant.who else "",
+            issuer=printable(getattr(tenant.who, "issuer", ""), _TEXT),
+            heartbeat=parse_time(_text(status.get("lastHeartbeatTime"))),
+            interval=_interval(status.get("heartbeatInterval")),
+            konnector=printable(_text(status.get("konnectorVersion")), 64),
+            credential=credential_view.badge(binding),
+            revoked=bool(revoked_by(binding)),
+        )
+    return found
 
 
 def health(status: Mapping[str, Any], now: datetime) -> Badge:

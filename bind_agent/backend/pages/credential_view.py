@@ -90,19 +90,23 @@ def revocation(binding: Mapping[str, Any], now: datetime) -> Revocation | None:
     if not (by := revoked_by(binding)):
         return None
     at = parse_time(meta.annotation(binding, names.REVOKED))
-    # A word of a later release is a login's to undo, as `Tenants.add` judges it.
     return Revocation(
         by=by,
         who=_WHO.get(by, "the provider"),
-        told=_TOLD.get(by, "Nothing works with the old credential; binding again issues a new one."),
+        told=_told(by),
         at=moment(at, now) if at else None,
     )
 
 
-def badge(binding: Mapping[str, Any], revoked: Revocation | None) -> Badge:
+def _told(by: str) -> str:
+    # A word of a later release is a login's to undo, as `Tenants.add` judges it.
+    return _TOLD.get(by, "Nothing works with the old credential; binding again issues a new one.")
+
+
+def badge(binding: Mapping[str, Any]) -> Badge:
     """Whether a cluster has a credential."""
-    if revoked is not None:
-        return Badge(Tone.BAD, "revoked", revoked.told)
+    if by := revoked_by(binding):
+        return Badge(Tone.BAD, "revoked", _told(by))
     found = conditions.get(conditions.of(binding), names.CREDENTIAL_ISSUED)
     return condition_view.badge(found, good="valid", missing="being issued")
 
