@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from bind_agent.backend.http.limits import bucket_key
-from bind_agent.backend.options.web import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_EACH, WebOptions
+from bind_agent.backend.options.web import WebOptions
+from bind_agent.backend.options.web_flags import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_EACH
 
 RESERVED: Final = 200
 """File descriptors for everything but these connections: watches, requests of logins, files."""

@@ -5,7 +5,8 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from bind_agent.backend.options.web import LOOPBACK_HOSTS, WebOptions
+from bind_agent.backend.options.web import WebOptions
+from bind_agent.backend.options.web_values import LOOPBACK_HOSTS
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Answered under any name: a kubelet asks by address, and the answer tells nothing."""

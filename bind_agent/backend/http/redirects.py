@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from bind_agent.backend.options.web import LOOPBACK_HOSTS
+from bind_agent.backend.options.web_values import LOOPBACK_HOSTS
 
 _LONGEST: Final = 1024
 _MOST_PARAMETERS: Final = 20

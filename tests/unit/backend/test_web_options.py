@@ -12,7 +12,8 @@ from bind_agent.backend.access import Kind
 from bind_agent.backend.app import cli
 from bind_agent.backend.options import serve as options
 from bind_agent.backend.options.serve import Serve
-from bind_agent.backend.options.web import WebOptions, check_url
+from bind_agent.backend.options.web import WebOptions
+from bind_agent.backend.options.web_values import check_url
 
 pytestmark = pytest.mark.unit
 
@@ -290,9 +291,9 @@ class TestControlPlaneMode:
         assert web_of(served).secure
 
     def check(self, **given: str) -> WebOptions | None:
-        from bind_agent.backend.options import web
+        from bind_agent.backend.options import web, web_flags
 
-        values: dict[str, object] = dict.fromkeys(web._NAMES, "")
+        values: dict[str, object] = dict.fromkeys(web_flags.NAMES, "")
         values |= {"web": True, "oidc_scope": (), "cookie_signing_key": (), "cookie_encryption_key": ()}
         values |= {"admin_group": (), "admin_user": (), "compat_plain_get_bind": False}
         values |= {"trusted_proxies": 0, "rate_limit": 20, "oidc_groups_claim": "groups"}

@@ -13,7 +13,7 @@ from bind_agent.backend.http import host, sessions
 from bind_agent.backend.http.context import WEB, Web
 from bind_agent.backend.http.operators import is_operator
 from bind_agent.backend.http.refusal import Refusal
-from bind_agent.backend.options.web import LOOPBACK_HOSTS
+from bind_agent.backend.options.web_values import LOOPBACK_HOSTS
 from bind_agent.obs import metrics
 from bind_agent.runtime import health
 
