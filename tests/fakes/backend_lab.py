@@ -37,6 +37,7 @@ from bind_agent.devcluster import Cluster
 from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE, Stage
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
+from bind_agent.kube.errors import Unauthorized
 from bind_agent.runtime.leader import LeaderElector
 from bind_agent.runtime.recorder import Recorder
 
@@ -60,6 +61,16 @@ async def eventually(check: Callable[[], Awaitable[T | None]], *, timeout: float
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"did not come true; last seen: {last!r}") from None
+
+
+async def works(kubeconfig: bytes, namespace: str) -> bool:
+    """Whether the API server knows the credential of a tenant."""
+    async with Client.open(from_kubeconfig(kubeconfig), user_agent="probe-in-tests") as client:
+        try:
+            await client.get(NAMESPACES, namespace)
+        except Unauthorized:
+            return False
+        return True
 
 
 @dataclass

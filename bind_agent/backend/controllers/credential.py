@@ -13,6 +13,7 @@ from bind_agent.backend.controllers.phase import Phase
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.provision import secret_name
+from bind_agent.backend.tenancy.revocation import revoked_by
 from bind_agent.kube.errors import ApiError, Conflict, KubeError
 
 SOON: Final = timedelta(seconds=5)
@@ -69,9 +70,9 @@ class CredentialPhase:
             return Phase(failed.condition, error=error)
         if kept.written:
             # What is watched may be behind, and a konnector whose watch is still open would be handed the new one.
-            if revoked := await self._revoked_now(cns):
-                await self._credentials.destroy(cns, secret_name(binding))
-                return _revoked(revoked)
+            present = await self._present(cns)
+            if revoked_by(present) and await self._destroyed(binding):
+                return _revoked(present)
             self._context.recorder.event(
                 binding, type="Normal", reason="CredentialIssued", message="a new credential is in the Secret"
             )
@@ -85,7 +86,7 @@ class CredentialPhase:
         may die in between, and only the mark tells the next leader. After these two times nothing is asked again.
         """
         cns, monotonic = meta.namespace(binding), self._context.clock.monotonic()
-        told = _revoked(revoked).condition
+        told = _revoked(binding).condition
         mark, left, due = self._ended.get(cns, ("", 0, 0.0))
         if mark != revoked:
             left, due = _LOOKS, monotonic + SOON.total_seconds()
@@ -96,20 +97,27 @@ class CredentialPhase:
             return Phase(told, timedelta(seconds=due - monotonic))
         try:
             # What is watched may be behind: who was let in again a moment ago has a new credential.
-            if not await self._revoked_now(cns):
+            if not await self._destroyed(binding):
                 return Phase(None)
-            await self._credentials.destroy(cns, secret_name(binding))
         except KubeError as error:
             return Phase(told, error=error)
         self._ended[cns] = (revoked, left - 1, monotonic + LATE.total_seconds())
         return Phase(told, LATE if left > 1 else None)
 
-    async def _revoked_now(self, cns: str) -> str:
-        """When the tenant was revoked, asked of the API server; empty when it was not."""
+    async def _destroyed(self, binding: Object) -> bool:
+        """End what is left of a tenant's credentials if it is shut out at this moment; whether it is."""
+        cns = meta.namespace(binding)
+
+        async def revoked() -> bool:
+            return bool(revoked_by(await self._present(cns)))
+
+        return await self._credentials.destroy(cns, secret_name(binding), only_if=revoked)
+
+    async def _present(self, cns: str) -> Object:
+        """The ClusterBinding as the API server has it; empty when there is none."""
         # A list, because the backend has no right to read single ones besides.
         found = (await self._context.client.list(CLUSTER_BINDINGS, namespace=cns)).items
-        present = next((one for one in found if meta.name(one) == keys.CLUSTER_BINDING_NAME), None)
-        return "" if present is None else meta.annotation(present, names.REVOKED)
+        return next((one for one in found if meta.name(one) == keys.CLUSTER_BINDING_NAME), {})
 
 
 def _marks(binding: Object) -> tuple[str, ...]:
@@ -122,10 +130,15 @@ def _marks(binding: Object) -> tuple[str, ...]:
     )
 
 
-def _revoked(at: str) -> Phase:
+def _revoked(binding: Object) -> Phase:
+    helps = (
+        "`bind-backend tenant add` issues a new one"
+        if revoked_by(binding) == names.BY_OPERATOR
+        else "binding again issues a new one"
+    )
     return _without_credential(
         names.REASON_CREDENTIAL_REVOKED,
-        f"the credential was revoked at {at}: `bind-backend tenant add` issues a new one",
+        f"the credential was revoked at {meta.annotation(binding, names.REVOKED)}: {helps}",
         Severity.WARNING,
     )
 

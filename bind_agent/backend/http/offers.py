@@ -12,6 +12,7 @@ from aiohttp import web
 from bind_agent.api import keys, payloads
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORT_REQUESTS
+from bind_agent.backend import names
 from bind_agent.backend.access import Kind
 from bind_agent.backend.allowed import may_bind
 from bind_agent.backend.exports import Problem, draft
@@ -127,7 +128,9 @@ async def hand_out(request: web.Request, person: Person, bind: Bind, kind: Kind)
         raise _no_address() from None
     except TenantRevoked as error:
         reason, outcome = "TenantRevoked", audit.REFUSED
-        raise Refusal(403, "tenant_revoked", f"{error}.", f"{_ASK} to let it in again.") from None
+        own = error.by != names.BY_OPERATOR
+        advice = "Bind again: that issues a new one." if own else f"{_ASK} to let it in again."
+        raise Refusal(403, "tenant_revoked", f"{error}.", advice) from None
     except (TenancyError, NameTaken) as error:
         reason = "TenantNotReady"
         raise Refusal(

@@ -7,7 +7,7 @@ into a message.
 
 import asyncio
 import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -172,14 +172,32 @@ class Credentials:
                 return state
         raise AssertionError("unreachable")
 
-    async def destroy(self, namespace: str, secret: str) -> None:
+    async def destroy(
+        self, namespace: str, secret: str, *, only_if: Callable[[], Awaitable[bool]] | None = None
+    ) -> bool:
         """End every credential that was ever issued for the tenant, and remove what carries one.
 
-        Tokens name the UID of their service account, so all of them end with it, whoever holds them.
+        Tokens name the UID of their service account, so all of them end with it, whoever holds them. It takes turns
+        with `keep`: what a login issues after it was let in again is not met.
+
+        Args:
+            namespace: the tenant's.
+            secret: name of the Secret in the ClusterBinding.
+            only_if: asked when the turn has come; nothing is done when it says no.
+
+        Returns:
+            Whether it was done.
 
         Raises:
             KubeError: a request failed; what is left ends by calling this again.
         """
+        async with self._turns.setdefault(namespace, asyncio.Lock()):
+            if only_if is not None and not await only_if():
+                return False
+            await self._destroy(namespace, secret)
+            return True
+
+    async def _destroy(self, namespace: str, secret: str) -> None:
         await self._client.delete(SERVICEACCOUNTS, keys.BINDER, namespace=namespace)
         state = rotation.read(await self._client.get_or_none(SECRETS, secret, namespace=namespace))
         for generation in sorted({state.generation, *(old.generation for old in state.retiring)} - {0}):

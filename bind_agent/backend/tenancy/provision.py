@@ -249,7 +249,12 @@ class Tenants:
         await self._reach(tenant.namespace)
         # First, so that no controller issues another one in between.
         binding = await self._revocations.note(tenant.namespace, by)
-        await self._credentials.destroy(tenant.namespace, secret_name(binding))
+        await self._credentials.destroy(
+            tenant.namespace,
+            secret_name(binding),
+            # Who was let in again meanwhile has a new one; the old ones ended before that.
+            only_if=lambda: self._revocations.holds(tenant.namespace),
+        )
         log.info("credentials revoked", namespace=tenant.namespace, by=by)
         if delete:
             await self._client.delete(NAMESPACES, tenant.namespace, uid=tenant.uid)
@@ -310,6 +315,14 @@ class Tenants:
             try:
                 if not changes:
                     return present
+                if seen is not None:
+                    # Whoever revoked may have died on the way. Without the mark nobody would finish it, and what was
+                    # revoked would work again.
+                    await self._credentials.destroy(
+                        namespace,
+                        secret_name(present),
+                        only_if=lambda: self._revocations.holds(namespace),
+                    )
                 return await mark(self._client, namespace, changes, spec=named, seen=seen)
             except Conflict:
                 present = await self._directory.binding(namespace) or wanted

@@ -43,7 +43,7 @@ _WORDS: Final = {
 }
 _NEXT: Final = {
     REVOKE: "let its konnector report, or raise --revoke-unseen-after",
-    DELETE: "let it in again with `bind-backend tenant add`, or raise --delete-unseen-after",
+    DELETE: "binding again lets it in; so does `bind-backend tenant add`, or raise --delete-unseen-after",
 }
 
 

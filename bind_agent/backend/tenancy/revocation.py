@@ -146,6 +146,14 @@ class Revocations:
                 continue
         raise TenancyError(f"the ClusterBinding of {namespace} keeps changing: try again")
 
+    async def holds(self, namespace: str) -> bool:
+        """Whether the tenant is shut out at this moment.
+
+        Raises:
+            KubeError: the request failed.
+        """
+        return bool(await self._revoked(namespace))
+
     async def refuse(self, namespace: str) -> None:
         """Refuse what makes no sense for a tenant that is shut out.
 
@@ -165,8 +173,8 @@ class Revocations:
             TenantRevoked: somebody has.
             KubeError: a request failed.
         """
-        if by := await self._revoked(namespace):
-            await self._credentials.destroy(namespace, secret)
+        by = await self._revoked(namespace)
+        if by and await self._credentials.destroy(namespace, secret, only_if=lambda: self.holds(namespace)):
             raise TenantRevoked(f"the credential of {namespace} was revoked meanwhile", by)
 
     async def _revoked(self, namespace: str) -> str:

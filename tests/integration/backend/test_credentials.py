@@ -17,24 +17,12 @@ from bind_agent.backend import names
 from bind_agent.backend.tenancy import kubeconfig, rotation
 from bind_agent.backend.tenancy.address import Endpoint
 from bind_agent.backend.tenancy.credentials import DEFAULT_TTL, REVOKED_WITHIN
-from bind_agent.kube.client import Client
-from bind_agent.kube.config import from_kubeconfig
-from bind_agent.kube.errors import Unauthorized
-from tests.fakes.backend_lab import Lab, Party, eventually
+from tests.fakes.backend_lab import Lab, Party, eventually, works
 
 pytestmark = pytest.mark.integration
 
 SLACK = 5.0
 """Seconds for a slow machine, on top of what is stated."""
-
-
-async def works(data: bytes, namespace: str) -> bool:
-    async with Client.open(from_kubeconfig(data), user_agent="probe-in-tests") as client:
-        try:
-            await client.get(NAMESPACES, namespace)
-        except Unauthorized:
-            return False
-        return True
 
 
 def claims(token: str) -> dict[str, Any]:

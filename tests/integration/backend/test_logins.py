@@ -17,6 +17,7 @@ from bind_agent.api.resource import (
     SERVICEACCOUNTS,
 )
 from bind_agent.backend import names
+from bind_agent.backend.controllers.credential import SOON
 from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import record, usable
@@ -27,7 +28,7 @@ from bind_agent.backend.tenancy.provision import TenancyError, TenantRevoked, Te
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 from bind_agent.kube.errors import Forbidden
-from tests.fakes.backend_lab import Lab, Party, eventually
+from tests.fakes.backend_lab import Lab, Party, eventually, works
 
 pytestmark = pytest.mark.integration
 
@@ -337,6 +338,33 @@ class TestShutOut:
 
         await eventually(nothing_left)
         await other.client.get(NAMESPACES, other.namespace)
+
+    @pytest.mark.parametrize("account_ended", [False, True])
+    async def test_a_login_revives_nothing_that_a_revocation_left(
+        self, backend: Lab, anna: Person, account_ended: bool
+    ) -> None:
+        """Whoever revoked died on the way, and the person logs in before anybody has finished it."""
+        party = await backend.join("", person=anna)
+        await backend.condition(party, CLUSTER_BINDINGS, "cluster", names.CREDENTIAL_ISSUED)
+        leaked = party.added.kubeconfig
+        assert await works(leaked, party.namespace)
+        mark = {names.REVOKED: "2026-01-01T00:00:00Z", names.REVOKED_BY: names.BY_PERSON}
+        await backend.admin.merge_patch(
+            CLUSTER_BINDINGS, "cluster", {"metadata": {"annotations": mark}}, namespace=party.namespace
+        )
+        if account_ended:
+            await backend.admin.delete(SERVICEACCOUNTS, keys.BINDER, namespace=party.namespace)
+        again = await backend.join("", person=anna)
+        assert again.added.kubeconfig != leaked
+
+        async def ended() -> bool:
+            return not await works(leaked, party.namespace)
+
+        await eventually(ended)
+        # The new one stays, also when the leader has looked at the revocation.
+        await asyncio.sleep(SOON.total_seconds() + 1)
+        assert await works(again.added.kubeconfig, again.namespace)
+        assert names.REVOKED not in (await backend.binding(again))["metadata"]["annotations"]
 
     async def test_a_revocation_in_the_middle_of_a_login_wins(
         self, backend: Lab, anna: Person, monkeypatch: pytest.MonkeyPatch

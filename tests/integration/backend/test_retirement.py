@@ -35,9 +35,8 @@ from bind_agent.devcluster.errors import DevClusterError
 from bind_agent.devcluster.stage import Stage
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
-from bind_agent.kube.errors import Unauthorized
 from bind_agent.obs import metrics
-from tests.fakes.backend_lab import Lab, Party, eventually, lab
+from tests.fakes.backend_lab import Lab, Party, eventually, lab, works
 from tests.integration.backend.conftest import QUICK
 
 pytestmark = pytest.mark.integration
@@ -237,15 +236,6 @@ async def beat(backend: Lab, party: Party, when: datetime | None = None) -> None
 async def revoked_by(backend: Lab, party: Party) -> str:
     marks = (await backend.binding(party))["metadata"]["annotations"]
     return str(marks.get(names.REVOKED_BY, "")) if names.REVOKED in marks else ""
-
-
-async def works(config: bytes, namespace: str) -> bool:
-    async with Client.open(from_kubeconfig(config), user_agent="probe-in-tests") as client:
-        try:
-            await client.get(NAMESPACES, namespace)
-        except Unauthorized:
-            return False
-        return True
 
 
 async def credential(backend: Lab, party: Party) -> Object | None:

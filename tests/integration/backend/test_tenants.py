@@ -30,8 +30,8 @@ from bind_agent.backend.tenancy.provision import TenancyError
 from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
-from bind_agent.kube.errors import Forbidden, NotFound, Unauthorized
-from tests.fakes.backend_lab import Lab, Party, claim, eventually
+from bind_agent.kube.errors import Forbidden, NotFound
+from tests.fakes.backend_lab import Lab, Party, claim, eventually, works
 
 pytestmark = pytest.mark.integration
 
@@ -40,15 +40,6 @@ VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
 
 async def secret(backend: Lab, party: Party, name: str = keys.KUBECONFIG) -> Object | None:
     return await backend.admin.get_or_none(SECRETS, name, namespace=party.namespace)
-
-
-async def works(kubeconfig: bytes, namespace: str) -> bool:
-    async with Client.open(from_kubeconfig(kubeconfig), user_agent="probe-in-tests") as client:
-        try:
-            await client.get(NAMESPACES, namespace)
-        except Unauthorized:
-            return False
-        return True
 
 
 class TestProvisioning:

@@ -1,5 +1,6 @@
 """How often a leader sees to it that a revocation is complete. Excluded: that it ends tokens (integration tests)."""
 
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,9 +37,12 @@ class Tenant:
             raise ConnectionFailed("no answer")
         return SimpleNamespace(items=[self.stored])
 
-    async def destroy(self, namespace: str, secret: str) -> None:
+    async def destroy(self, namespace: str, secret: str, *, only_if: Callable[[], Awaitable[bool]]) -> bool:
         assert (namespace, secret) == ("ns", keys.KUBECONFIG)
+        if not await only_if():
+            return False
         self.ends += 1
+        return True
 
     async def keep(self, *_: object) -> Any:
         return SimpleNamespace(written=False, after=LATE)

@@ -28,8 +28,9 @@ async def authorize(request: web.Request) -> web.Response:
     """Begin the login that a CLI asked for.
 
     Raises:
-        Refusal: parameters are missing or unusable, or the issuer is away.
+        Refusal: no person asked for it, parameters are missing or unusable, or the issuer is away.
     """
+    _clicked(request)
     query = request.query
     try:
         redirect = redirects.target(one(query, "u"), one(query, "p"))
@@ -51,8 +52,7 @@ async def login(request: web.Request) -> web.Response:
     Raises:
         Refusal: no person asked for it, or the issuer is away.
     """
-    if background.unasked(request):
-        raise Refusal(403, "not_a_click", "A sign-in begins with a click.", "Open this address yourself.")
+    _clicked(request)
     return await _begin(request, back=redirects.local(one(request.query, "next") or "/"))
 
 
@@ -93,6 +93,11 @@ async def callback(request: web.Request) -> web.Response:
         cluster_id=flow.bind.cluster_id if flow.bind else "",
     )
     return _logged_in(request, app, flow, person)
+
+
+def _clicked(request: web.Request) -> None:
+    if background.unasked(request):
+        raise Refusal(403, "not_a_click", "A sign-in begins with a click.", "Open this address yourself.")
 
 
 async def _begin(request: web.Request, *, bind: Bind | None = None, back: str = "/") -> web.Response:

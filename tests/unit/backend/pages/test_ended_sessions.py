@@ -55,6 +55,7 @@ async def test_whoever_is_signed_in_again_goes_on() -> None:
         assert "HX-Redirect" not in answer.headers, "with a session the part is answered"
 
 
+AUTHORIZE = "/authorize?u=http%3A%2F%2Flocalhost%3A1%2Fcb&s=abc123&c=cluster-1"
 ASIDE = [
     {"HX-Request": "true"},
     {"Sec-Fetch-Mode": "cors"},
@@ -66,7 +67,7 @@ ASIDE = [
 @pytest.mark.parametrize("sent", ASIDE)
 async def test_nothing_that_no_person_asked_for_begins_a_login(sent: dict[str, str]) -> None:
     async with small_web() as web:
-        for path in ("/login?next=%2Fclusters", "/clusters"):
+        for path in ("/login?next=%2Fclusters", "/clusters", AUTHORIZE):
             answer, _ = await web.ask(path, headers=PAGE | sent)
             assert answer.status != 302
         assert web.issuer.begun == []
@@ -78,9 +79,10 @@ async def test_a_person_or_a_program_does(sent: dict[str, str]) -> None:
         answer, _ = await web.ask("/clusters", headers=PAGE | sent)
         assert answer.status == 302
         assert answer.headers["Location"].startswith("/login?next=")
-        answer, _ = await web.ask("/login?next=%2Fclusters", headers=PAGE | sent)
-        assert answer.status == 302
-        assert len(web.issuer.begun) == 1
+        for number, path in enumerate(("/login?next=%2Fclusters", AUTHORIZE), 1):
+            answer, _ = await web.ask(path, headers=PAGE | sent)
+            assert answer.status == 302
+            assert len(web.issuer.begun) == number
 
 
 def test_the_word_for_it() -> None:
