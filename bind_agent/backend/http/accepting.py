@@ -5,10 +5,11 @@ it makes a protocol. So whoever connects and says nothing could not be counted t
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -21,11 +22,21 @@ log = structlog.get_logger(__name__)
 HANDSHAKE: Final = 10.0
 """Seconds that a TLS handshake may take."""
 
+WRITING: Final = 20.0
+"""Seconds in which a client has to take what is written to it, or at least `_STEP` bytes of that."""
+
+_STEP: Final = 16 * 1024
+_LOOKS: Final = 8
+"""How often in `WRITING` it is looked at."""
+
 _GOODBYE: Final = 5.0
 """Seconds that the other side gets to agree to the end of a TLS connection."""
 
 _PAUSE: Final = 0.5
 """Seconds without accepting after the system could not give a descriptor; one that closes makes room."""
+
+_CUT: Final = 1.0
+"""Seconds until the loop has said of every connection that was cut that it is gone."""
 
 _TOLD_EVERY: Final = 60.0
 
@@ -54,6 +65,38 @@ class Acceptor:
         self._connections = connections
         self._context = context
         self._told = dict[Bound, float]()
+        self._open = set[_Counted]()
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+
+    async def follow(self) -> None:
+        """Until cancelled, cut connections whose clients ask and do not read.
+
+        Nothing else would end them: a handler that waits to write waits without limit, and so does the end of a
+        connection with something left to send.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(WRITING / _LOOKS)
+            for one in tuple(self._open):
+                if one.stuck(loop.time()):
+                    log.debug("a client does not read what it asked for")
+                    one.abort()
+
+    async def finish(self, deadline: float) -> None:
+        """Wait for connections that are being closed; cut what is left then.
+
+        Args:
+            deadline: as the loop's clock has it.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._nobody.wait()
+        for one in tuple(self._open):
+            one.abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CUT):
+                await self._nobody.wait()
 
     async def run(self) -> None:
         """Accept until cancelled; handshakes under way end then, connections that stand go on."""
@@ -100,7 +143,9 @@ class Acceptor:
 
     async def _take(self, found: socket.socket, address: str) -> None:
         """Hand a connection to a protocol, after its handshake."""
-        counted = _Counted(self._protocol(), lambda: self._free(address))
+        counted = _Counted(self._protocol(), lambda: self._free(address, counted))
+        self._open.add(counted)
+        self._nobody.clear()
         metrics.HTTP_CONNECTIONS().inc()
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -118,8 +163,11 @@ class Acceptor:
             counted.ended()
             raise
 
-    def _free(self, address: str) -> None:
+    def _free(self, address: str, counted: "_Counted") -> None:
         self._connections.free(address)
+        self._open.discard(counted)
+        if not self._open:
+            self._nobody.set()
         metrics.HTTP_CONNECTIONS().dec()
 
     def _tell(self, bound: Bound, address: str) -> None:
@@ -141,6 +189,27 @@ class _Counted(asyncio.Protocol):
     def __init__(self, inner: asyncio.Protocol, ended: Callable[[], None]) -> None:
         self._inner = inner
         self._ended: Callable[[], None] | None = ended
+        self._transport: asyncio.Transport | None = None
+        self._unread = 0
+        self._since = 0.0
+
+    def stuck(self, now: float) -> bool:
+        """Whether what was written has not been taken for too long; to be asked now and then.
+
+        Args:
+            now: as the loop's clock has it.
+        """
+        waiting = self._transport.get_write_buffer_size() if self._transport else 0
+        if not waiting or not self._unread or waiting <= self._unread - _STEP:
+            self._unread, self._since = waiting, now
+        # What is written meanwhile wins no time.
+        self._unread = max(self._unread, waiting)
+        return waiting > 0 and now - self._since >= WRITING
+
+    def abort(self) -> None:
+        """End it, whatever is left to send."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def ended(self) -> None:
         """The connection is no more, or never came about."""
@@ -150,6 +219,7 @@ class _Counted(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand on."""
+        self._transport = cast("asyncio.Transport", transport)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -165,7 +235,8 @@ class _Counted(asyncio.Protocol):
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand on."""
+        """Hand on; the client has read a good deal."""
+        self._unread = 0
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -25,6 +25,9 @@ KEEP_ALIVE: Final = 30.0
 FINISH: Final = 15.0
 """Seconds that requests under way get when the end comes."""
 
+_UNSENT: Final = 128 * 1024
+"""Bytes of answers that the system keeps for a connection: little, so that it shows whether the client reads."""
+
 _HEADER_LINE: Final = 8 * 1024
 _HEADER_FIELD: Final = 32 * 1024
 """The Cookie header of a person with many groups is one field."""
@@ -88,7 +91,8 @@ class WebServer:
             logger=_quiet(),
             handle_signals=False,
             keepalive_timeout=KEEP_ALIVE,
-            shutdown_timeout=FINISH,
+            # It waits so long twice: for handlers, then once more for what goes on after them.
+            shutdown_timeout=FINISH / 2,
             max_line_size=_HEADER_LINE,
             max_field_size=_HEADER_FIELD,
             max_headers=_HEADERS,
@@ -97,6 +101,7 @@ class WebServer:
             auto_decompress=False,
         )
         context = self._certificate.context if self._certificate else None
+        acceptor: Acceptor | None = None
         async with contextlib.AsyncExitStack() as stack:
             listener = stack.enter_context(_listen(self.host, self.port))
             if self._certificate:
@@ -106,7 +111,10 @@ class WebServer:
                 serve = cast("web.Server", runner.server)
                 acceptor = Acceptor(listener, serve, Connections(self._fitting()), context=context)
                 listener.listen(_BACKLOG)
-                async with background(acceptor.run(), name="accepting"):
+                async with (
+                    background(acceptor.follow(), name="following"),
+                    background(acceptor.run(), name="accepting"),
+                ):
                     self.port = listener.getsockname()[1]
                     self.serving = True
                     self._listening.set()
@@ -117,7 +125,10 @@ class WebServer:
                 self.serving = False
                 self._listening.clear()
                 listener.close()
+                deadline = asyncio.get_running_loop().time() + FINISH
                 await runner.cleanup()
+                if acceptor is not None:
+                    await acceptor.finish(deadline)
 
     def _fitting(self) -> Bounds:
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -157,6 +168,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT)
         listener.bind((host, port))
         listener.setblocking(False)
     except BaseException:
