@@ -32,6 +32,7 @@ pytestmark = pytest.mark.protocol
 
 HOG, OTHER = "127.0.0.1", "127.0.0.2"
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+UNDER_WAY: list[web.Request] = []
 MUCH = 2 * 1024 * 1024
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -44,8 +45,12 @@ async def serving(bounds: Bounds, certificate: Certificate | None = None) -> Asy
     async def much(_: web.Request) -> web.Response:
         return web.Response(body=bytes(MUCH))
 
-    async def long(_: web.Request) -> web.Response:
-        await asyncio.sleep(60)
+    async def long(request: web.Request) -> web.Response:
+        UNDER_WAY.append(request)
+        try:
+            await asyncio.sleep(2)
+        finally:
+            UNDER_WAY.remove(request)
         return web.Response()
 
     app = web.Application()
@@ -114,17 +119,6 @@ async def test_a_silent_crowd_of_one_address_keeps_nobody_else_out() -> None:
         await eventually(lambda: answered(server, HOG))
 
 
-async def test_a_crowd_costs_time_and_not_the_process() -> None:
-    before = refused("total")
-    async with serving(Bounds(total=3, each=0)) as server:
-        silent = await crowd(server, HOG, 3)
-        assert not await answered(server, HOG)
-        assert not await answered(server, OTHER)
-        assert refused("total") - before == 2
-        leave(silent)
-        await eventually(lambda: answered(server, OTHER))
-
-
 async def test_without_a_bound_for_one_address_it_may_have_many() -> None:
     async with serving(Bounds(total=200, each=0)) as server:
         silent = await crowd(server, HOG, 150)
@@ -154,6 +148,59 @@ async def test_who_never_begins_tls_is_counted_too(tls: tuple[Certificate, ssl.S
         assert await answered(server, OTHER, **over_tls)
         leave(silent)
         await eventually(lambda: answered(server, HOG, **over_tls))
+
+
+async def test_a_crowd_costs_time_and_not_the_process() -> None:
+    """With a request under way each, nobody has to go."""
+    before = refused("total")
+    async with serving(Bounds(total=3, each=0)) as server:
+        busy = [await asking(server, "/long") for _ in range(3)]
+        await eventually(lambda: len(UNDER_WAY) == 3)
+        assert not await answered(server, HOG)
+        assert not await answered(server, OTHER)
+        assert refused("total") - before == 2
+        leave(busy)
+        await eventually(lambda: answered(server, OTHER))
+
+
+async def hung_up(stream: Stream) -> bool:
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(0.1):
+            await stream[0].read()
+    return stream[0].at_eof() or stream[0].exception() is not None
+
+
+async def test_who_has_most_makes_room_for_others() -> None:
+    """The one of these goes that has been idle for the longest time."""
+    before = refused("idle")
+    async with serving(Bounds(total=6, each=5)) as server:
+        few = await connect(server, OTHER)
+        first, *silent = await crowd(server, HOG, 4)
+        busy = await asking(server, "/long")
+        await eventually(lambda: len(UNDER_WAY) == 1)
+        # Asking makes it the one that was idle for the shortest time.
+        first[1].write(REQUEST.replace(b"close", b"keep-alive"))
+        assert b"hello" in await first[0].readuntil(b"hello")
+        assert await answered(server, "127.0.0.3")
+        assert refused("idle") - before == 1
+        assert [await hung_up(one) for one in (few, busy, first, *silent)] == [False] * 3 + [True] + [
+            False
+        ] * 2
+        newcomers = [await connect(server, f"127.0.0.{n}") for n in (4, 5, 6)]
+        await asyncio.sleep(0.1)
+        assert [await hung_up(one) for one in (few, busy, first, *silent)] == [False] * 3 + [True] * 3
+        leave([few, first, busy, *silent, *newcomers])
+
+
+async def test_who_never_begins_tls_makes_room_too(tls: tuple[Certificate, ssl.SSLContext]) -> None:
+    certificate, trust = tls
+    async with serving(Bounds(total=5, each=5), certificate) as server:
+        silent = await crowd(server, HOG, 5)
+        begun = time.monotonic()
+        assert await answered(server, OTHER, ssl=trust, server_hostname="localhost")
+        assert time.monotonic() - begun < 5
+        assert [await hung_up(one) for one in silent] == [True] + [False] * 4
+        leave(silent)
 
 
 async def test_a_handshake_takes_a_bounded_time(
@@ -241,7 +288,7 @@ async def test_a_system_without_descriptors_is_waited_for(monkeypatch: pytest.Mo
         listener.listen()
         listener.setblocking(False)
         listener.failures = 3
-        acceptor = accepting.Acceptor(listener, asyncio.Protocol, Connections(Bounds(total=1)))
+        acceptor = accepting.Acceptor(listener, asyncio.Protocol, Connections(Bounds(each=1)))
         async with background(acceptor.run()):
             first = await asyncio.open_connection(*listener.getsockname())
             second = await asyncio.open_connection(*listener.getsockname())

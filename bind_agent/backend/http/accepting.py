@@ -6,9 +6,10 @@ it makes a protocol. So whoever connects and says nothing could not be counted t
 
 import asyncio
 import contextlib
+import functools
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, cast
 
 import structlog
@@ -65,7 +66,7 @@ class Acceptor:
         self._connections = connections
         self._context = context
         self._told = dict[Bound, float]()
-        self._open = set[_Counted]()
+        self._open = dict[asyncio.BaseProtocol, _Counted]()
         self._nobody = asyncio.Event()
         self._nobody.set()
 
@@ -78,7 +79,7 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(WRITING / _LOOKS)
-            for one in tuple(self._open):
+            for one in tuple(self._open.values()):
                 if one.stuck(loop.time()):
                     log.debug("a client does not read what it asked for")
                     one.abort()
@@ -92,7 +93,7 @@ class Acceptor:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self._nobody.wait()
-        for one in tuple(self._open):
+        for one in tuple(self._open.values()):
             one.abort()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CUT):
@@ -115,14 +116,24 @@ class Acceptor:
                     await asyncio.sleep(_PAUSE)
                     continue
                 address = str(peer[0])
-                if (bound := self._connections.take(address)) is not None:
+                bound = self._connections.take(address)
+                if bound == "total" and self._make_room():
+                    self._tell("idle", address)
+                    bound = self._connections.take(address)
+                if bound is not None:
                     found.close()
                     self._tell(bound, address)
                     continue
                 found.setblocking(False)
-                task = asyncio.create_task(self._take(found, address))
+                counted = _Counted(self._protocol(), address, self._free)
+                self._open[counted.inner] = counted
+                self._nobody.clear()
+                metrics.HTTP_CONNECTIONS().inc()
+                task = asyncio.create_task(self._take(found, counted))
+                counted.taking = task
                 taking.add(task)
                 task.add_done_callback(taking.discard)
+                task.add_done_callback(functools.partial(_unless_begun, counted, found))
         finally:
             for task in taking:
                 task.cancel()
@@ -141,12 +152,37 @@ class Acceptor:
         finally:
             loop.remove_reader(self._listener)
 
-    async def _take(self, found: socket.socket, address: str) -> None:
+    @contextlib.contextmanager
+    def busy(self, protocol: asyncio.BaseProtocol) -> Iterator[None]:
+        """A request of a connection is under way, which closes it for nobody else's sake.
+
+        Args:
+            protocol: what serves the connection.
+        """
+        counted = self._open.get(protocol)
+        if counted is not None:
+            counted.requests += 1
+        try:
+            yield
+        finally:
+            if counted is not None:
+                counted.requests -= 1
+                counted.touch()
+
+    def _make_room(self) -> bool:
+        """Close a connection without a request, of the client that has most: the longest idle one."""
+        idle = [one for one in self._open.values() if one.idle]
+        if not idle:
+            return False
+        chosen = max(idle, key=lambda one: (self._connections.of(one.address), -one.touched))
+        chosen.abort()
+        # Its socket is closed in this turn of the loop or the next.
+        chosen.ended()
+        return True
+
+    async def _take(self, found: socket.socket, counted: "_Counted") -> None:
         """Hand a connection to a protocol, after its handshake."""
-        counted = _Counted(self._protocol(), lambda: self._free(address, counted))
-        self._open.add(counted)
-        self._nobody.clear()
-        metrics.HTTP_CONNECTIONS().inc()
+        counted.begun = True
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: counted,
@@ -163,9 +199,9 @@ class Acceptor:
             counted.ended()
             raise
 
-    def _free(self, address: str, counted: "_Counted") -> None:
-        self._connections.free(address)
-        self._open.discard(counted)
+    def _free(self, counted: "_Counted") -> None:
+        self._connections.free(counted.address)
+        del self._open[counted.inner]
         if not self._open:
             self._nobody.set()
         metrics.HTTP_CONNECTIONS().dec()
@@ -175,7 +211,7 @@ class Acceptor:
         now = asyncio.get_running_loop().time()
         if now - self._told.get(bound, -_TOLD_EVERY) >= _TOLD_EVERY:
             self._told[bound] = now
-            log.warning("too many connections, further ones are closed", bound=bound, remote=address)
+            log.warning("too many connections, some are closed", bound=bound, remote=address)
 
 
 def _settle(waiter: "asyncio.Future[None]") -> None:
@@ -183,15 +219,37 @@ def _settle(waiter: "asyncio.Future[None]") -> None:
         waiter.set_result(None)
 
 
+def _unless_begun(counted: "_Counted", found: socket.socket, _: "asyncio.Task[None]") -> None:
+    """Give up a connection whose task ended before its first step."""
+    if not counted.begun:
+        found.close()
+        counted.ended()
+
+
 class _Counted(asyncio.Protocol):
     """Hands everything on to the protocol that serves, and tells its end, once."""
 
-    def __init__(self, inner: asyncio.Protocol, ended: Callable[[], None]) -> None:
-        self._inner = inner
-        self._ended: Callable[[], None] | None = ended
+    def __init__(self, inner: asyncio.Protocol, address: str, ended: Callable[["_Counted"], None]) -> None:
+        self.inner = self._inner = inner
+        self.address = address
+        self.begun = False
+        self.requests = 0
+        self.touched = 0.0
+        self.taking: asyncio.Task[None] | None = None
+        self._ended: Callable[[_Counted], None] | None = ended
         self._transport: asyncio.Transport | None = None
         self._unread = 0
         self._since = 0.0
+        self.touch()
+
+    def touch(self) -> None:
+        """It is used: idle from now on, at the earliest."""
+        self.touched = asyncio.get_running_loop().time()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is asked, and nothing of an answer left to send."""
+        return not self.requests and not (self._transport and self._transport.get_write_buffer_size())
 
     def stuck(self, now: float) -> bool:
         """Whether what was written has not been taken for too long; to be asked now and then.
@@ -210,12 +268,14 @@ class _Counted(asyncio.Protocol):
         """End it, whatever is left to send."""
         if self._transport is not None:
             self._transport.abort()
+        elif self.taking is not None:
+            self.taking.cancel()
 
     def ended(self) -> None:
         """The connection is no more, or never came about."""
         if self._ended is not None:
             ended, self._ended = self._ended, None
-            ended()
+            ended(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand on."""

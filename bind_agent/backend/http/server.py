@@ -5,6 +5,7 @@ import contextlib
 import logging
 import resource
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 import structlog
@@ -110,6 +111,7 @@ class WebServer:
                 await runner.setup()
                 serve = cast("web.Server", runner.server)
                 acceptor = Acceptor(listener, serve, Connections(self._fitting()), context=context)
+                serve.request_handler = _noted(serve.request_handler, acceptor)
                 listener.listen(_BACKLOG)
                 async with (
                     background(acceptor.follow(), name="following"),
@@ -140,6 +142,16 @@ class WebServer:
                 descriptors=descriptors,
             )
         return bounds
+
+
+def _noted(
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], acceptor: Acceptor
+) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        with acceptor.busy(request.protocol):
+            return await handler(request)
+
+    return handle
 
 
 def _quiet() -> logging.Logger:
