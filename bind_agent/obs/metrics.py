@@ -226,7 +226,9 @@ HTTP_CONNECTIONS: Final = _gauge(
     "http_connections", "Connections of browsers, CLIs and proxies that are open."
 )
 HTTP_CONNECTIONS_REFUSED: Final = _counter(
-    "http_connections_refused_total", "Connections closed at once, by the bound: total, address.", "bound"
+    "http_connections_refused_total",
+    "Connections closed, by the bound: total and address at once, idle to make room.",
+    "bound",
 )
 LOGINS: Final = _counter(
     "logins_total", "Logins that came back from the issuer: success, or the reason of the refusal.", "result"

@@ -10,7 +10,7 @@ import gc
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ pytestmark = pytest.mark.protocol
 
 HOG, OTHER = "127.0.0.1", "127.0.0.2"
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+UNDER_WAY: list[web.Request] = []
+MUCH = 2 * 1024 * 1024
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -40,8 +42,21 @@ async def serving(bounds: Bounds, certificate: Certificate | None = None) -> Asy
     async def hello(_: web.Request) -> web.Response:
         return web.Response(text="hello")
 
+    async def much(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(MUCH))
+
+    async def long(request: web.Request) -> web.Response:
+        UNDER_WAY.append(request)
+        try:
+            await asyncio.sleep(2)
+        finally:
+            UNDER_WAY.remove(request)
+        return web.Response()
+
     app = web.Application()
     app.router.add_get("/", hello)
+    app.router.add_get("/much", much)
+    app.router.add_get("/long", long)
     server = WebServer(HOG, 0, certificate=certificate, bounds=bounds)
     async with background(server.run(app)):
         await server.started()
@@ -104,17 +119,6 @@ async def test_a_silent_crowd_of_one_address_keeps_nobody_else_out() -> None:
         await eventually(lambda: answered(server, HOG))
 
 
-async def test_a_crowd_costs_time_and_not_the_process() -> None:
-    before = refused("total")
-    async with serving(Bounds(total=3, each=0)) as server:
-        silent = await crowd(server, HOG, 3)
-        assert not await answered(server, HOG)
-        assert not await answered(server, OTHER)
-        assert refused("total") - before == 2
-        leave(silent)
-        await eventually(lambda: answered(server, OTHER))
-
-
 async def test_without_a_bound_for_one_address_it_may_have_many() -> None:
     async with serving(Bounds(total=200, each=0)) as server:
         silent = await crowd(server, HOG, 150)
@@ -144,6 +148,59 @@ async def test_who_never_begins_tls_is_counted_too(tls: tuple[Certificate, ssl.S
         assert await answered(server, OTHER, **over_tls)
         leave(silent)
         await eventually(lambda: answered(server, HOG, **over_tls))
+
+
+async def test_a_crowd_costs_time_and_not_the_process() -> None:
+    """With a request under way each, nobody has to go."""
+    before = refused("total")
+    async with serving(Bounds(total=3, each=0)) as server:
+        busy = [await asking(server, "/long") for _ in range(3)]
+        await eventually(lambda: len(UNDER_WAY) == 3)
+        assert not await answered(server, HOG)
+        assert not await answered(server, OTHER)
+        assert refused("total") - before == 2
+        leave(busy)
+        await eventually(lambda: answered(server, OTHER))
+
+
+async def hung_up(stream: Stream) -> bool:
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(0.1):
+            await stream[0].read()
+    return stream[0].at_eof() or stream[0].exception() is not None
+
+
+async def test_who_has_most_makes_room_for_others() -> None:
+    """The one of these goes that has been idle for the longest time."""
+    before = refused("idle")
+    async with serving(Bounds(total=6, each=5)) as server:
+        few = await connect(server, OTHER)
+        first, *silent = await crowd(server, HOG, 4)
+        busy = await asking(server, "/long")
+        await eventually(lambda: len(UNDER_WAY) == 1)
+        # Asking makes it the one that was idle for the shortest time.
+        first[1].write(REQUEST.replace(b"close", b"keep-alive"))
+        assert b"hello" in await first[0].readuntil(b"hello")
+        assert await answered(server, "127.0.0.3")
+        assert refused("idle") - before == 1
+        assert [await hung_up(one) for one in (few, busy, first, *silent)] == [False] * 3 + [True] + [
+            False
+        ] * 2
+        newcomers = [await connect(server, f"127.0.0.{n}") for n in (4, 5, 6)]
+        await asyncio.sleep(0.1)
+        assert [await hung_up(one) for one in (few, busy, first, *silent)] == [False] * 3 + [True] * 3
+        leave([few, first, busy, *silent, *newcomers])
+
+
+async def test_who_never_begins_tls_makes_room_too(tls: tuple[Certificate, ssl.SSLContext]) -> None:
+    certificate, trust = tls
+    async with serving(Bounds(total=5, each=5), certificate) as server:
+        silent = await crowd(server, HOG, 5)
+        begun = time.monotonic()
+        assert await answered(server, OTHER, ssl=trust, server_hostname="localhost")
+        assert time.monotonic() - begun < 5
+        assert [await hung_up(one) for one in silent] == [True] + [False] * 4
+        leave(silent)
 
 
 async def test_a_handshake_takes_a_bounded_time(
@@ -231,7 +288,7 @@ async def test_a_system_without_descriptors_is_waited_for(monkeypatch: pytest.Mo
         listener.listen()
         listener.setblocking(False)
         listener.failures = 3
-        acceptor = accepting.Acceptor(listener, asyncio.Protocol, Connections(Bounds(total=1)))
+        acceptor = accepting.Acceptor(listener, asyncio.Protocol, Connections(Bounds(each=1)))
         async with background(acceptor.run()):
             first = await asyncio.open_connection(*listener.getsockname())
             second = await asyncio.open_connection(*listener.getsockname())
@@ -269,3 +326,135 @@ async def test_at_the_end_handshakes_under_way_do_not_hold_it_up(
     assert time.monotonic() - begun < 5
     leave(silent)
     assert metrics.HTTP_CONNECTIONS()._value.get() == open_before
+
+
+async def asking(server: WebServer, *requests: str) -> Stream:
+    """A connection with requests, of whose answers nothing is read."""
+    plug = socket.socket()
+    plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    plug.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(plug, (HOG, server.port))
+    reader, writer = await asyncio.open_connection(sock=plug, limit=1024)
+    for one in requests:
+        writer.write(REQUEST.replace(b"close", b"keep-alive").replace(b"/", one.encode(), 1))
+    return reader, writer
+
+
+def standing() -> float:
+    return float(metrics.HTTP_CONNECTIONS()._value.get())
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def on_loop(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Runs a test on a loop of its own."""
+    make = (
+        asyncio.new_event_loop if request.param == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    )
+
+    def run(test: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=make) as runner:
+            runner.run(test)
+
+    return run
+
+
+OnLoop = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.mark.parametrize("requests", [("/much",), ("/much",) * 20], ids=["one", "pipelined"])
+def test_who_asks_and_does_not_read_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch, on_loop: OnLoop, requests: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(accepting, "WRITING", 0.5)
+
+    async def test() -> None:
+        before = standing()
+        async with serving(Bounds()) as server:
+            _, writer = await asking(server, *requests)
+            await eventually(lambda: standing() == before + 1)
+            await eventually(lambda: standing() == before)
+            assert await answered(server, HOG)
+            writer.close()
+
+    on_loop(test())
+
+
+def test_a_connection_that_is_closed_with_something_unread_ends(
+    monkeypatch: pytest.MonkeyPatch, on_loop: OnLoop
+) -> None:
+    """What is left is too little for anybody to wait to write, and its end waits for the client."""
+    monkeypatch.setattr(accepting, "WRITING", 0.5)
+    monkeypatch.setattr(module, "KEEP_ALIVE", 0.2)
+    monkeypatch.setattr(module, "_UNSENT", 1024)
+
+    async def test() -> None:
+        before = standing()
+        async with serving(Bounds()) as server:
+            _, writer = await asking(server, *["/"] * 300)
+            await eventually(lambda: standing() == before + 1)
+            await eventually(lambda: standing() == before)
+            writer.close()
+
+    on_loop(test())
+
+
+def test_who_reads_slowly_and_steadily_gets_the_whole_answer(
+    monkeypatch: pytest.MonkeyPatch, on_loop: OnLoop
+) -> None:
+    monkeypatch.setattr(accepting, "WRITING", 0.5)
+
+    async def test() -> None:
+        async with serving(Bounds()) as server:
+            reader, writer = await asking(server, "/much")
+            begun, head = time.monotonic(), await reader.readuntil(b"\r\n\r\n")
+            assert b" 200 " in head
+            found = 0
+            while found < MUCH:
+                part = await reader.read(20 * 1024)
+                assert part, "cut"
+                found += len(part)
+                await asyncio.sleep(0.02)
+            assert found == MUCH
+            assert time.monotonic() - begun > 3 * accepting.WRITING
+            writer.close()
+
+    on_loop(test())
+
+
+@pytest.mark.parametrize(
+    "requests", [("/much",), ("/much",) * 20, ("/long",)], ids=["one", "pipelined", "slow"]
+)
+def test_the_end_waits_for_nobody_beyond_its_time(
+    monkeypatch: pytest.MonkeyPatch, on_loop: OnLoop, requests: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(module, "FINISH", 1.0)
+
+    async def test() -> None:
+        before = standing()
+        async with serving(Bounds()) as server:
+            _, writer = await asking(server, *requests)
+            await eventually(lambda: standing() == before + 1)
+            await asyncio.sleep(0.2)
+            begun = time.monotonic()
+        assert 0.8 < time.monotonic() - begun < 1.7
+        assert standing() == before
+        writer.close()
+
+    on_loop(test())
+
+
+def test_at_the_end_an_answer_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch, on_loop: OnLoop) -> None:
+    monkeypatch.setattr(module, "FINISH", 5.0)
+
+    async def test() -> None:
+        async with serving(Bounds()) as server:
+            reader, writer = await asking(server, "/much")
+            await reader.readuntil(b"\r\n\r\n")
+            server.stop()
+            await asyncio.sleep(0.5)
+            assert len(await reader.readexactly(MUCH)) == MUCH
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 2
+        writer.close()
+
+    on_loop(test())

@@ -5,6 +5,7 @@ From the outside in: headers and figures for every answer, errors as a page or a
 """
 
 import asyncio
+import functools
 import secrets
 import time
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from bind_agent.backend.http.context import VIEW, WEB, Web
 from bind_agent.backend.http.handlers import bind, export, health, login, logout, redeem
 from bind_agent.backend.http.refusal import Refusal, of_status, wants_page
 from bind_agent.backend.http.view import View
+from bind_agent.backend.pages import assets
 from bind_agent.obs import metrics
 from bind_agent.runtime.faults import describe
 
@@ -33,6 +35,7 @@ _KEPT: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_M
 """Statuses of answers that may say themselves how long they, or what they confirm, may be kept."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST"})
+_READING: Final = frozenset({"GET", "HEAD"})
 _SERVER: Final = "bind-backend"
 
 
@@ -129,6 +132,12 @@ def _say(request: web.Request, refusal: Refusal) -> web.Response:
     return refusal.page(request.app[VIEW].error(request, refusal))
 
 
+@functools.cache
+def _files() -> frozenset[str]:
+    """Paths of the files that pages are drawn with."""
+    return frozenset(f"{assets.PATH}{name}" for name in assets.load())
+
+
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     app = request.app[WEB]
@@ -144,7 +153,9 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             link_text=f"Go to {app.options.origin}",
         )
     client = limits.bucket_key(limits.remote(request, app.options.trusted_proxies))
-    if wait := app.limiter.take(client, limits.cost(path)):
+    # A page that refuses wants its style sheet; the page that says that there is no such file is one as any other.
+    drawing = request.method in _READING and path in _files()
+    if wait := app.limiter.take(client, 0.0 if drawing else limits.cost(path)):
         raise Refusal(
             429,
             "too_many_requests",
@@ -153,8 +164,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             retry_after=wait,
             retry=True,
         )
-    # The page that says so wants its style sheet.
-    always = path in host.PROBES or path.startswith(headers.STATIC)
+    always = path in host.PROBES or drawing
     if not always and not (app.views.ready and app.spent.ready):
         raise Refusal(
             503,

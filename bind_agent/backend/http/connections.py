@@ -15,8 +15,8 @@ from bind_agent.backend.options.web_flags import DEFAULT_CONNECTIONS, DEFAULT_CO
 RESERVED: Final = 200
 """File descriptors for everything but these connections: watches, requests of logins, files."""
 
-Bound = Literal["total", "address"]
-"""Which bound was reached."""
+Bound = Literal["total", "address", "idle"]
+"""Which bound was reached; `idle` when that on all of them was, and one without a request made room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,10 @@ class Connections:
 
     def __len__(self) -> int:
         return self._total
+
+    def of(self, address: str) -> int:
+        """How many the client of an address has."""
+        return self._open[bucket_key(address)]
 
     def take(self, address: str) -> Bound | None:
         """Count a new connection, unless a bound is reached.

@@ -13,8 +13,6 @@ from typing import Final
 
 from aiohttp import web
 
-from bind_agent.backend.http.headers import STATIC
-
 _CLIENTS: Final = 10_000
 """Addresses remembered; about 2 MB."""
 
@@ -82,8 +80,8 @@ class Limiter:
 
 
 def cost(path: str) -> float:
-    """What a request costs; probes are free, and so is what the page that refuses further ones is drawn with."""
-    if path in _FREE_PATHS or path.startswith(STATIC):
+    """What a request costs; probes are free."""
+    if path in _FREE_PATHS:
         return 0.0
     return COSTLY if costly(path) else 1.0
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import resource
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 import structlog
@@ -24,6 +25,9 @@ KEEP_ALIVE: Final = 30.0
 
 FINISH: Final = 15.0
 """Seconds that requests under way get when the end comes."""
+
+_UNSENT: Final = 128 * 1024
+"""Bytes of answers that the system keeps for a connection: little, so that it shows whether the client reads."""
 
 _HEADER_LINE: Final = 8 * 1024
 _HEADER_FIELD: Final = 32 * 1024
@@ -88,7 +92,8 @@ class WebServer:
             logger=_quiet(),
             handle_signals=False,
             keepalive_timeout=KEEP_ALIVE,
-            shutdown_timeout=FINISH,
+            # It waits so long twice: for handlers, then once more for what goes on after them.
+            shutdown_timeout=FINISH / 2,
             max_line_size=_HEADER_LINE,
             max_field_size=_HEADER_FIELD,
             max_headers=_HEADERS,
@@ -97,6 +102,7 @@ class WebServer:
             auto_decompress=False,
         )
         context = self._certificate.context if self._certificate else None
+        acceptor: Acceptor | None = None
         async with contextlib.AsyncExitStack() as stack:
             listener = stack.enter_context(_listen(self.host, self.port))
             if self._certificate:
@@ -105,8 +111,12 @@ class WebServer:
                 await runner.setup()
                 serve = cast("web.Server", runner.server)
                 acceptor = Acceptor(listener, serve, Connections(self._fitting()), context=context)
+                serve.request_handler = _noted(serve.request_handler, acceptor)
                 listener.listen(_BACKLOG)
-                async with background(acceptor.run(), name="accepting"):
+                async with (
+                    background(acceptor.follow(), name="following"),
+                    background(acceptor.run(), name="accepting"),
+                ):
                     self.port = listener.getsockname()[1]
                     self.serving = True
                     self._listening.set()
@@ -117,7 +127,10 @@ class WebServer:
                 self.serving = False
                 self._listening.clear()
                 listener.close()
+                deadline = asyncio.get_running_loop().time() + FINISH
                 await runner.cleanup()
+                if acceptor is not None:
+                    await acceptor.finish(deadline)
 
     def _fitting(self) -> Bounds:
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -129,6 +142,16 @@ class WebServer:
                 descriptors=descriptors,
             )
         return bounds
+
+
+def _noted(
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], acceptor: Acceptor
+) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        with acceptor.busy(request.protocol):
+            return await handler(request)
+
+    return handle
 
 
 def _quiet() -> logging.Logger:
@@ -157,6 +180,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT)
         listener.bind((host, port))
         listener.setblocking(False)
     except BaseException:

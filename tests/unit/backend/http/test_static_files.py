@@ -31,6 +31,26 @@ async def test_a_page_that_refuses_further_requests_is_drawn() -> None:
         assert answer.status == 429, "files are free, pages are not"
 
 
+@pytest.mark.parametrize(
+    ("path", "method"), [("/static/none.css", "GET"), ("/static/", "GET"), ("/static/pages.css", "POST")]
+)
+async def test_what_is_no_file_is_charged(path: str, method: str) -> None:
+    """Its answer is a page, which is rendered each time."""
+    async with small_web(rate=1) as web:
+        statuses = [(await web.ask(path, method))[0].status for _ in range(7)]
+        assert 429 not in statuses[:5]
+        assert statuses[5:] == [429, 429]
+
+
+@pytest.mark.parametrize("path", ["/static/pages.css", "/static/pages.css?v=0", "/static/%70ages.css"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_files_are_free(path: str, method: str) -> None:
+    async with small_web(rate=1) as web:
+        assert {(await web.ask(path, method))[0].status for _ in range(30)} == {200}
+        answer, _ = await web.ask("/")
+        assert answer.status == 200, "nothing was charged"
+
+
 async def test_several_seconds_are_said_so() -> None:
     async with small_web(rate=1) as web:
         for _ in range(5):
