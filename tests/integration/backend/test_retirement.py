@@ -255,8 +255,12 @@ class TestAcrossRestarts:
     async def test_most_consumers_at_once_are_not_believed_to_be_gone(
         self, start: Start, unique: Callable[[str], str]
     ) -> None:
-        async with start(Limits(timedelta(seconds=4), notice=timedelta(seconds=1))) as backend:
+        limit = timedelta(seconds=4)
+        async with start(Limits()) as backend:
             parties = [await backend.join(unique("gone")) for _ in range(4)]
+        # Silent for long enough all of them, whoever came first.
+        await asyncio.sleep(limit.total_seconds())
+        async with start(Limits(limit, notice=timedelta(seconds=1))) as backend:
             held = metrics.REAPER_HELD("most")._value.get()
 
             async def not_believed() -> bool:
