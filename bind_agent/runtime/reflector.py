@@ -15,7 +15,15 @@ import structlog
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import BadRequest, Gone, Invalid, KubeError
+from bind_agent.kube.errors import (
+    BadRequest,
+    ConnectionFailed,
+    Gone,
+    Invalid,
+    KubeError,
+    TooManyRequests,
+    Unavailable,
+)
 from bind_agent.kube.watch import Watch, WatchEvent
 from bind_agent.runtime.course import BRIEF, SILENCE, Course
 from bind_agent.runtime.faults import describe
@@ -26,6 +34,10 @@ STREAM_PATIENCE: Final = 5.0
 """Seconds without an event after which a streaming list is given up in favour of a paged one."""
 NEW_SCHEMA_SECONDS: Final = 2.0
 """After so long every new connection is served with a changed schema."""
+DOUBTS: Final = (5.0, 30.0)
+"""Seconds after which the first watches after an outage are opened anew, from where they stand. A server that starts
+sets up the storage of custom resources more than once, and may leave a watch of the first moments without events and
+without an end; its silence would be noticed after minutes only."""
 _TURN: Final = 200
 """Events in a row; about two milliseconds of work."""
 
@@ -119,6 +131,7 @@ class Reflector:
         self._received = 0
         self._since = 0.0
         self._limit: asyncio.Timeout | None = None
+        self._doubts: list[float] = []
         self._refresh: asyncio.TimerHandle | None = None
 
     @property
@@ -135,7 +148,10 @@ class Reflector:
                     async with asyncio.timeout(None) as self._limit:
                         wait = await self._turn()
                 except TimeoutError:
-                    log.info("listing again, because the schema has changed", **self._fields())
+                    if self._course.version:
+                        log.debug("watching anew after an outage", **self._fields())
+                    else:
+                        log.info("listing again, because the schema has changed", **self._fields())
                 await self._pause(wait)
         finally:
             self._limit = None
@@ -156,9 +172,16 @@ class Reflector:
     def _start_anew(self) -> None:
         self._refresh = None
         self._course.version = ""
-        if self._limit is not None and self._limit.when() is None:
-            # At the next turn of the loop: nothing of the present one is lost but the connection.
-            self._limit.reschedule(asyncio.get_running_loop().time())
+        # At the next turn of the loop: nothing of the present one is lost but the connection.
+        self._end_within(0.0)
+
+    def _end_within(self, seconds: float) -> None:
+        """Have the present turn end by then, if it would not end sooner."""
+        if self._limit is not None:
+            at = asyncio.get_running_loop().time() + seconds
+            ends = self._limit.when()
+            if ends is None or ends > at:
+                self._limit.reschedule(at)
 
     def nudge(self) -> None:
         """End the present wait, if there is one."""
@@ -224,6 +247,8 @@ class Reflector:
             self._streaming = False
             return 0.0
         self.last_error = error
+        if isinstance(error, ConnectionFailed | Unavailable | TooManyRequests):
+            self._doubts = list(DOUBTS)
         silent = lasted >= self._course.silence and not self._received
         self._on_end(End.SILENT if silent else End.ERROR)
         if listing:
@@ -281,6 +306,8 @@ class Reflector:
         async with watch:
             if listing:
                 await self._streamed_list(watch)
+            if self._doubts:
+                self._end_within(self._doubts.pop(0))
             async for event in watch:
                 await self._count()
                 if event.type == "BOOKMARK":
