@@ -9,7 +9,9 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 # Tests on real clusters mostly wait; more processes than these start more clusters than a laptop likes.
 TEST_PROCESSES ?= 2
-TOGETHER := --numprocesses $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
+# One order for everybody, so that a failure can be had again; TEST_SEED=$RANDOM looks for tests that lean on others.
+TEST_SEED ?= 1157674471
+TOGETHER := --randomly-seed $(TEST_SEED) --numprocesses $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 step = @printf '\n== %s\n' '$(1)'
 
 .PHONY: help venv lint unit test demo bench bench-backend control-plane clean

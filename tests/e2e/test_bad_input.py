@@ -532,7 +532,9 @@ async def test_a_role_is_printed_for_bindings_only(mine: System) -> None:
 # --- what belongs to others -----------------------------------------------------------------------------
 
 
-async def test_a_crd_of_somebody_else_and_its_objects_are_left_alone(mine: System, unique: Unique) -> None:
+async def test_a_crd_of_somebody_else_and_its_objects_are_left_alone(
+    mine: System, widgets: Service, unique: Unique
+) -> None:
     resource = Resource(GROUP, "v1", "gizmos", kind="Gizmo")
     service = await mine.publish(resource)
     await mine.stage.apply(mine.consumer, [crd(resource)])
@@ -546,7 +548,7 @@ async def test_a_crd_of_somebody_else_and_its_objects_are_left_alone(mine: Syste
     said = await _refused(mine, *_bind_arguments(mine, "--file=-"), stdin=request)
     assert "does not belong to a binding" in said
     # Bound all the same, as another tool might do it.
-    known = await mine.down.get(BINDINGS, f"widgets.{GROUP}", namespace=keys.CONSUMER_NAMESPACE)
+    known = await mine.down.get(BINDINGS, widgets.name, namespace=keys.CONSUMER_NAMESPACE)
     await mine.up.create(EXPORT_REQUESTS, _request("gizmos", GROUP, resource.plural), namespace=mine.tenant)
     metadata = {"name": service.name, "namespace": keys.CONSUMER_NAMESPACE}
     await mine.down.create(
