@@ -3,17 +3,17 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from bind_agent.api import conditions, keys, meta
+from bind_agent.api import conditions, meta
 from bind_agent.api.conditions_catalogue import ConditionType, Severity
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import CLUSTER_BINDINGS
 from bind_agent.backend import names
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.phase import Phase
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.credentials import Credentials
+from bind_agent.backend.tenancy.directory import Directory
 from bind_agent.backend.tenancy.provision import secret_name
-from bind_agent.backend.tenancy.revocation import revoked_by
+from bind_agent.backend.tenancy.revocation import Revocations, revoked_by
 from bind_agent.kube.errors import ApiError, Conflict, KubeError
 
 SOON: Final = timedelta(seconds=5)
@@ -32,6 +32,9 @@ class CredentialPhase:
         """Set up."""
         self._context = context
         self._credentials = credentials
+        self._revocations = Revocations(
+            context.client, Directory(context.client), credentials, clock=context.clock
+        )
         self._due: dict[str, tuple[tuple[str, ...], datetime]] = {}
         self._ended: dict[str, tuple[str, int, float]] = {}
 
@@ -70,8 +73,7 @@ class CredentialPhase:
             return Phase(failed.condition, error=error)
         if kept.written:
             # What is watched may be behind, and a konnector whose watch is still open would be handed the new one.
-            present = await self._present(cns)
-            if revoked_by(present) and await self._destroyed(binding):
+            if present := await self._revocations.finish(cns, secret_name(binding)):
                 return _revoked(present)
             self._context.recorder.event(
                 binding, type="Normal", reason="CredentialIssued", message="a new credential is in the Secret"
@@ -97,27 +99,12 @@ class CredentialPhase:
             return Phase(told, timedelta(seconds=due - monotonic))
         try:
             # What is watched may be behind: who was let in again a moment ago has a new credential.
-            if not await self._destroyed(binding):
+            if not await self._revocations.finish(cns, secret_name(binding)):
                 return Phase(None)
         except KubeError as error:
             return Phase(told, error=error)
         self._ended[cns] = (revoked, left - 1, monotonic + LATE.total_seconds())
         return Phase(told, LATE if left > 1 else None)
-
-    async def _destroyed(self, binding: Object) -> bool:
-        """End what is left of a tenant's credentials if it is shut out at this moment; whether it is."""
-        cns = meta.namespace(binding)
-
-        async def revoked() -> bool:
-            return bool(revoked_by(await self._present(cns)))
-
-        return await self._credentials.destroy(cns, secret_name(binding), only_if=revoked)
-
-    async def _present(self, cns: str) -> Object:
-        """The ClusterBinding as the API server has it; empty when there is none."""
-        # A list, because the backend has no right to read single ones besides.
-        found = (await self._context.client.list(CLUSTER_BINDINGS, namespace=cns)).items
-        return next((one for one in found if meta.name(one) == keys.CLUSTER_BINDING_NAME), {})
 
 
 def _marks(binding: Object) -> tuple[str, ...]:

@@ -172,9 +172,7 @@ class Credentials:
                 return state
         raise AssertionError("unreachable")
 
-    async def destroy(
-        self, namespace: str, secret: str, *, only_if: Callable[[], Awaitable[bool]] | None = None
-    ) -> bool:
+    async def destroy(self, namespace: str, secret: str, *, only_if: Callable[[], Awaitable[bool]]) -> bool:
         """End every credential that was ever issued for the tenant, and remove what carries one.
 
         Tokens name the UID of their service account, so all of them end with it, whoever holds them. It takes turns
@@ -192,7 +190,7 @@ class Credentials:
             KubeError: a request failed; what is left ends by calling this again.
         """
         async with self._turns.setdefault(namespace, asyncio.Lock()):
-            if only_if is not None and not await only_if():
+            if not await only_if():
                 return False
             await self._destroy(namespace, secret)
             return True

@@ -249,12 +249,8 @@ class Tenants:
         await self._reach(tenant.namespace)
         # First, so that no controller issues another one in between.
         binding = await self._revocations.note(tenant.namespace, by)
-        await self._credentials.destroy(
-            tenant.namespace,
-            secret_name(binding),
-            # Who was let in again meanwhile has a new one; the old ones ended before that.
-            only_if=lambda: self._revocations.holds(tenant.namespace),
-        )
+        # Who was let in again meanwhile has a new one; the old ones ended before that.
+        await self._revocations.finish(tenant.namespace, secret_name(binding))
         log.info("credentials revoked", namespace=tenant.namespace, by=by)
         if delete:
             await self._client.delete(NAMESPACES, tenant.namespace, uid=tenant.uid)
@@ -318,11 +314,7 @@ class Tenants:
                 if seen is not None:
                     # Whoever revoked may have died on the way. Without the mark nobody would finish it, and what was
                     # revoked would work again.
-                    await self._credentials.destroy(
-                        namespace,
-                        secret_name(present),
-                        only_if=lambda: self._revocations.holds(namespace),
-                    )
+                    await self._revocations.finish(namespace, secret_name(present))
                 return await mark(self._client, namespace, changes, spec=named, seen=seen)
             except Conflict:
                 present = await self._directory.binding(namespace) or wanted

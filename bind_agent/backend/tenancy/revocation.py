@@ -146,13 +146,27 @@ class Revocations:
                 continue
         raise TenancyError(f"the ClusterBinding of {namespace} keeps changing: try again")
 
-    async def holds(self, namespace: str) -> bool:
-        """Whether the tenant is shut out at this moment.
+    async def finish(self, namespace: str, secret: str) -> Object | None:
+        """End what is left of a tenant's credentials, if it is shut out at this moment.
+
+        Args:
+            namespace: the tenant's.
+            secret: name of the Secret in the ClusterBinding.
+
+        Returns:
+            The ClusterBinding that shuts it out; None when nothing does, and then nothing was ended.
 
         Raises:
-            KubeError: the request failed.
+            KubeError: a request failed; what is left ends by calling this again.
         """
-        return bool(await self._revoked(namespace))
+        present: Object | None = None
+
+        async def shut_out() -> bool:
+            nonlocal present
+            present = await self._directory.binding(namespace)
+            return present is not None and bool(revoked_by(present))
+
+        return present if await self._credentials.destroy(namespace, secret, only_if=shut_out) else None
 
     async def refuse(self, namespace: str) -> None:
         """Refuse what makes no sense for a tenant that is shut out.
@@ -161,7 +175,8 @@ class Revocations:
             TenantRevoked: it is.
             KubeError: the request failed.
         """
-        if by := await self._revoked(namespace):
+        present = await self._directory.binding(namespace)
+        if present is not None and (by := revoked_by(present)):
             raise TenantRevoked(
                 f"the credential of {namespace} was revoked: `bind-backend tenant add` issues a new one", by
             )
@@ -173,10 +188,5 @@ class Revocations:
             TenantRevoked: somebody has.
             KubeError: a request failed.
         """
-        by = await self._revoked(namespace)
-        if by and await self._credentials.destroy(namespace, secret, only_if=lambda: self.holds(namespace)):
-            raise TenantRevoked(f"the credential of {namespace} was revoked meanwhile", by)
-
-    async def _revoked(self, namespace: str) -> str:
-        present = await self._directory.binding(namespace)
-        return "" if present is None else revoked_by(present)
+        if present := await self.finish(namespace, secret):
+            raise TenantRevoked(f"the credential of {namespace} was revoked meanwhile", revoked_by(present))
