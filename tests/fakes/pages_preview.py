@@ -14,10 +14,10 @@ from bind_agent.api.claim_words import NEVER
 from bind_agent.api.meta import Object
 from bind_agent.backend import templates
 from bind_agent.backend.exports import Policy
+from bind_agent.backend.http.headers import STATIC
 from bind_agent.backend.pages import (
     admin,
     asks,
-    assets,
     catalogue,
     clusters,
     condition_view,
@@ -382,8 +382,8 @@ HOSTILE: Final[Mapping[str, str]] = hostile_pages()
 
 
 async def _serve(request: web.Request) -> web.StreamResponse:
-    if request.path.startswith(assets.PATH):
-        asset = PAGES.assets.get(request.path.removeprefix(assets.PATH))
+    if request.path.startswith(STATIC):
+        asset = PAGES.assets.get(request.path.removeprefix(STATIC))
         if asset is None:
             raise web.HTTPNotFound
         return web.Response(

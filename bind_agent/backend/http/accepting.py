@@ -230,7 +230,7 @@ class _Counted(asyncio.Protocol):
     """Hands everything on to the protocol that serves, and tells its end, once."""
 
     def __init__(self, inner: asyncio.Protocol, address: str, ended: Callable[["_Counted"], None]) -> None:
-        self.inner = self._inner = inner
+        self.inner = inner
         self.address = address
         self.begun = False
         self.requests = 0
@@ -280,28 +280,28 @@ class _Counted(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand on."""
         self._transport = cast("asyncio.Transport", transport)
-        self._inner.connection_made(transport)
+        self.inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Hand on."""
-        self._inner.data_received(data)
+        self.inner.data_received(data)
 
     def eof_received(self) -> bool | None:
         """Hand on."""
-        return self._inner.eof_received()
+        return self.inner.eof_received()
 
     def pause_writing(self) -> None:
         """Hand on."""
-        self._inner.pause_writing()
+        self.inner.pause_writing()
 
     def resume_writing(self) -> None:
         """Hand on; the client has read a good deal."""
         self._unread = 0
-        self._inner.resume_writing()
+        self.inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Hand on, and tell."""
         try:
-            self._inner.connection_lost(exc)
+            self.inner.connection_lost(exc)
         finally:
             self.ended()

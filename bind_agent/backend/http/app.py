@@ -5,7 +5,6 @@ From the outside in: headers and figures for every answer, errors as a page or a
 """
 
 import asyncio
-import functools
 import secrets
 import time
 from collections.abc import Iterable
@@ -21,7 +20,6 @@ from bind_agent.backend.http.context import VIEW, WEB, Web
 from bind_agent.backend.http.handlers import bind, export, health, login, logout, redeem
 from bind_agent.backend.http.refusal import Refusal, of_status, wants_page
 from bind_agent.backend.http.view import View
-from bind_agent.backend.pages import assets
 from bind_agent.obs import metrics
 from bind_agent.runtime.faults import describe
 
@@ -132,12 +130,6 @@ def _say(request: web.Request, refusal: Refusal) -> web.Response:
     return refusal.page(request.app[VIEW].error(request, refusal))
 
 
-@functools.cache
-def _files() -> frozenset[str]:
-    """Paths of the files that pages are drawn with."""
-    return frozenset(f"{assets.PATH}{name}" for name in assets.load())
-
-
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     app = request.app[WEB]
@@ -154,7 +146,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         )
     client = limits.bucket_key(limits.remote(request, app.options.trusted_proxies))
     # A page that refuses wants its style sheet; the page that says that there is no such file is one as any other.
-    drawing = request.method in _READING and path in _files()
+    drawing = request.method in _READING and path in request.app[VIEW].files
     if wait := app.limiter.take(client, 0.0 if drawing else limits.cost(path)):
         raise Refusal(
             429,

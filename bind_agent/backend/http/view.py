@@ -1,5 +1,6 @@
 """Pages of this package: errors, the question before a bind, the end of a session."""
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -9,6 +10,11 @@ from bind_agent.backend.http.refusal import Refusal
 
 class View(Protocol):
     """Renders our own pages; everything given is escaped."""
+
+    @property
+    def files(self) -> Collection[str]:
+        """Paths of the files that pages are drawn with."""
+        ...
 
     def error(self, request: web.Request, refusal: Refusal) -> str:
         """The page of an error."""

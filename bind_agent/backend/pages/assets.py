@@ -8,7 +8,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Final
 
-PATH: Final = "/static/"
+from bind_agent.backend.http.headers import STATIC
 
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -52,7 +52,7 @@ def _asset(name: str, kind: str, body: bytes) -> Asset:
     digest = hashlib.sha256(body).hexdigest()[:16]
     return Asset(
         name=name,
-        url=f"{PATH}{name}?v={digest}",
+        url=f"{STATIC}{name}?v={digest}",
         type=kind,
         etag=f'"{digest}"',
         body=body,

@@ -8,6 +8,7 @@ from bind_agent.api.claim_words import NEVER
 from bind_agent.backend.http import csrf, sessions
 from bind_agent.backend.http.context import WEB
 from bind_agent.backend.http.handlers import logout
+from bind_agent.backend.http.headers import STATIC
 from bind_agent.backend.http.operators import is_operator
 from bind_agent.backend.http.refusal import Refusal
 from bind_agent.backend.http.sessions import Session
@@ -24,6 +25,7 @@ class PageView:
 
     Attributes:
         pages: templates and static files.
+        files: paths of the latter.
         book: the catalogue.
         ages: how old credentials are.
     """
@@ -31,6 +33,7 @@ class PageView:
     def __init__(self, pages: Pages | None = None) -> None:
         """Set up; without `pages` those of the package are read."""
         self.pages = pages or Pages()
+        self.files = frozenset(f"{STATIC}{name}" for name in self.pages.assets)
         self.book = Book(self.pages)
         self.ages = Ages()
 

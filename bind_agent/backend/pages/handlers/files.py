@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from bind_agent.backend.pages import assets
+from bind_agent.backend.http.headers import STATIC
 from bind_agent.backend.pages.handlers.common import view
 
 
@@ -37,4 +37,4 @@ async def favicon(_: web.Request) -> web.Response:
 
 def routes() -> list[web.RouteDef]:
     """Below `/static/`."""
-    return [web.get(f"{assets.PATH}{{name}}", static), web.get("/favicon.ico", favicon)]
+    return [web.get(f"{STATIC}{{name}}", static), web.get("/favicon.ico", favicon)]
