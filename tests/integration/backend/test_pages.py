@@ -116,6 +116,15 @@ async def shown(site: Portal, party: Party, resource: Resource) -> None:
     await eventually(watched)
 
 
+async def bound(site: Portal, kind: Resource, unique: Callable[[str], str]) -> Party:
+    """A cluster of somebody who can log in, with an API that its page shows."""
+    own = await member(site, unique)
+    await site.lab.publish(kind)
+    await site.lab.bind(own, kind)
+    await shown(site, own, kind)
+    return own
+
+
 class TestStart:
     async def test_everybody_sees_the_start_page(self, site: Portal) -> None:
         async with browser() as session:
@@ -456,10 +465,7 @@ class TestClusters:
     async def test_a_session_that_another_replica_has_just_ended_changes_nothing(
         self, site: Portal, kind: Resource, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        own = await member(site, unique)
-        await site.lab.publish(kind)
-        await site.lab.bind(own, kind)
-        await shown(site, own, kind)
+        own = await bound(site, kind, unique)
         base = f"/clusters/{own.namespace}"
         changes: dict[str, dict[str, str]] = {f"{base}/{asks.ROTATE}": {}, f"{base}/{asks.REVOKE}": {}}
         changes[f"{base}/exports/{kind.crd_name}/{asks.UNBIND}"] = {"choice": "1d"}
@@ -518,10 +524,7 @@ class TestClusters:
     async def test_unbind_and_think_better_of_it(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]
     ) -> None:
-        own = await member(site, unique)
-        await site.lab.publish(kind)
-        await site.lab.bind(own, kind)
-        await shown(site, own, kind)
+        own = await bound(site, kind, unique)
         base = f"/clusters/{own.namespace}/exports/{kind.crd_name}"
         async with signed_in(site) as session:
             _, question = await get(session, site, f"{base}/unbind")
@@ -554,10 +557,7 @@ class TestClusters:
     async def test_a_page_after_a_change_waits_for_what_is_watched(
         self, site: Portal, kind: Resource, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        own = await member(site, unique)
-        await site.lab.publish(kind)
-        await site.lab.bind(own, kind)
-        await shown(site, own, kind)
+        own = await bound(site, kind, unique)
         loop = asyncio.get_running_loop()
         for informer in (site.watched.views.exports, site.watched.views.cluster_bindings):
             # Every change is seen late.
@@ -604,10 +604,7 @@ class TestClusters:
     async def test_what_is_being_removed_is_shown_as_long_as_it_counts(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]
     ) -> None:
-        own = await member(site, unique)
-        await site.lab.publish(kind)
-        await site.lab.bind(own, kind)
-        await shown(site, own, kind)
+        own = await bound(site, kind, unique)
         patch = {"metadata": {"finalizers": ["platform.example/slow"]}}
         await site.lab.admin.merge_patch(EXPORTS, kind.crd_name, patch, namespace=own.namespace)
         await site.lab.admin.delete(EXPORTS, kind.crd_name, namespace=own.namespace)
@@ -632,10 +629,7 @@ class TestClusters:
     async def test_what_the_provider_ends_is_not_a_persons_to_keep(
         self, site: Portal, kind: Resource, unique: Callable[[str], str]
     ) -> None:
-        own = await member(site, unique)
-        await site.lab.publish(kind)
-        await site.lab.bind(own, kind)
-        await shown(site, own, kind)
+        own = await bound(site, kind, unique)
         base = f"/clusters/{own.namespace}/exports/{kind.crd_name}"
         async with signed_in(site) as session:
             early = {asks.UNBIND: token_of((await get(session, site, f"{base}/unbind"))[1])}
