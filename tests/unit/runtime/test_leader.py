@@ -93,17 +93,15 @@ async def test_it_leads_renews_and_releases() -> None:
 
 async def test_a_released_lease_is_taken_at_once() -> None:
     server = FakeObjects()
-    first, second = Candidate(server, "a"), Candidate(server, "b")
+    # A lease that was not released would outlast the patience of `until` by far.
+    first, second = (Candidate(server, name, lease=60.0, renew=40.0) for name in ("a", "b"))
     async with first.running():
         await until(lambda: first.working)
         async with second.running():
             await asyncio.sleep(0.1)
             assert not second.working
-            loop = asyncio.get_running_loop()
-            released = loop.time()
             await stop(first)
             await until(lambda: second.working)
-            assert loop.time() - released < 0.4
             assert record(server).transitions == 1
 
 
@@ -139,14 +137,12 @@ async def test_a_lease_whose_holder_vanished_is_taken_after_its_duration_by_the_
 )
 async def test_work_ends_before_the_lease_when_renewals_fail_and_starts_again_after(fault: KubeError) -> None:
     server = FakeObjects()
-    candidate = Candidate(server, "a")
+    # Work ends after `renew`; the patience of `until` is over long before `lease`.
+    candidate = Candidate(server, "a", lease=60.0)
     async with candidate.running():
         await until(lambda: candidate.working)
-        loop = asyncio.get_running_loop()
         server.fault = lambda verb: fault if verb == "update" else None
-        failed = loop.time()
         await until(lambda: candidate.ended == 1)
-        assert loop.time() - failed < 0.5
         with pytest.raises(LostLease):
             candidate.elector.check()
         assert record(server).holder == "a"
@@ -400,20 +396,3 @@ def test_times_that_cannot_be_safe_are_refused(times: tuple[float, float, float]
 def test_identities_are_unique() -> None:
     assert unique_identity() != unique_identity()
     assert LeaderElector(cast("Client", FakeObjects()), "n", "l").identity
-
-
-async def test_check_costs_next_to_nothing() -> None:
-    import time
-
-    server = FakeObjects()
-    candidate = Candidate(server, "a", lease=15.0, renew=10.0, retry=2.0)
-    async with candidate.running():
-        await until(lambda: candidate.working)
-        check = candidate.elector.check
-        best = 1.0
-        for _ in range(5):
-            began = time.perf_counter()
-            for _ in range(1000):
-                check()
-            best = min(best, time.perf_counter() - began)
-        assert best / 1000 < 3e-6

@@ -36,5 +36,5 @@ async def test_who_gives_up_does_not_block_the_others() -> None:
 
 
 async def test_alone_one_waits_for_nobody() -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await Turns().wait()
