@@ -11,9 +11,9 @@ from bind_agent.kube.config import ClusterConfig, load
 from bind_agent.kube.errors import KubeError
 from bind_agent.obs import logging, metrics
 from bind_agent.runtime.health import HealthServer
-from bind_agent.runtime.informer import InformerPool
 from bind_agent.runtime.leader import LeaderElector
 from bind_agent.runtime.manager import Manager, run_main
+from bind_agent.runtime.pool import InformerPool
 from konnector.agent import AgentMode
 from konnector.control_plane import ControlPlaneMode
 from konnector.hub import Hub

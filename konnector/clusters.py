@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from bind_agent.api.resource import SECRETS, Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.intake import ProviderKubeconfig, accept_kubeconfig
-from bind_agent.runtime.informer import InformerPool
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.recorder import Recorder
 from konnector.guard import Guard, cluster_identity
 from konnector.options import Options

@@ -26,7 +26,7 @@ from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.errors import KubeError
 from bind_agent.kube.intake import ProviderKubeconfig
 from bind_agent.kube.intake_fields import IntakeError
-from bind_agent.runtime.informer import InformerPool
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.recorder import Recorder
 from konnector.clusters import AppCluster, Collection, Ends, Far, Home, Provider
 from konnector.controllers.binding_status import secret_ref

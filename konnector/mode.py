@@ -14,7 +14,7 @@ from bind_agent.api.conditions_catalogue import ConditionType, Severity
 from bind_agent.api.meta import Object
 from bind_agent.kube.client import Client
 from bind_agent.kube.intake import ProviderKubeconfig
-from bind_agent.runtime.informer import InformerPool
+from bind_agent.runtime.pool import InformerPool
 from konnector.clusters import Ends, Home
 from konnector.secrets import Secrets
 

@@ -44,9 +44,9 @@ from bind_agent.kube.errors import KubeError
 from bind_agent.obs import logging, metrics
 from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.health import HealthServer
-from bind_agent.runtime.informer import InformerPool
 from bind_agent.runtime.leader import LeaderElector
 from bind_agent.runtime.manager import Manager, freeze, run_main
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.recorder import Recorder
 
 log = structlog.get_logger(__name__)

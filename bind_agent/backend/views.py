@@ -30,7 +30,8 @@ from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers import request_plan
 from bind_agent.backend.schemas import SharedSchemas
 from bind_agent.backend.tenancy.identity import Identity
-from bind_agent.runtime.informer import Informer, InformerPool
+from bind_agent.runtime.informer import Informer
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.transform import strip
 
 log = structlog.get_logger(__name__)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from bind_agent.api.resource import CRDS
-from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.informer import Event, Informer
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.store import Entry
 
 

@@ -18,7 +18,8 @@ from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from bind_agent.runtime.controller import Controller, Result
-from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.informer import Event, Informer
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster
 from konnector.sync import claim_model, model, remedies

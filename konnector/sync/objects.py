@@ -16,7 +16,8 @@ from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import Forbidden, Unauthorized
 from bind_agent.runtime.controller import Controller, Result
-from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.informer import Event, Informer
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.reflector import NEW_SCHEMA_SECONDS
 from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster

@@ -28,7 +28,8 @@ from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import SECRETS, Resource
 from bind_agent.devcluster import ClusterOptions, Playground
-from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.informer import Event, Informer
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.store import Entry
 
 if not __package__:  # started as a file: the helpers of the tests are found from the top of the checkout

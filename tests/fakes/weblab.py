@@ -36,7 +36,7 @@ from bind_agent.backend.watched import Watched
 from bind_agent.devcluster.ports import free_port
 from bind_agent.devcluster.stage import BACKEND_NAMESPACE
 from bind_agent.kube.config import ClusterConfig, from_kubeconfig
-from bind_agent.runtime.informer import InformerPool
+from bind_agent.runtime.pool import InformerPool
 from tests.fakes.backend_lab import Lab, eventually
 from tests.fakes.issuer import Issuer, browser, follow_login
 

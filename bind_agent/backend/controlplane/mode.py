@@ -9,7 +9,7 @@ from bind_agent.backend.controlplane.views import ControlPlaneViews
 from bind_agent.backend.controlplane.watches import Watches
 from bind_agent.backend.controlplane.wiring import Wiring
 from bind_agent.runtime.controller import Controller
-from bind_agent.runtime.informer import InformerPool
+from bind_agent.runtime.pool import InformerPool
 
 
 async def run(

@@ -7,7 +7,8 @@ from bind_agent.api import meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import APP_CLUSTER_BINDINGS, BINDINGS
 from bind_agent.backend.access import Kind
-from bind_agent.runtime.informer import Informer, InformerPool
+from bind_agent.runtime.informer import Informer
+from bind_agent.runtime.pool import InformerPool
 
 BY_NAMESPACE: Final = "namespace"
 BY_KIND: Final = "kind"

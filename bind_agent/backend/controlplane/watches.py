@@ -15,7 +15,8 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import DEPLOYMENTS, NETWORKPOLICIES, ROLES, SECRETS, SERVICEACCOUNTS, Resource
 from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.kube.errors import ConnectionFailed, Forbidden, KubeError
-from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.informer import Event, Informer
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.store import Entry
 from bind_agent.runtime.transform import strip
 

@@ -20,7 +20,8 @@ from bind_agent.backend import names
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists, KubeError
 from bind_agent.runtime.faults import describe
-from bind_agent.runtime.informer import Informer, InformerPool
+from bind_agent.runtime.informer import Informer
+from bind_agent.runtime.pool import InformerPool
 
 log = structlog.get_logger(__name__)
 

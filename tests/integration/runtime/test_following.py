@@ -14,7 +14,8 @@ from bind_agent.kube.errors import Conflict, Forbidden, NotFound
 from bind_agent.obs import metrics
 from bind_agent.runtime import reflector
 from bind_agent.runtime.controller import Controller
-from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.informer import Event, Informer
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.queue import LOW, NORMAL
 from bind_agent.runtime.status import write_status
 from bind_agent.runtime.store import Entry

@@ -15,7 +15,8 @@ from bind_agent.kube.client import Client
 from bind_agent.kube.errors import ConnectionFailed, Forbidden, KubeError, MalformedAnswer
 from bind_agent.obs import metrics
 from bind_agent.runtime import reflector
-from bind_agent.runtime.informer import Event, Informer, InformerPool
+from bind_agent.runtime.informer import Event, Informer
+from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.queue import LOW, NORMAL
 from bind_agent.runtime.store import Entry
 from tests.fakes.scripted import ScriptedClient, Step, bookmark, event, gone, no_streaming, thing
