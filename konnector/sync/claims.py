@@ -1,17 +1,16 @@
 """Sync of the claimed objects of one kind: events to keys, keys to plans, plans to requests (design 4.4).
 
-Only what may matter is watched: on the side of the sources what the claims select (by the server, where it can), on
-the side of the copies what carries our copy label. An object at the place of a copy that is none of these is found by
-the refused creation, looked at once, and left alone.
+What is watched is in ``claim_watches``. An object at the place of a copy that is not watched is found by the refused
+creation, looked at once, and left alone.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterable, Iterator
 
 import structlog
 
-from bind_agent.api import keys, meta, selectors
+from bind_agent.api import keys, meta
 from bind_agent.api.claims import PermissionClaim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
@@ -25,6 +24,7 @@ from konnector.clusters import AppCluster
 from konnector.sync import claim_model, model, remedies
 from konnector.sync.claim_model import ClaimPlacement, ClaimPolicy, ClaimSet, ClaimStep
 from konnector.sync.claim_plan import plan_claim
+from konnector.sync.claim_watches import ClaimWatches, Watched, watched
 from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
 from konnector.sync.patience import recheck_after
@@ -33,42 +33,9 @@ from konnector.sync.reports import Reports
 
 log = structlog.get_logger(__name__)
 
-EVERYTHING = ""
-
 _ROUNDS = 4
 GRACE_SECONDS = 2.0
 """A right that is missing for so long is told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """Label selectors to watch on each side."""
-
-    consumer: frozenset[str]
-    provider: frozenset[str]
-
-
-def watched(claims: Iterable[PermissionClaim], copies: str) -> Watched:
-    """What has to be watched for claims of one kind.
-
-    A side is watched for sources when objects may flow away from it, and for our copies when they may arrive.
-
-    Args:
-        claims: the claims in force.
-        copies: label selector of our copies.
-    """
-    sources: dict[str, set[str]] = {keys.OWNER_CONSUMER: set(), keys.OWNER_PROVIDER: set()}
-    for claim in claims:
-        for owner in (claim.selector.owner,) if claim.selector.owner else tuple(sources):
-            sources[owner].add(selectors.server_side(claim.selector.label_selectors))
-    sides = {}
-    for here, there in (
-        (keys.OWNER_CONSUMER, keys.OWNER_PROVIDER),
-        (keys.OWNER_PROVIDER, keys.OWNER_CONSUMER),
-    ):
-        wanted = set(sources[here]) | ({copies} if sources[there] else set())
-        sides[here] = frozenset({EVERYTHING} if EVERYTHING in wanted else wanted)
-    return Watched(sides[keys.OWNER_CONSUMER], sides[keys.OWNER_PROVIDER])
 
 
 class _ReplanError(Exception):
@@ -113,23 +80,19 @@ class ClaimSync:
         self.resource = resource
         self._app = app
         self._clients = {Side.CONSUMER: app.client, Side.PROVIDER: provider}
-        self._pool = pool
         self._mapping = mapping
         self.reports = reports
         self._policy = ClaimPolicy(cluster_id=app.cluster_id, provider_id=provider_id)
         self._copies = f"{keys.COPY}={self._policy.copy_label}"
         self._claims = ClaimSet(resource)
         self._binding = ""
-        self._watched = Watched(frozenset(), frozenset())
-        self._consumer: dict[str, Informer] = {}
-        self._provider: dict[tuple[str, str], Informer] = {}
-        self._removers: dict[int, Callable[[], None]] = {}
-        self._following: dict[str, asyncio.Task[None]] = {}
         self._recent = {Side.CONSUMER: RecentWrites(), Side.PROVIDER: RecentWrites()}
         self._changed = asyncio.Event()
-        self._synced = False
         name = f"claims-{resource.group_resource}"
         self.controller = Controller(name, self._reconcile, workers=app.options.workers)
+        self._watches = ClaimWatches(
+            app.pool, pool, mapping, resource, is_news=self._is_news, enqueue=self.controller.enqueue
+        )
 
     def update(
         self, claims: list[PermissionClaim], *, held: Iterable[PermissionClaim] = (), binding: str = ""
@@ -149,144 +112,50 @@ class ClaimSync:
 
     def followed(self) -> Iterator[tuple[Side, Informer]]:
         """The watches that this depends on."""
-        for informer in self._consumer.values():
-            yield Side.CONSUMER, informer
-        for informer in self._provider.values():
-            yield Side.PROVIDER, informer
+        return self._watches.all()
 
     async def run(self) -> None:
         """Sync until cancelled; all informers are given back."""
         remove = None
         try:
             async with asyncio.TaskGroup() as group:
-                self._group = group
                 group.create_task(self.controller.run(), name=self.controller.name)
-                remove = self._mapping.subscribe(self._on_mapping)
+                remove = self._mapping.subscribe(functools.partial(self._on_mapping, group))
                 while True:
                     await self._changed.wait()
                     self._changed.clear()
-                    await self._rewatch()
+                    await self._watches.follow(group, self._wanted())
         finally:
             if remove is not None:
                 remove()
-            for key in list(self._consumer):
-                self._release(self._app.pool, self._consumer.pop(key))
-            for pair in list(self._provider):
-                self._release(self._pool, self._provider.pop(pair))
+            self._watches.close()
 
-    # --- what is watched ----------------------------------------------------------------------------------
-
-    async def _rewatch(self) -> None:
-        """Watch what the claims of now need; the old watches go only when the new ones are complete.
-
-        Each service namespace goes its own way: one that cannot be listed holds up no other.
-        """
+    def _wanted(self) -> Watched:
+        """What the claims of now need; with none left the copies stay watched, so that they can be retracted."""
         wanted = watched(self._claims.claims, self._copies)
-        if not wanted.consumer:
-            # With no claims left the copies stay watched, so that they can be retracted.
-            wanted = Watched(frozenset({self._copies}), frozenset({self._copies}))
-        self._synced = False
-        self._watched = wanted
-        for selector in wanted.consumer:
-            if selector not in self._consumer:
-                informer = self._app.pool.acquire(self.resource, label_selector=selector)
-                self._consumer[selector] = informer
-                self._removers[id(informer)] = informer.add_handler(self._on_consumer)
-        for selector in wanted.consumer:
-            await self._consumer[selector].wait_synced()
-        self._synced = True
-        for selector in [s for s in self._consumer if s not in wanted.consumer]:
-            self._release(self._app.pool, self._consumer.pop(selector), keys_again=True)
-        for consumer_namespace, service_namespace in self._mapping.mappings().items():
-            self._start_following(consumer_namespace, service_namespace)
+        return wanted if wanted.consumer else Watched(frozenset({self._copies}), frozenset({self._copies}))
 
-    def _acquire_namespace(self, service_namespace: str) -> list[Informer]:
-        """What is wanted of one service namespace, watched from now on."""
-        for selector in self._watched.provider:
-            if (service_namespace, selector) not in self._provider:
-                informer = self._pool.acquire(
-                    self.resource, namespace=service_namespace, label_selector=selector
-                )
-                self._provider[service_namespace, selector] = informer
-                self._removers[id(informer)] = informer.add_handler(self._on_provider)
-        return [self._provider[service_namespace, selector] for selector in self._watched.provider]
+    def _on_mapping(
+        self, group: asyncio.TaskGroup, consumer_namespace: str, service_namespace: str | None
+    ) -> None:
+        if service_namespace is None:
+            self._watches.end_unmapped()
+        else:
+            self._watches.begin(group, consumer_namespace, service_namespace)
 
-    def _release(self, pool: InformerPool, informer: Informer, *, keys_again: bool = False) -> None:
-        self._removers.pop(id(informer))()
-        if keys_again:
-            for key in informer.store.keys():
-                self._enqueue(Side.CONSUMER if pool is self._app.pool else Side.PROVIDER, key)
-        pool.release(informer)
-
-    def _on_mapping(self, consumer_namespace: str, service_namespace: str | None) -> None:
-        if service_namespace is not None:
-            self._start_following(consumer_namespace, service_namespace)
-            return
-        for ended in {n for n, _ in self._provider if self._mapping.consumer_namespace(n) is None}:
-            self._following.pop(ended).cancel()
-            self._release_others(ended, frozenset())
-
-    def _start_following(self, consumer_namespace: str, service_namespace: str) -> None:
-        present = self._following.pop(service_namespace, None)
-        if present is not None:
-            present.cancel()
-        self._following[service_namespace] = self._group.create_task(
-            self._follow(consumer_namespace, service_namespace), name=f"follow-{service_namespace}"
-        )
-
-    async def _follow(self, consumer_namespace: str, service_namespace: str) -> None:
-        """Watch one service namespace as the claims of now need it, and look at all that is there."""
-        for informer in self._acquire_namespace(service_namespace):
-            await informer.wait_synced()
-        self._release_others(service_namespace, self._watched.provider)
-        self._enqueue_namespace(consumer_namespace)
-
-    def _release_others(self, service_namespace: str, wanted: frozenset[str]) -> None:
-        pairs = [p for p in self._provider if p[0] == service_namespace and p[1] not in wanted]
-        for pair in pairs:
-            self._release(self._pool, self._provider.pop(pair), keys_again=True)
-
-    # --- events -------------------------------------------------------------------------------------------
-
-    def _on_consumer(self, event: Event, old: Entry | None, new: Entry | None) -> None:
-        self._on_event(Side.CONSUMER, event, new or old)
-
-    def _on_provider(self, event: Event, old: Entry | None, new: Entry | None) -> None:
-        self._on_event(Side.PROVIDER, event, new or old)
-
-    def _on_event(self, side: Side, event: Event, entry: Entry | None) -> None:
-        if entry is None:
-            return
+    def _is_news(self, side: Side, event: Event, entry: Entry) -> bool:
+        """Whether an event shows more than an own write."""
         if event is Event.DELETED:
             self._recent[side].deleted(entry.key, entry.uid)
-        elif not self._recent[side].changed(entry.key, entry.resource_version):
-            return
-        self._enqueue(side, entry.key)
-
-    def _enqueue(self, side: Side, key: str) -> None:
-        namespace, name = meta.split_key(key)
-        if side is Side.PROVIDER:
-            namespace = self._mapping.consumer_namespace(namespace) or ""
-        if namespace and self._mapping.service_namespace(namespace) is not None:
-            self.controller.enqueue(meta.join_key(namespace, name))
-
-    def _enqueue_namespace(self, consumer_namespace: str) -> None:
-        service_namespace = self._mapping.service_namespace(consumer_namespace)
-        for informer in self._consumer.values():
-            for key in informer.store.keys():
-                if key.startswith(f"{consumer_namespace}/"):
-                    self._enqueue(Side.CONSUMER, key)
-        for (namespace, _), informer in self._provider.items():
-            if namespace == service_namespace:
-                for key in informer.store.keys():
-                    self._enqueue(Side.PROVIDER, key)
+            return True
+        return self._recent[side].changed(entry.key, entry.resource_version)
 
     # --- one object ---------------------------------------------------------------------------------------
 
     async def _reconcile(self, key: str) -> Result | None:
         namespace, name = meta.split_key(key)
         service_namespace = self._mapping.service_namespace(namespace)
-        if service_namespace is None or not self._is_complete(service_namespace):
+        if service_namespace is None or not self._watches.is_complete(service_namespace):
             return None  # the mapping's or the watch's completion enqueues the key again
         placement = ClaimPlacement(namespace, service_namespace, name)
         live: dict[Side, Object | None] = {}
@@ -302,26 +171,8 @@ class ClaimSync:
                     live[replan.side] = replan.live
         return Result(after=1.0)
 
-    def _is_complete(self, service_namespace: str) -> bool:
-        return self._synced and all(
-            (informer := self._provider.get((service_namespace, selector))) is not None
-            and informer.has_synced
-            for selector in self._watched.provider
-        )
-
-    def _informers(self, side: Side, placement: ClaimPlacement) -> list[Informer]:
-        if side is Side.CONSUMER:
-            return list(self._consumer.values())
-        namespace = placement.provider_namespace
-        return [informer for (of, _), informer in self._provider.items() if of == namespace]
-
-    def _entry(self, side: Side, placement: ClaimPlacement) -> Entry | None:
-        key = placement.key(side)
-        found = [e for i in self._informers(side, placement) if (e := i.store.get(key)) is not None]
-        return max(found, key=lambda e: int(e.resource_version or 0), default=None)
-
     def _read(self, side: Side, placement: ClaimPlacement) -> Object | None:
-        return self._recent[side].read(placement.key(side), self._entry(side, placement))
+        return self._recent[side].read(placement.key(side), self._watches.entry(side, placement))
 
     async def _carry_out(
         self, key: str, steps: tuple[ClaimStep, ...], placement: ClaimPlacement
@@ -392,14 +243,14 @@ class ClaimSync:
                 await client.delete(
                     self.resource, name, namespace=namespace, uid=uid, resource_version=version
                 )
-                self._recent[side].gone(placement.key(side), uid, self._entry(side, placement))
+                self._recent[side].gone(placement.key(side), uid, self._watches.entry(side, placement))
                 self._note(side, placement, await client.create(self.resource, copy))
             case claim_model.DeleteCopy(uid=uid, resource_version=version):
                 answer = await client.delete(
                     self.resource, name, namespace=namespace, uid=uid, resource_version=version
                 )
                 if answer is None or answer.get("kind") == "Status":
-                    self._recent[side].gone(placement.key(side), uid, self._entry(side, placement))
+                    self._recent[side].gone(placement.key(side), uid, self._watches.entry(side, placement))
             case claim_model.MarkSource(patch=patch):
                 answer = await client.merge_patch(self.resource, name, patch, namespace=namespace)
                 self._note(side, placement, answer)
@@ -409,9 +260,10 @@ class ClaimSync:
                     raise _ReplanError(side, live)
 
     def _note(self, side: Side, placement: ClaimPlacement, answer: Object) -> None:
-        informers = self._informers(side, placement)
-        progress = min((i.resource_version or "0" for i in informers), key=int, default="0")
-        self._recent[side].remember(placement.key(side), answer, self._entry(side, placement), progress)
+        watches = self._watches
+        self._recent[side].remember(
+            placement.key(side), answer, watches.entry(side, placement), watches.progress(side, placement)
+        )
 
     def _subject(self, placement: ClaimPlacement) -> Object:
         """What an event about a claimed object is about: names only."""

@@ -11,7 +11,7 @@ from bind_agent.api.guards import Refusal
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import SECRETS
 from konnector.controllers.claims import Claims, verdict
-from konnector.sync.claims import EVERYTHING, watched
+from konnector.sync.claim_watches import EVERYTHING, watched
 from konnector.sync.model import Side
 from tests.fakes.parts import CannedClient, StillInformer, app_cluster, provider
 

@@ -13,6 +13,7 @@ from bind_agent.api.resource import SECRETS
 from bind_agent.runtime.informer import Event
 from bind_agent.runtime.store import Store, make_entry
 from konnector.sync.claims import ClaimSync
+from konnector.sync.model import Side
 from konnector.sync.reports import Reports
 
 pytestmark = pytest.mark.unit
@@ -178,4 +179,26 @@ async def test_a_namespace_that_ends_before_it_was_listed_leaves_changes_of_clai
     await world.settle()
     assert "shop/more" in world.created
     assert world.there.released == ["cns-dead", "cns-shop"]
+    running.cancel()
+
+
+async def test_a_namespace_that_ends_before_it_was_watched_is_never_watched() -> None:
+    world = World()
+    world.sync.update([claim()])
+    running = asyncio.create_task(world.sync.run())
+    await world.settle()
+    world.mapping.names.append("brief")
+    world.mapping.listener("brief", "cns-brief")
+    world.mapping.end("brief")
+    await world.settle()
+    assert {namespace for namespace, _ in world.there.watches} == {"cns-shop", "cns-dead"}
+    running.cancel()
+
+
+async def test_what_a_sync_depends_on() -> None:
+    world = World()
+    world.sync.update([claim()])
+    running = asyncio.create_task(world.sync.run())
+    await world.settle()
+    assert [side for side, _ in world.sync.followed()] == [Side.CONSUMER, Side.PROVIDER, Side.PROVIDER]
     running.cancel()

@@ -13,7 +13,7 @@ from konnector.sync.claims import ClaimSync
 from konnector.sync.model import Policy, Reason, Refuse, Side
 from konnector.sync.objects import ObjectSync, Tenant
 from konnector.sync.reports import Reports
-from tests.fakes.parts import CannedClient, NotedEvents, StillInformer, StillPool, app_cluster
+from tests.fakes.parts import CannedClient, NotedEvents, StillPool, app_cluster
 
 pytestmark = pytest.mark.unit
 
@@ -240,11 +240,3 @@ async def test_what_is_in_the_way_is_looked_at_ever_less_often() -> None:
     second: Any = await case.sync._carry_out("shop/creds", refuse, PLACE)
     assert (first.after, second.after) == (1.0, 10.0)
     assert len(case.events.events) == 1
-
-
-def test_what_a_claim_sync_follows() -> None:
-    case = Claim(CannedClient())
-    here, there = StillInformer(SECRETS), StillInformer(SECRETS)
-    case.sync._consumer["x"] = cast("Any", here)
-    case.sync._provider["there", "x"] = cast("Any", there)
-    assert [side for side, _ in case.sync.followed()] == [Side.CONSUMER, Side.PROVIDER]
