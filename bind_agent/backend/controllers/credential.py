@@ -10,9 +10,9 @@ from bind_agent.backend import names
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controllers.phase import Phase
 from bind_agent.backend.tenancy.address import AddressError
+from bind_agent.backend.tenancy.admission import secret_name
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.directory import Directory
-from bind_agent.backend.tenancy.provision import secret_name
 from bind_agent.backend.tenancy.revocation import Revocations, revoked_by
 from bind_agent.kube.errors import ApiError, Conflict, KubeError
 

@@ -13,38 +13,30 @@ from typing import Final
 import structlog
 
 from bind_agent.aio.clock import SYSTEM, Clock
-from bind_agent.api import conditions, keys, meta
-from bind_agent.api.meta import Object
-from bind_agent.api.resource import CLUSTER_BINDINGS, NAMESPACES
+from bind_agent.api import conditions, keys
+from bind_agent.api.resource import NAMESPACES
 from bind_agent.backend import access, names
 from bind_agent.backend.grants import ensure
 from bind_agent.backend.person import Person
 from bind_agent.backend.retiring import Retirements
 from bind_agent.backend.rights import Rights
-from bind_agent.backend.tenancy import identity, kubeconfig, own_access, record, rotation
+from bind_agent.backend.tenancy import kubeconfig, own_access, record
+from bind_agent.backend.tenancy.admission import Admission, secret_name
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.directory import Directory, TenancyError, Tenant
 from bind_agent.backend.tenancy.identity import Identity
-from bind_agent.backend.tenancy.revocation import (
-    Revocations,
-    TenantRevoked,
-    mark,
-    new_binding,
-    revoked_by,
-    unnamed,
-)
+from bind_agent.backend.tenancy.revocation import Revocations, TenantRevoked, mark, revoked_by
 from bind_agent.backend.tenancy.rotation import Credential
 from bind_agent.backend.tenancy.usable import Usable
 from bind_agent.backend.views import Views
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import AlreadyExists, Conflict, NotFound
+from bind_agent.kube.errors import Conflict, NotFound
 
-__all__ = ["Added", "TenancyError", "Tenant", "TenantRevoked", "Tenants", "secret_name"]
+__all__ = ["Added", "TenancyError", "Tenant", "TenantRevoked", "Tenants"]
 
 log = structlog.get_logger(__name__)
 
 _ATTEMPTS: Final = 5
-_RECENT: Final = timedelta(hours=1)
 AT_ONCE: Final = 6
 """Tenants that are made at once. More would not be made faster, but pages would wait behind their many small steps."""
 
@@ -98,6 +90,7 @@ class Tenants:
         self._credentials = credentials
         self._directory = Directory(client, views=views, legacy_issuer=legacy_issuer)
         self._revocations = Revocations(client, self._directory, credentials, clock=clock)
+        self._admission = Admission(client, self._directory, self._revocations, clock=clock)
         self._usable = Usable(client)
         self._making = asyncio.Semaphore(AT_ONCE)
         self.retirements = Retirements(client)
@@ -141,9 +134,9 @@ class Tenants:
     async def _add(
         self, who: Identity, prefix: str, pretty_name: str, notes: dict[str, str], *, login: bool
     ) -> Added:
-        namespace, created = await self._namespace(who, prefix)
+        namespace, created = await self._admission.namespace(who, prefix)
         await self._reach(namespace, fresh=created)
-        binding = await self._binding(namespace, pretty_name, notes, login=login, created=created)
+        binding = await self._admission.binding(namespace, pretty_name, notes, login=login, created=created)
         binder = access.binder_binding(namespace, keys.BINDER, namespace)
         await ensure(self._client, binder, None, ask=not created)
         state = await self._credential(namespace, secret_name(binding))
@@ -256,92 +249,6 @@ class Tenants:
             await self._client.delete(NAMESPACES, tenant.namespace, uid=tenant.uid)
         return revoked_by(binding)
 
-    async def _namespace(self, who: Identity, prefix: str) -> tuple[str, bool]:
-        """Find or create; safe against another one that does the same at the same time (W-B5)."""
-        legacy = self._directory.legacy_issuer
-        if present := await self._directory.namespace_of(who):
-            return present, False
-        for name in identity.namespace_candidates(prefix, who):
-            wanted = {
-                "apiVersion": NAMESPACES.api_version,
-                "kind": NAMESPACES.kind,
-                "metadata": {
-                    "name": name,
-                    "labels": {keys.MANAGED_BY: keys.MANAGER},
-                    "annotations": identity.annotations(who),
-                },
-            }
-            try:
-                await self._client.create(NAMESPACES, wanted)
-            except AlreadyExists:
-                # A list, because the backend has no right to read single namespaces besides.
-                taken = next(
-                    iter((await self._client.list(NAMESPACES, field_selector=f"metadata.name={name}")).items),
-                    {},
-                )
-                if not identity.belongs_to(taken, who, legacy):
-                    continue
-                if meta.is_deleting(taken):
-                    raise TenancyError(
-                        f"the namespace {name} of this tenant is still being deleted: wait until it is gone"
-                    ) from None
-                return name, False
-            log.info("tenant created", namespace=name)
-            return name, True
-        raise TenancyError(
-            f"no namespace name is free for this tenant: use another --namespace-prefix than {prefix}"
-        )
-
-    async def _binding(
-        self, namespace: str, pretty_name: str, notes: dict[str, str], *, login: bool, created: bool
-    ) -> Object:
-        """The ClusterBinding with what is noted on it; in a namespace that was just created there is none."""
-        wanted = new_binding(namespace, pretty_name, {**notes, names.ADMITTED: self._now()})
-        present = None if created else await self._directory.binding(namespace)
-        if present is None:
-            try:
-                return await self._client.create(CLUSTER_BINDINGS, wanted, namespace=namespace)
-            except AlreadyExists:
-                present = await self._directory.binding(namespace) or wanted
-        for _ in range(_ATTEMPTS):
-            changes = self._admission(present, notes, login=login)
-            # Letting somebody in again undoes the revocation that was read, and no later one.
-            seen = present if names.REVOKED in changes else None
-            named = {"providerPrettyName": pretty_name} if unnamed(present) else None
-            try:
-                if not changes:
-                    return present
-                if seen is not None:
-                    # Whoever revoked may have died on the way. Without the mark nobody would finish it, and what was
-                    # revoked would work again.
-                    await self._revocations.finish(namespace, secret_name(present))
-                return await mark(self._client, namespace, changes, spec=named, seen=seen)
-            except Conflict:
-                present = await self._directory.binding(namespace) or wanted
-        raise TenancyError(f"the ClusterBinding of {namespace} keeps changing: try again")
-
-    def _admission(self, present: Object, notes: dict[str, str], *, login: bool) -> dict[str, str | None]:
-        """What changes on the ClusterBinding of a tenant that is added again.
-
-        Raises:
-            TenantRevoked: an operator has shut it out, and a login asks.
-        """
-        changes: dict[str, str | None] = {
-            key: value for key, value in notes.items() if meta.annotation(present, key) != value
-        }
-        if by := revoked_by(present):
-            if login and by == names.BY_OPERATOR:
-                raise TenantRevoked(
-                    "the provider has withdrawn this account's access for this app cluster: ask its operators",
-                    by,
-                )
-            changes |= {names.REVOKED: None, names.REVOKED_BY: None, names.ADMITTED: self._now()}
-        admitted = rotation.parse_time(meta.annotation(present, names.ADMITTED))
-        if admitted is None or self._clock.now() - admitted > _RECENT:
-            # Whoever fetches a credential is there, though it may take a while until the konnector reports.
-            changes[names.ADMITTED] = self._now()
-        return changes
-
     async def _credential(self, namespace: str, secret: str) -> Credential:
         for attempt in range(_ATTEMPTS):
             try:
@@ -370,11 +277,3 @@ class Tenants:
 
     def _now(self) -> str:
         return conditions.timestamp(self._clock.now())
-
-
-def secret_name(binding: Object) -> str:
-    """Name of the Secret that a ClusterBinding refers to."""
-    spec = binding.get("spec")
-    reference = spec.get("kubeconfigSecretRef") if isinstance(spec, dict) else None
-    found = reference.get("name") if isinstance(reference, dict) else None
-    return found if isinstance(found, str) and found else keys.KUBECONFIG

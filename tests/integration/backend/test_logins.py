@@ -21,6 +21,7 @@ from bind_agent.backend.controllers.credential import SOON
 from bind_agent.backend.person import Person
 from bind_agent.backend.rights import Rights
 from bind_agent.backend.tenancy import record, usable
+from bind_agent.backend.tenancy.admission import Admission
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.directory import Directory
 from bind_agent.backend.tenancy.identity import Identity, identity
@@ -229,9 +230,9 @@ class TestShutOut:
         self, backend: Lab, anna: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It comes after the namespace is made and before the ClusterBinding is."""
-        namespace_of = Tenants._namespace
+        namespace_of = Admission.namespace
 
-        async def overtaken(self: Tenants, who: Identity, prefix: str) -> tuple[str, bool]:
+        async def overtaken(self: Admission, who: Identity, prefix: str) -> tuple[str, bool]:
             made = await namespace_of(self, who, prefix)
             if who.subject == anna.subject:
                 monkeypatch.undo()
@@ -239,7 +240,7 @@ class TestShutOut:
                 await backend.tenants.revoke(tenant, delete=False)
             return made
 
-        monkeypatch.setattr(Tenants, "_namespace", overtaken)
+        monkeypatch.setattr(Admission, "namespace", overtaken)
         with pytest.raises(TenantRevoked, match="operators"):
             await backend.join("", person=anna)
 
