@@ -328,13 +328,14 @@ async def test_at_the_end_handshakes_under_way_do_not_hold_it_up(
     assert metrics.HTTP_CONNECTIONS()._value.get() == open_before
 
 
-async def asking(server: WebServer, *requests: str) -> Stream:
+async def asking(server: WebServer, *requests: str, trust: ssl.SSLContext | None = None) -> Stream:
     """A connection with requests, of whose answers nothing is read."""
     plug = socket.socket()
     plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     plug.setblocking(False)
     await asyncio.get_running_loop().sock_connect(plug, (HOG, server.port))
-    reader, writer = await asyncio.open_connection(sock=plug, limit=1024)
+    over_tls: dict[str, Any] = {"ssl": trust, "server_hostname": "localhost"} if trust else {}
+    reader, writer = await asyncio.open_connection(sock=plug, limit=1024, **over_tls)
     for one in requests:
         writer.write(REQUEST.replace(b"close", b"keep-alive").replace(b"/", one.encode(), 1))
     return reader, writer
@@ -375,6 +376,38 @@ def test_who_asks_and_does_not_read_is_hung_up_on(
             await eventually(lambda: standing() == before)
             assert await answered(server, HOG)
             writer.close()
+
+    on_loop(test())
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [("/much",), ("/much",) * 20, ("/",) * 300],
+    ids=["one", "pipelined", "little"],
+)
+def test_over_tls_too(
+    monkeypatch: pytest.MonkeyPatch,
+    on_loop: OnLoop,
+    tls: tuple[Certificate, ssl.SSLContext],
+    requests: tuple[str, ...],
+) -> None:
+    """What is left of it may be in two places there: encrypted already, and not yet."""
+    certificate, trust = tls
+    monkeypatch.setattr(accepting, "WRITING", 0.5)
+    monkeypatch.setattr(accepting, "_GOODBYE", 0.5)
+    monkeypatch.setattr(module, "KEEP_ALIVE", 0.2)
+    monkeypatch.setattr(module, "_UNSENT", 1024)
+
+    async def test() -> None:
+        before = standing()
+        async with serving(Bounds(), certificate) as server:
+            _, writer = await asking(server, *requests, trust=trust)
+            await eventually(lambda: standing() == before + 1)
+            await eventually(lambda: standing() == before)
+            assert await answered(server, HOG, ssl=trust, server_hostname="localhost")
+            # The loop ends with the test: no time to agree on an end.
+            writer.transport.abort()
+            await asyncio.sleep(0.1)
 
     on_loop(test())
 
