@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from bind_agent.api import keys
+
 LABEL_LIMIT: Final = 63
 """Most characters of a DNS label: namespaces, services, label values."""
 
@@ -81,6 +83,11 @@ def is_protected_group(group: str) -> bool:
     """
     parts = group.split(".")
     return len(parts) == 1 or parts[-2:] in (["k8s", "io"], ["kubernetes", "io"])
+
+
+def is_bindable_group(group: str) -> bool:
+    """Whether kinds of a group may be bound at all: it is neither Kubernetes' nor the product's own."""
+    return not is_protected_group(group) and group not in {keys.GROUP, keys.TEMPLATE_GROUP}
 
 
 def digest(*parts: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bind_agent.api import conditions, keys, meta
+from bind_agent.api import conditions, keys, meta, naming
 from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
@@ -56,22 +56,31 @@ def choose_binding(
 def shape_of(export: Object, binding: Object, crd: Object) -> Shape | None:
     """What the sync of an export needs, None while its CRD is not established or no version is served.
 
-    The first served version of the export is the one that is synced (spec 13).
+    The first served version of the export is the one that is synced (spec 13). What is synced at all is said by the
+    CRD, which has passed every check: an export that was changed afterwards would otherwise have the konnector sync
+    any kind that it has rights for, the Secrets of the app cluster among them.
     """
     # A CRD that is being deleted waits for its objects, and these wait for us to take the finalizer off.
     if not conditions.is_true(conditions.of(crd), ConditionType.ESTABLISHED):
         return None
-    spec: dict[str, Any] = export.get("spec") or {}
-    version = next((v for v in spec.get("versions") or [] if v.get("served")), None)
+    offered: dict[str, Any] = export.get("spec") or {}
+    spec: dict[str, Any] = crd.get("spec") or {}
+    names = spec.get("names") or {}
+    group, plural = spec.get("group", ""), names.get("plural", "")
+    said = (offered.get("group"), (offered.get("names") or {}).get("plural"))
+    if said != (group, plural) or meta.name(export) != f"{plural}.{group}":
+        return None
+    if not naming.is_bindable_group(group):
+        return None
+    served = {one["name"]: one for one in spec.get("versions") or [] if one.get("served")}
+    wanted = (one.get("name") for one in offered.get("versions") or [] if one.get("served"))
+    version = next((served[name] for name in wanted if name in served), None)
     if version is None:
         return None
-    namespaced = (crd.get("spec") or {}).get("scope") == "Namespaced"
-    names = spec.get("names") or {}
+    namespaced = spec.get("scope") == "Namespaced"
     return Shape(
-        resource=Resource(
-            spec.get("group", ""), version["name"], names.get("plural", ""), namespaced, names.get("kind", "")
-        ),
-        cluster_wide=not namespaced or spec.get("informerScope") == "Cluster",
+        resource=Resource(group, version["name"], plural, namespaced, names.get("kind", "")),
+        cluster_wide=not namespaced or offered.get("informerScope") == "Cluster",
         status_subresource="status" in (version.get("subresources") or {}),
         take_over=meta.annotation(binding, keys.CONFLICT_POLICY) == keys.CONFLICT_ADOPT,
         paused=meta.annotation(binding, keys.PAUSED) == keys.TRUE,

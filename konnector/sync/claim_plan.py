@@ -54,6 +54,8 @@ def plan_claim(
     placement: ClaimPlacement | None,
     claims: ClaimSet,
     policy: ClaimPolicy,
+    *,
+    bound: bool = True,
 ) -> Steps:
     """Decide what one claimed object needs.
 
@@ -64,6 +66,8 @@ def plan_claim(
         claims: what is in force for the kind. With no claims in it everything that is proven ours is
             retracted, so a set that is only not known yet must not be passed as empty.
         policy: who we are.
+        bound: whether the consumer's namespace has a bound object; without one nothing begins to flow in it (threats
+            A25).
 
     Returns:
         Steps in the order of execution; none when everything is as it should be.
@@ -76,14 +80,34 @@ def plan_claim(
     up = _Pair(consumer, provider, consumer_role, provider_role, Side.PROVIDER, placement, claims, policy)
     try:
         if consumer_role is Role.COPY and provider_role is Role.COPY:
-            return (_conflict(down),)  # each says that it is made from the other: at least one mark is forged
-        pair = _direction(down, up)
-        if pair is not None:
-            return _one_way(pair)
-        return _undetermined(down, up)
+            steps: Steps = (
+                _conflict(down),
+            )  # each says that it is made from the other: at least one mark is forged
+        elif (pair := _direction(down, up)) is not None:
+            steps = _one_way(pair)
+        else:
+            steps = _undetermined(down, up)
     except essence.ContentError as error:
         what = essence.title(consumer or provider or {})
-        return (Refuse(Reason.REJECTED, f"{what} cannot be synced: {error}"),)
+        steps = (Refuse(Reason.REJECTED, f"{what} cannot be synced: {error}"),)
+    return steps if bound else _withdrawing(steps)
+
+
+def _withdrawing(steps: Steps) -> Steps:
+    """What is done in a namespace without a bound object: nothing new crosses, and nothing is sent up any more.
+
+    Copies on the consumer are ours by marks that only we can set there, and stay up to date until they are retracted.
+    Those on a copy at the provider could be anybody's.
+    """
+    deletes = any(isinstance(step, DeleteCopy) for step in steps)
+    kept = [
+        step
+        for step in steps
+        if isinstance(step, DeleteCopy | ConfirmAbsence)
+        or (isinstance(step, UpdateCopy | ReplaceCopy) and step.side is Side.CONSUMER)
+        or (isinstance(step, MarkSource) and deletes)
+    ]
+    return tuple(kept)
 
 
 def _direction(down: _Pair, up: _Pair) -> _Pair | None:

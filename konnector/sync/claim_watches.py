@@ -89,6 +89,7 @@ class ClaimWatches:
         self._provider: dict[tuple[str, str], Informer] = {}
         self._removers: dict[int, Callable[[], None]] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
+        self._opened: set[str] = set()
         self._synced = False
 
     # --- what is known ------------------------------------------------------------------------------------
@@ -220,6 +221,21 @@ class ClaimWatches:
             namespace = self._mapping.consumer_namespace(namespace) or ""
         if namespace and self._mapping.service_namespace(namespace) is not None:
             self._hand_on(meta.join_key(namespace, name))
+
+    def open(self, namespace: str) -> None:
+        """A namespace has its first bound object: look at what was not to cross; once for all that come together."""
+        if not self._opened:
+            asyncio.get_running_loop().call_soon(self._look_at_opened)
+        self._opened.add(namespace)
+
+    def _look_at_opened(self) -> None:
+        opened, self._opened = self._opened, set()
+        for side, informer in self.all():
+            for key in informer.store.keys():
+                namespace = meta.split_key(key)[0]
+                here = namespace if side is Side.CONSUMER else self._mapping.consumer_namespace(namespace)
+                if here in opened:
+                    self._enqueue(side, key)
 
     def _enqueue_namespace(self, consumer_namespace: str) -> None:
         service_namespace = self._mapping.service_namespace(consumer_namespace)

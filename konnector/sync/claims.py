@@ -6,7 +6,7 @@ creation, looked at once, and left alone.
 
 import asyncio
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
@@ -116,17 +116,18 @@ class ClaimSync:
 
     async def run(self) -> None:
         """Sync until cancelled; all informers are given back."""
-        remove = None
+        removers: list[Callable[[], None]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.controller.run(), name=self.controller.name)
-                remove = self._mapping.subscribe(functools.partial(self._on_mapping, group))
+                removers.append(self._mapping.bound.subscribe(self._watches.open))
+                removers.append(self._mapping.subscribe(functools.partial(self._on_mapping, group)))
                 while True:
                     await self._changed.wait()
                     self._changed.clear()
                     await self._watches.follow(group, self._wanted())
         finally:
-            if remove is not None:
+            for remove in removers:
                 remove()
             self._watches.close()
 
@@ -162,7 +163,12 @@ class ClaimSync:
         for _ in range(_ROUNDS):
             both = {side: live[side] if side in live else self._read(side, placement) for side in Side}
             steps = plan_claim(
-                both[Side.CONSUMER], both[Side.PROVIDER], placement, self._claims, self._policy
+                both[Side.CONSUMER],
+                both[Side.PROVIDER],
+                placement,
+                self._claims,
+                self._policy,
+                bound=namespace in self._mapping.bound,
             )
             try:
                 return await self._carry_out(key, steps, placement)

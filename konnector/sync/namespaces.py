@@ -24,6 +24,7 @@ from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster
 from konnector.sync import remedies
+from konnector.sync.bound_namespaces import BoundNamespaces
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,11 @@ Verdict = Literal["create", "delete", "adopt", "foreign", "use", "wait"]
 
 
 class ServiceNamespaces:
-    """The mapping of one provider session, and the controller that keeps it."""
+    """The mapping of one provider session, and the controller that keeps it.
+
+    Attributes:
+        bound: the consumer's namespaces that have a bound object.
+    """
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class ServiceNamespaces:
         self._cluster_namespace = cluster_namespace
         self._records = records
         self._namespaces = namespaces
+        self.bound = BoundNamespaces()
         self._wanted: set[str] = set()
         self._down: dict[str, str] = {}
         self._up: dict[str, str] = {}
@@ -290,8 +296,8 @@ def judge(record: Object | None, namespace: Object | None, *, cluster_id: str, w
         marks; ``foreign``: another cluster's record; ``use`` its answer; ``wait`` for the next event.
     """
     if record is None:
-        live = namespace is not None and not meta.is_deleting(namespace)
-        return "create" if wanted and live else "wait"
+        # Also for a namespace that is going: objects in it that we guard wait for their place, and it for them.
+        return "create" if wanted and namespace is not None else "wait"
     if meta.annotation(record, keys.CONSUMER_CLUSTER) not in {"", cluster_id}:
         return "foreign"
     if meta.is_deleting(record):

@@ -103,6 +103,7 @@ class ObjectSync:
         self.reports = reports
         self._consumer: Informer = app.pool.acquire(resource)
         self._provider: dict[str, Informer] = {}
+        self._tally = mapping.bound.tally()
         self._group: asyncio.TaskGroup | None = None
         self._execution = Execution(
             app.client,
@@ -156,6 +157,7 @@ class ObjectSync:
             self._group = None
             for remove in removers:
                 remove()
+            self._tally.end()
             for informer in self._provider.values():
                 self._tenant.pool.release(informer)
             self._provider.clear()
@@ -163,7 +165,10 @@ class ObjectSync:
 
     def _on_consumer(self, event: Event, old: Entry | None, new: Entry | None) -> None:
         entry = new or old
-        if entry is not None and self._is_news(Side.CONSUMER, event, entry):
+        if entry is None:
+            return
+        self._tally.count(event, meta.split_key(entry.key)[0])
+        if self._is_news(Side.CONSUMER, event, entry):
             self.controller.enqueue(entry.key, priority=self._consumer.priority)
 
     def _on_provider(self, event: Event, old: Entry | None, new: Entry | None) -> None:

@@ -12,6 +12,7 @@ from bind_agent.api.claims import ClaimSelector, PermissionClaim
 from bind_agent.api.resource import SECRETS
 from bind_agent.runtime.informer import Event
 from bind_agent.runtime.store import Store, make_entry
+from konnector.sync.bound_namespaces import BoundNamespaces
 from konnector.sync.claims import ClaimSync
 from konnector.sync.model import Side
 from konnector.sync.reports import Reports
@@ -76,6 +77,9 @@ class Mapping:
 
     def __init__(self, *names: str) -> None:
         self.names = list(names)
+        self.bound = BoundNamespaces()
+        for name in names:
+            self.bound.change(name, 1)
         self.listener: Callable[[str, str | None], None] = lambda *_: None
 
     def mappings(self) -> dict[str, str]:
@@ -201,4 +205,20 @@ async def test_what_a_sync_depends_on() -> None:
     running = asyncio.create_task(world.sync.run())
     await world.settle()
     assert [side for side, _ in world.sync.followed()] == [Side.CONSUMER, Side.PROVIDER, Side.PROVIDER]
+    running.cancel()
+
+
+async def test_claimed_objects_wait_for_a_bound_object_in_their_namespace() -> None:
+    world = World()
+    world.mapping.bound.change("shop", -1)
+    world.sync.update([claim()])
+    running = asyncio.create_task(world.sync.run())
+    await world.settle()
+    world.there.of("cns-shop").list(secret("cns-shop/creds"))
+    world.there.of("cns-dead").list(secret("cns-dead/creds"))
+    await world.settle()
+    assert world.created == ["dead/creds"]
+    world.mapping.bound.change("shop", 1)
+    await world.settle()
+    assert world.created == ["dead/creds", "shop/creds"]
     running.cancel()

@@ -8,6 +8,7 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import SECRETS, Resource
 from bind_agent.kube.errors import Forbidden, Unauthorized
 from konnector.sync import claim_model
+from konnector.sync.bound_namespaces import BoundNamespaces
 from konnector.sync.brake import Brake
 from konnector.sync.claims import ClaimSync
 from konnector.sync.model import Policy, Reason, Refuse, Side
@@ -35,6 +36,8 @@ class Mapping:
         self.target = target
         self.why = refusal
         self.asked: list[str] = []
+        self.bound = BoundNamespaces()
+        self.bound.change("shop", 1)
 
     def refusal(self, _: str) -> str:
         return self.why

@@ -7,6 +7,7 @@ import pytest
 
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
+from bind_agent.api.resource import Resource
 from konnector.controllers.export_status import export_status
 from konnector.controllers.shape import shape_of
 from konnector.schema.owner import is_owned_by
@@ -35,13 +36,24 @@ def _binding(**annotations: str) -> Object:
     return {"metadata": {"name": "things.g.example", "uid": "b1", "annotations": annotations}}
 
 
-def _crd(scope: str = "Namespaced", established: str = "True", *, deleting: bool = False) -> Object:
+def _crd(
+    scope: str = "Namespaced",
+    established: str = "True",
+    *,
+    deleting: bool = False,
+    versions: list[Object] | None = None,
+) -> Object:
     metadata: Object = {"name": "things.g.example"}
     if deleting:
         metadata["deletionTimestamp"] = OLD
     return {
         "metadata": metadata,
-        "spec": {"scope": scope},
+        "spec": {
+            "scope": scope,
+            "group": "g.example",
+            "names": {"plural": "things", "kind": "Thing"},
+            "versions": versions or [{"name": "v1", "served": True, "subresources": {"status": {}}}],
+        },
         "status": {
             "acceptedNames": {"plural": "things"},
             "storedVersions": ["v1"],
@@ -66,7 +78,7 @@ def test_the_first_served_version_is_synced() -> None:
         {"name": "v1", "served": True, "subresources": {"scale": {}}},
         {"name": "v0", "served": True, "subresources": {"status": {}}},
     ]
-    shape = shape_of(_export(versions=versions), _binding(), _crd())
+    shape = shape_of(_export(versions=versions), _binding(), _crd(versions=versions))
     assert shape is not None
     assert (shape.resource.version, shape.status_subresource) == ("v1", False)
     assert (shape.resource.kind, shape.resource.namespaced) == ("Thing", True)
@@ -83,6 +95,47 @@ def test_the_first_served_version_is_synced() -> None:
     ids=["not-established", "no-status", "nothing-served", "no-versions"],
 )
 def test_nothing_is_synced_before_it_is_served(export: Object, crd: Object) -> None:
+    assert shape_of(export, _binding(), crd) is None
+
+
+def test_a_version_that_the_crd_does_not_serve_is_not_synced() -> None:
+    # A held change: the CRD still is as it was.
+    versions = [{"name": "v2", "served": True}, {"name": "v1", "served": True}]
+    shape = shape_of(_export(versions=versions), _binding(), _crd())
+    assert shape is not None
+    assert shape.resource.version == "v1"
+    assert shape_of(_export(versions=versions[:1]), _binding(), _crd()) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"group": "", "names": {"plural": "secrets", "kind": "Secret"}},
+        {"names": {"plural": "secrets", "kind": "Secret"}},
+        {"group": "other.example"},
+        {"names": {}},
+        {"names": None},
+    ],
+    ids=["core", "another-plural", "another-group", "no-plural", "no-names"],
+)
+def test_an_export_that_says_another_kind_than_its_crd_is_not_synced(said: dict[str, Any]) -> None:
+    assert shape_of(_export(**said), _binding(), _crd()) is None
+
+
+def test_the_crd_says_what_is_synced() -> None:
+    names = {"plural": "things", "kind": "Secret"}
+    versions = [{"name": "v1", "served": True}]
+    shape = shape_of(_export(names=names, versions=versions), _binding(), _crd())
+    assert shape is not None
+    assert shape.resource == Resource("g.example", "v1", "things", kind="Thing")
+    assert shape.status_subresource
+
+
+@pytest.mark.parametrize("group", ["apps", "storage.k8s.io", "klutch.anynines.com"])
+def test_a_kind_that_must_not_be_bound_is_not_synced(group: str) -> None:
+    crd, export = _crd(), _export(group=group)
+    export["metadata"]["name"] = crd["metadata"]["name"] = f"things.{group}"
+    crd["spec"]["group"] = group
     assert shape_of(export, _binding(), crd) is None
 
 

@@ -20,7 +20,12 @@ def crd(owner_uid: str, **metadata: Any) -> dict[str, Any]:
     owner = {"apiVersion": keys.API_VERSION, "kind": keys.KIND_BINDING, "name": NAME, "uid": owner_uid}
     return {
         "metadata": {"name": NAME, "ownerReferences": [owner], **metadata},
-        "spec": {"scope": "Namespaced"},
+        "spec": {
+            "scope": "Namespaced",
+            "group": "example.com",
+            "names": {"plural": "dbs", "kind": "Db"},
+            "versions": [{"name": "v1", "served": True}],
+        },
         "status": {"conditions": [{"type": "Established", "status": "True"}]},
     }
 
@@ -41,11 +46,12 @@ def test_a_crd_of_somebody_else_is_not_looked_at() -> None:
 def test_a_crd_that_is_being_deleted_is_synced_until_it_is_gone() -> None:
     # Its objects carry our finalizer: without the sync nobody would take it off, and both would stay for ever.
     export = {
+        "metadata": {"name": NAME},
         "spec": {
             "group": "example.com",
             "names": {"plural": "dbs", "kind": "Db"},
             "versions": [{"name": "v1", "served": True, "subresources": {"status": {}}}],
-        }
+        },
     }
     going = crd("first", deletionTimestamp="2026-01-01T00:00:00Z")
     assert shape_of(export, binding("klutch-bind", "first"), going) is not None

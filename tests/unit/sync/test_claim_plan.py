@@ -85,9 +85,10 @@ class Way:
         made["metadata"] |= {"uid": uid, "resourceVersion": "6"}
         return {**made, **body}
 
-    def plan(self, source, made, claims_=None, policy=POLICY, place=PLACE):
+    def plan(self, source, made, claims_=None, policy=POLICY, place=PLACE, **more):
         consumer, provider = (made, source) if self.copy_side is Side.CONSUMER else (source, made)
-        return plan_claim(consumer, provider, place, self.claims if claims_ is None else claims_, policy)
+        chosen = self.claims if claims_ is None else claims_
+        return plan_claim(consumer, provider, place, chosen, policy, **more)
 
 
 # --- creating -------------------------------------------------------------------------------------
@@ -617,3 +618,51 @@ def test_paused_unmapped_and_absent_pairs_give_no_steps():
     assert way.plan(way.source(), None, policy=ClaimPolicy(CLUSTER_ID, "p", paused=True)) == ()
     assert way.plan(way.source(), None, place=None) == ()
     assert plan_claim(None, None, PLACE, way.claims, POLICY) == ()
+
+
+# --- namespaces without a bound object (threats A25) ---------------------------------------------
+
+
+@both_ways
+def test_nothing_begins_to_flow_where_nothing_is_bound(down):
+    way = Way(down)
+    source = way.source()
+    assert [type(step) for step in way.plan(source, None)] == [CreateCopy]
+    assert way.plan(source, None, bound=False) == ()
+    assert way.plan(way.source(marked_owner=False), None, claims(claim()), bound=False) == ()
+
+
+@both_ways
+def test_what_was_copied_is_kept_up_to_date_on_the_consumer_alone(down):
+    way = Way(down)
+    made = way.copy(way.source())
+    changed = way.source(data={"password": "bmV3"})
+    another_type = way.source(type="example.com/other")
+    assert [type(step) for step in way.plan(changed, made)] == [UpdateCopy]
+    assert [type(step) for step in way.plan(another_type, made)] == [ReplaceCopy]
+    # At the provider anybody could have set the marks of a copy.
+    assert [type(step) for step in way.plan(changed, made, bound=False)] == ([UpdateCopy] if down else [])
+    assert [type(step) for step in way.plan(another_type, made, bound=False)] == (
+        [ReplaceCopy] if down else []
+    )
+
+
+@both_ways
+def test_what_was_copied_is_taken_back_where_nothing_is_bound_too(down):
+    way = Way(down)
+    source = way.source()
+    made = way.copy(source)
+    assert [type(step) for step in way.plan(None, made, bound=False)] == [ConfirmAbsence, DeleteCopy]
+    assert [type(step) for step in way.plan(source, made, claims(), bound=False)] == [DeleteCopy]
+    both = claims(claim())
+    marked = way.copy(source, claims_=both)
+    nothing = claims(claim(names=("other",)))
+    assert [type(step) for step in way.plan(source, marked, nothing, bound=False)] == [DeleteCopy, MarkSource]
+
+
+@both_ways
+def test_conflicts_are_not_told_where_nothing_is_bound(down):
+    way = Way(down)
+    other = secret(way.copy_side)
+    assert [type(step) for step in way.plan(way.source(), other)] == [Refuse]
+    assert way.plan(way.source(), other, bound=False) == ()
