@@ -7,7 +7,7 @@ kind share its watches and never fight over an object.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -163,16 +163,16 @@ class Claims:
         return [] if asked is None else [_kind(d.effective) for d in asked.decisions if d.effective]
 
     async def _reconcile(self, _: str) -> Result | None:
-        wanted: dict[Kind, list[PermissionClaim]] = defaultdict(list)
+        wanted: dict[Kind, dict[str, list[PermissionClaim]]] = defaultdict(dict)
         binding: dict[Kind, str] = {}
         for name, asked in self._asked.items():
             for decision in asked.decisions if not asked.paused else ():
                 kind = _kind(decision.effective or decision.offered)
                 binding.setdefault(kind, name)
                 if decision.effective is not None:
-                    wanted[kind].append(decision.effective)
+                    wanted[kind].setdefault(name, []).append(decision.effective)
                 elif kind in self._running:
-                    wanted[kind] += []  # goes on without claims: what it had copied is retracted
+                    wanted[kind]
         held = self._resting()
         for kind in [k for k in self._running if k not in wanted or self._running[k][1].done()]:
             ended = self._running.pop(kind)[1]
@@ -213,7 +213,7 @@ class Claims:
         self,
         kind: Kind,
         resource: Resource,
-        claims: list[PermissionClaim],
+        claims: Mapping[str, list[PermissionClaim]],
         held: list[PermissionClaim],
         binding: str,
     ) -> None:

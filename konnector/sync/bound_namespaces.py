@@ -1,38 +1,42 @@
-"""Which of the consumer's namespaces have a bound object, by what the consumer's own API server shows (threats A25).
+"""Which of the consumer's namespaces have bound objects, by what the consumer's own API server shows (threats A25).
 
-Claimed objects flow in these alone. That a provider has made a record for a namespace, or given one an answer, opens
-nothing: it can write whatever a record says.
+A claim lets objects cross in namespaces that have an object of its API, and in no others. That a provider has made a
+record for a namespace, or given one an answer, opens nothing: it can write whatever a record says.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from bind_agent.runtime.informer import Event
 
 Listener = Callable[[str], None]
-"""Called with a namespace in which the first bound object has appeared."""
+"""Called with a namespace in which the first object of an API has appeared."""
 
 
 class BoundNamespaces:
     """The namespaces with bound objects of one provider session."""
 
     def __init__(self) -> None:
-        self._objects: Counter[str] = Counter()
+        self._objects: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._listeners: list[Listener] = []
 
-    def __contains__(self, namespace: str) -> bool:
-        return self._objects[namespace] > 0
+    def apis(self, namespace: str) -> frozenset[str]:
+        """The bound APIs (`plural.group`) that have an object in a namespace."""
+        return frozenset(self._objects.get(namespace, ()))
 
-    def tally(self) -> "Tally":
-        """For one sync, which tells what appears and goes."""
-        return Tally(self)
+    def tally(self, api: str) -> "Tally":
+        """For the sync of an API, which tells what appears and goes."""
+        return Tally(self, api)
 
-    def change(self, namespace: str, objects: int) -> None:
-        """Count bound objects that have appeared, or are gone (negative)."""
-        before = self._objects[namespace]
-        self._objects[namespace] += objects
-        if self._objects[namespace] <= 0:
-            del self._objects[namespace]
+    def change(self, api: str, namespace: str, objects: int) -> None:
+        """Count objects of an API that have appeared, or are gone (negative)."""
+        found = self._objects[namespace]
+        before = found[api]
+        found[api] += objects
+        if found[api] <= 0:
+            del found[api]
+            if not found:
+                del self._objects[namespace]
         elif before <= 0:
             for listener in tuple(self._listeners):
                 listener(namespace)
@@ -46,8 +50,9 @@ class BoundNamespaces:
 class Tally:
     """What one sync has counted, so that it can be taken back when nobody follows its objects any more."""
 
-    def __init__(self, bound: BoundNamespaces) -> None:
+    def __init__(self, bound: BoundNamespaces, api: str) -> None:
         self._bound = bound
+        self._api = api
         self._objects: Counter[str] = Counter()
 
     def count(self, event: Event, namespace: str) -> None:
@@ -56,10 +61,11 @@ class Tally:
             return
         change = 1 if event is Event.ADDED else -1
         self._objects[namespace] += change
-        self._bound.change(namespace, change)
+        self._bound.change(self._api, namespace, change)
 
     def end(self) -> None:
         """Take all of it back."""
         for namespace, objects in self._objects.items():
-            self._bound.change(namespace, -objects)
+            if objects:
+                self._bound.change(self._api, namespace, -objects)
         self._objects.clear()

@@ -6,7 +6,7 @@ side that the object is on decides. What is written to or deleted is always a co
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bind_agent.api import guards, keys, meta
@@ -55,7 +55,7 @@ def plan_claim(
     claims: ClaimSet,
     policy: ClaimPolicy,
     *,
-    bound: bool = True,
+    crossing: ClaimSet | None = None,
 ) -> Steps:
     """Decide what one claimed object needs.
 
@@ -66,8 +66,8 @@ def plan_claim(
         claims: what is in force for the kind. With no claims in it everything that is proven ours is
             retracted, so a set that is only not known yet must not be passed as empty.
         policy: who we are.
-        bound: whether the consumer's namespace has a bound object; without one nothing begins to flow in it (threats
-            A25).
+        crossing: those of the claims whose API has an object in the consumer's namespace now; nothing begins to flow by
+            another one (threats A25). None: all of them.
 
     Returns:
         Steps in the order of execution; none when everything is as it should be.
@@ -78,23 +78,28 @@ def plan_claim(
     provider_role = claim_copy.role(provider, consumer, Side.PROVIDER, placement, policy)
     down = _Pair(provider, consumer, provider_role, consumer_role, Side.CONSUMER, placement, claims, policy)
     up = _Pair(consumer, provider, consumer_role, provider_role, Side.PROVIDER, placement, claims, policy)
+    pairs: tuple[_Pair, ...] = (down, up)
     try:
         if consumer_role is Role.COPY and provider_role is Role.COPY:
-            steps: Steps = (
-                _conflict(down),
-            )  # each says that it is made from the other: at least one mark is forged
+            # Each says that it is made from the other: at least one mark is forged.
+            steps: Steps = (_conflict(down),)
         elif (pair := _direction(down, up)) is not None:
+            pairs = (pair,)
             steps = _one_way(pair)
         else:
             steps = _undetermined(down, up)
     except essence.ContentError as error:
         what = essence.title(consumer or provider or {})
         steps = (Refuse(Reason.REJECTED, f"{what} cannot be synced: {error}"),)
-    return steps if bound else _withdrawing(steps)
+    if crossing is None or any(
+        _selected(replace(pair, claims=crossing), pair.source or {}) for pair in pairs
+    ):
+        return steps
+    return _withdrawing(steps)
 
 
 def _withdrawing(steps: Steps) -> Steps:
-    """What is done in a namespace without a bound object: nothing new crosses, and nothing is sent up any more.
+    """What is done where no claim has an object of its API: nothing new crosses, and nothing is sent up any more.
 
     Copies on the consumer are ours by marks that only we can set there, and stay up to date until they are retracted.
     Those on a copy at the provider could be anybody's.

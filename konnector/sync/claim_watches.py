@@ -223,7 +223,7 @@ class ClaimWatches:
             self._hand_on(meta.join_key(namespace, name))
 
     def open(self, namespace: str) -> None:
-        """A namespace has its first bound object: look at what was not to cross; once for all that come together."""
+        """A namespace has its first object of an API: look at what was not to cross, once for all."""
         if not self._opened:
             asyncio.get_running_loop().call_soon(self._look_at_opened)
         self._opened.add(namespace)

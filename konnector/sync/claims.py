@@ -6,7 +6,8 @@ creation, looked at once, and left alone.
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import structlog
 
@@ -85,6 +86,8 @@ class ClaimSync:
         self._policy = ClaimPolicy(cluster_id=app.cluster_id, provider_id=provider_id)
         self._copies = f"{keys.COPY}={self._policy.copy_label}"
         self._claims = ClaimSet(resource)
+        self._by_api: dict[str, tuple[PermissionClaim, ...]] = {}
+        self._crossing: dict[frozenset[str], ClaimSet] = {}
         self._binding = ""
         self._recent = {Side.CONSUMER: RecentWrites(), Side.PROVIDER: RecentWrites()}
         self._changed = asyncio.Event()
@@ -95,20 +98,43 @@ class ClaimSync:
         )
 
     def update(
-        self, claims: list[PermissionClaim], *, held: Iterable[PermissionClaim] = (), binding: str = ""
+        self,
+        claims: Mapping[str, Iterable[PermissionClaim]],
+        *,
+        held: Iterable[PermissionClaim] = (),
+        binding: str = "",
     ) -> None:
         """Take changed claims over; what is proven ours and no claim selects any more is retracted.
 
         Args:
-            claims: those in force, of all bindings.
+            claims: those in force, by the API (`plural.group`) that they were accepted for; they flow in namespaces
+                that have an object of it.
             held: those that rest: what they select stays as it is.
             binding: name of a binding that they come from, for messages.
         """
         self._binding = binding
-        wanted = ClaimSet.of(self.resource, claims, self._app.own_namespaces, held)
-        if wanted != self._claims:
-            self._claims = wanted
+        by_api = {api: tuple(found) for api, found in claims.items()}
+        wanted = self._set(by_api, held)
+        if (wanted, by_api) != (self._claims, self._by_api):
+            self._claims, self._by_api = wanted, by_api
+            self._crossing.clear()
             self._changed.set()
+
+    def _set(
+        self, by_api: Mapping[str, Iterable[PermissionClaim]], held: Iterable[PermissionClaim] = ()
+    ) -> ClaimSet:
+        return ClaimSet.of(
+            self.resource, itertools.chain.from_iterable(by_api.values()), self._app.own_namespaces, held
+        )
+
+    def _crossing_in(self, namespace: str) -> ClaimSet:
+        """The claims whose API has an object in a namespace of the consumer."""
+        apis = self._mapping.bound.apis(namespace) & frozenset(self._by_api)
+        if apis == self._by_api.keys():
+            return self._claims
+        if apis not in self._crossing:
+            self._crossing[apis] = self._set({api: self._by_api[api] for api in apis})
+        return self._crossing[apis]
 
     def followed(self) -> Iterator[tuple[Side, Informer]]:
         """The watches that this depends on."""
@@ -168,7 +194,7 @@ class ClaimSync:
                 placement,
                 self._claims,
                 self._policy,
-                bound=namespace in self._mapping.bound,
+                crossing=self._crossing_in(namespace),
             )
             try:
                 return await self._carry_out(key, steps, placement)

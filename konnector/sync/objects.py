@@ -103,7 +103,7 @@ class ObjectSync:
         self.reports = reports
         self._consumer: Informer = app.pool.acquire(resource)
         self._provider: dict[str, Informer] = {}
-        self._tally = mapping.bound.tally()
+        self._tally = mapping.bound.tally(resource.group_resource)
         self._group: asyncio.TaskGroup | None = None
         self._execution = Execution(
             app.client,

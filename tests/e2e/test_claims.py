@@ -178,3 +178,16 @@ async def test_a_changed_immutable_secret_is_replaced(
     await system.up.delete(SECRETS, "fixed", namespace=there)
     again = await system.up.create(SECRETS, secret(f"{there}/fixed", {"v": "2"}) | {"immutable": True})
     await _arrives(system.down, SECRETS, f"{here}/fixed", again["data"])
+
+
+async def test_a_claim_reaches_only_where_its_own_api_has_an_object(
+    system: System, databases: Service, pipelines: Service, unique: Unique
+) -> None:
+    # The question said: in every namespace that holds objects of pipelines.
+    here, there = await _mapped(system, databases, unique)
+    made = await system.down.create(
+        CONFIGMAPS, config_map(f"{here}/job", {"steps": "2"}, labels={"pipeline": "input"})
+    )
+    await _stays_away(system.up, CONFIGMAPS, f"{there}/job")
+    await system.down.create(pipelines.resource, thing(pipelines.resource, f"{here}/first", size=1))
+    await _arrives(system.up, CONFIGMAPS, f"{there}/job", made["data"])

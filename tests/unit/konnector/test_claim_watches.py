@@ -19,6 +19,8 @@ from konnector.sync.reports import Reports
 
 pytestmark = pytest.mark.unit
 
+API = "things.g.example"
+
 
 class Watch:
     """An informer whose first list comes when the test says so."""
@@ -79,7 +81,7 @@ class Mapping:
         self.names = list(names)
         self.bound = BoundNamespaces()
         for name in names:
-            self.bound.change(name, 1)
+            self.bound.change(API, name, 1)
         self.listener: Callable[[str, str | None], None] = lambda *_: None
 
     def mappings(self) -> dict[str, str]:
@@ -155,7 +157,7 @@ def secret(key: str, **labels: str) -> dict[str, Any]:
 
 async def test_a_namespace_that_cannot_be_listed_holds_up_no_other() -> None:
     world = World()
-    world.sync.update([claim()])
+    world.sync.update({API: [claim()]})
     running = asyncio.create_task(world.sync.run())
     await world.settle()
     world.there.of("cns-shop").list(secret("cns-shop/creds"))
@@ -169,14 +171,14 @@ async def test_a_namespace_that_cannot_be_listed_holds_up_no_other() -> None:
 
 async def test_a_namespace_that_ends_before_it_was_listed_leaves_changes_of_claims_to_be_taken_over() -> None:
     world = World()
-    world.sync.update([claim()])
+    world.sync.update({API: [claim()]})
     running = asyncio.create_task(world.sync.run())
     await world.settle()
     world.mapping.end("dead")
     await world.settle()
     assert world.there.released == ["cns-dead"]
     world.there.of("cns-shop").list(secret("cns-shop/creds"))
-    world.sync.update([claim(label_selectors=({"share": "yes"},))])
+    world.sync.update({API: [claim(label_selectors=({"share": "yes"},))]})
     await world.settle()
     selected = world.there.watches["cns-shop", "share=yes"]
     selected.list(secret("cns-shop/more", share="yes"))
@@ -188,7 +190,7 @@ async def test_a_namespace_that_ends_before_it_was_listed_leaves_changes_of_clai
 
 async def test_a_namespace_that_ends_before_it_was_watched_is_never_watched() -> None:
     world = World()
-    world.sync.update([claim()])
+    world.sync.update({API: [claim()]})
     running = asyncio.create_task(world.sync.run())
     await world.settle()
     world.mapping.names.append("brief")
@@ -201,7 +203,7 @@ async def test_a_namespace_that_ends_before_it_was_watched_is_never_watched() ->
 
 async def test_what_a_sync_depends_on() -> None:
     world = World()
-    world.sync.update([claim()])
+    world.sync.update({API: [claim()]})
     running = asyncio.create_task(world.sync.run())
     await world.settle()
     assert [side for side, _ in world.sync.followed()] == [Side.CONSUMER, Side.PROVIDER, Side.PROVIDER]
@@ -210,15 +212,30 @@ async def test_what_a_sync_depends_on() -> None:
 
 async def test_claimed_objects_wait_for_a_bound_object_in_their_namespace() -> None:
     world = World()
-    world.mapping.bound.change("shop", -1)
-    world.sync.update([claim()])
+    world.mapping.bound.change(API, "shop", -1)
+    world.sync.update({API: [claim()]})
     running = asyncio.create_task(world.sync.run())
     await world.settle()
     world.there.of("cns-shop").list(secret("cns-shop/creds"))
     world.there.of("cns-dead").list(secret("cns-dead/creds"))
     await world.settle()
     assert world.created == ["dead/creds"]
-    world.mapping.bound.change("shop", 1)
+    world.mapping.bound.change(API, "shop", 1)
     await world.settle()
     assert world.created == ["dead/creds", "shop/creds"]
+    running.cancel()
+
+
+async def test_a_claim_flows_where_its_own_api_has_an_object() -> None:
+    world = World()
+    world.sync.update({API: [], "others.g.example": [claim()], "third.g.example": []})
+    running = asyncio.create_task(world.sync.run())
+    await world.settle()
+    world.there.of("cns-shop").list(secret("cns-shop/creds"))
+    world.there.of("cns-dead").list(secret("cns-dead/creds"))
+    await world.settle()
+    assert world.created == []
+    world.mapping.bound.change("others.g.example", "dead", 1)
+    await world.settle()
+    assert world.created == ["dead/creds"]
     running.cancel()

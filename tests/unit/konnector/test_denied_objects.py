@@ -37,7 +37,7 @@ class Mapping:
         self.why = refusal
         self.asked: list[str] = []
         self.bound = BoundNamespaces()
-        self.bound.change("shop", 1)
+        self.bound.change("things.g.example", "shop", 1)
 
     def refusal(self, _: str) -> str:
         return self.why
@@ -199,7 +199,7 @@ class Claim:
             provider_id="p",
             reports=Reports(cast("Any", self.events), "claim:secrets"),
         )
-        self.sync.update([], binding="things.g.example")
+        self.sync.update({}, binding="things.g.example")
         self.now = 100.0
         cast("Any", self.sync)._now = lambda: self.now
 

@@ -69,8 +69,10 @@ class Syncs:
         self.ended: list[str] = []
 
     def __call__(self, _app: Any, _provider: Any, _pool: Any, _mapping: Any, kind: Resource, **_: Any) -> Any:
-        def update(claims: list[PermissionClaim], *, held: list[PermissionClaim], binding: str) -> None:
-            self.told[kind.plural] = (claims, held)
+        def update(
+            claims: dict[str, list[PermissionClaim]], *, held: list[PermissionClaim], binding: str
+        ) -> None:
+            self.told[kind.plural] = ([one for of_api in claims.values() for one in of_api], held)
 
         async def run() -> None:
             try:

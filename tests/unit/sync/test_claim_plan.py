@@ -620,7 +620,7 @@ def test_paused_unmapped_and_absent_pairs_give_no_steps():
     assert plan_claim(None, None, PLACE, way.claims, POLICY) == ()
 
 
-# --- namespaces without a bound object (threats A25) ---------------------------------------------
+# --- claims whose API has no object in the namespace (threats A25) --------------------------------
 
 
 @both_ways
@@ -628,8 +628,8 @@ def test_nothing_begins_to_flow_where_nothing_is_bound(down):
     way = Way(down)
     source = way.source()
     assert [type(step) for step in way.plan(source, None)] == [CreateCopy]
-    assert way.plan(source, None, bound=False) == ()
-    assert way.plan(way.source(marked_owner=False), None, claims(claim()), bound=False) == ()
+    assert way.plan(source, None, crossing=claims()) == ()
+    assert way.plan(way.source(marked_owner=False), None, claims(claim()), crossing=claims()) == ()
 
 
 @both_ways
@@ -641,8 +641,10 @@ def test_what_was_copied_is_kept_up_to_date_on_the_consumer_alone(down):
     assert [type(step) for step in way.plan(changed, made)] == [UpdateCopy]
     assert [type(step) for step in way.plan(another_type, made)] == [ReplaceCopy]
     # At the provider anybody could have set the marks of a copy.
-    assert [type(step) for step in way.plan(changed, made, bound=False)] == ([UpdateCopy] if down else [])
-    assert [type(step) for step in way.plan(another_type, made, bound=False)] == (
+    assert [type(step) for step in way.plan(changed, made, crossing=claims())] == (
+        [UpdateCopy] if down else []
+    )
+    assert [type(step) for step in way.plan(another_type, made, crossing=claims())] == (
         [ReplaceCopy] if down else []
     )
 
@@ -652,12 +654,15 @@ def test_what_was_copied_is_taken_back_where_nothing_is_bound_too(down):
     way = Way(down)
     source = way.source()
     made = way.copy(source)
-    assert [type(step) for step in way.plan(None, made, bound=False)] == [ConfirmAbsence, DeleteCopy]
-    assert [type(step) for step in way.plan(source, made, claims(), bound=False)] == [DeleteCopy]
+    assert [type(step) for step in way.plan(None, made, crossing=claims())] == [ConfirmAbsence, DeleteCopy]
+    assert [type(step) for step in way.plan(source, made, claims(), crossing=claims())] == [DeleteCopy]
     both = claims(claim())
     marked = way.copy(source, claims_=both)
     nothing = claims(claim(names=("other",)))
-    assert [type(step) for step in way.plan(source, marked, nothing, bound=False)] == [DeleteCopy, MarkSource]
+    assert [type(step) for step in way.plan(source, marked, nothing, crossing=claims())] == [
+        DeleteCopy,
+        MarkSource,
+    ]
 
 
 @both_ways
@@ -665,4 +670,4 @@ def test_conflicts_are_not_told_where_nothing_is_bound(down):
     way = Way(down)
     other = secret(way.copy_side)
     assert [type(step) for step in way.plan(way.source(), other)] == [Refuse]
-    assert way.plan(way.source(), other, bound=False) == ()
+    assert way.plan(way.source(), other, crossing=claims()) == ()
