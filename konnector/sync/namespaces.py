@@ -180,7 +180,14 @@ class ServiceNamespaces:
         self._refuse(name, "")
 
     async def _adopt(self, record: Object, uid: str) -> None:
-        """Mark a record that a Go konnector made, so that it is known for which namespace it stands."""
+        """Mark a record that a Go konnector made, so that it is known for which namespace it stands.
+
+        The server itself has to know the namespace by that UID: a mark from an old view would have the record deleted,
+        with all data behind it, as soon as the view is up to date. The namespace's event looks at the record again.
+        """
+        live = await self._app.client.get_or_none(NAMESPACES, meta.name(record))
+        if live is None or meta.uid(live) != uid:
+            return
         patch = {
             "metadata": {
                 "uid": meta.uid(record),
@@ -195,8 +202,8 @@ class ServiceNamespaces:
     async def _delete(self, record: Object) -> None:
         name = meta.name(record)
         live = await self._app.client.get_or_none(NAMESPACES, name)
-        if live is not None and meta.uid(live) == meta.annotation(record, keys.SOURCE_UID):
-            return  # the store was behind; the namespace is there
+        if live is not None and meta.annotation(record, keys.SOURCE_UID) in {"", meta.uid(live)}:
+            return  # the store was behind: it is there, and nothing says that the record is an earlier one's
         log.info("consumer namespace is gone, ending its service namespace", namespace=name)
         await self._provider.delete(
             SERVICE_NAMESPACES, name, namespace=self._cluster_namespace, uid=meta.uid(record)
@@ -300,8 +307,9 @@ def judge(record: Object | None, namespace: Object | None, *, cluster_id: str, w
         return "delete"
     recorded = meta.annotation(record, keys.SOURCE_UID)
     if not recorded:
-        older = meta.creation_timestamp(record) < meta.creation_timestamp(namespace)
-        return "delete" if older else "adopt"
+        # Nothing tells for which namespace of that name it was made: the times of creation are by the clocks of two
+        # clusters. What an earlier one left behind goes object by object, each after a look at this cluster.
+        return "adopt"
     if recorded != meta.uid(namespace):
         return "delete"
     answer = (record.get("status") or {}).get("namespace")
