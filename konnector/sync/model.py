@@ -107,7 +107,7 @@ class Policy:
     Attributes:
         cluster_id: identity of the app cluster, the UID of its ``kube-system`` namespace.
         adopt: provider objects without a mark and without a consumer counterpart are created on the
-            consumer, as Go always does (spec 6.7.5).
+            consumer, as Go always does; those that a Go konnector has adopted are ours (spec 6.7.5).
         take_over: an unmarked provider object of the same name as a consumer object is overwritten and
             becomes ours.
         status_subresource: whether the bound version has a status subresource on the consumer.

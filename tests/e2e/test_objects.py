@@ -204,6 +204,7 @@ async def test_an_object_made_by_the_provider_is_adopted_only_where_the_binding_
     await system.bind(databases, f"--conflict-policy={keys.CONFLICT_ADOPT}")
     try:
         await _adopted(system, databases, namespace)
+        await _adopted_by_go(system, databases, namespace, there)
     finally:
         await system.bind(databases, f"--conflict-policy={keys.CONFLICT_FAIL}")
 
@@ -224,6 +225,23 @@ async def _adopted(system: System, databases: Service, namespace: str) -> None:
     await system.down.delete(databases.resource, "given", namespace=namespace)
     await system.gone(system.down, databases.resource, f"{namespace}/given")
     assert await system.copy(databases.resource, f"{namespace}/given") is None
+
+
+async def _adopted_by_go(system: System, databases: Service, namespace: str, there: str) -> None:
+    """Go marks the consumer's object only; one that was being deleted when the konnectors changed is no exception."""
+    await system.konnector.pause()
+    try:
+        for name in ("kept", "left"):
+            await system.up.create(databases.resource, thing(databases.resource, f"{there}/{name}", size=1))
+            source = _by_go(databases, f"{namespace}/{name}", size=2)
+            source["metadata"]["finalizers"] = [keys.SYNCER_FINALIZER]
+            await system.down.create(databases.resource, source)
+        await system.down.delete(databases.resource, "left", namespace=namespace)
+    finally:
+        await system.konnector.resume()
+    await _spec_is(system, databases, f"{namespace}/kept", {"size": 2})
+    await system.gone(system.down, databases.resource, f"{namespace}/left")
+    assert await system.copy(databases.resource, f"{namespace}/left") is None
 
 
 async def test_what_a_go_konnector_made_is_taken_over_and_nothing_that_lives_is_deleted(
