@@ -11,9 +11,8 @@ from typing import Literal
 
 import structlog
 
-from bind_agent.api import keys, meta, naming
+from bind_agent.api import keys, meta
 from bind_agent.api.conditions_catalogue import Reason
-from bind_agent.api.guards import is_protected_namespace
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.kube.client import Client
@@ -24,6 +23,7 @@ from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster
 from konnector.sync import remedies
+from konnector.sync.placement import unusable_answer
 
 log = structlog.get_logger(__name__)
 
@@ -258,29 +258,6 @@ class ServiceNamespaces:
             self._down.pop(service_namespace, None)
             for listener in list(self._listeners):
                 listener(name, None)
-
-
-def unusable_answer(name: str, answer: str, *, cluster_namespace: str, taken_by: str) -> str:
-    """Why an answer of the provider is not used, empty when it is fine (threats A25, A34).
-
-    Args:
-        name: the consumer's namespace.
-        answer: ``status.namespace`` of its record.
-        cluster_namespace: the tenant's namespace.
-        taken_by: the consumer namespace that has this service namespace already; ``name`` when it is free.
-    """
-    if not naming.is_label(answer):
-        wrong = "it is not the name of a namespace"
-    elif is_protected_namespace(answer) or answer == cluster_namespace:
-        wrong = f"{answer} must not be used"
-    elif taken_by != name:
-        wrong = f"{answer} is that of namespace {taken_by} already"
-    else:
-        return ""
-    return (
-        f"the service namespace that the provider gives {name} is refused: {wrong}; ask the provider to correct "
-        f"status.namespace of {keys.KIND_SERVICE_NAMESPACE} {name}"
-    )
 
 
 def judge(record: Object | None, namespace: Object | None, *, cluster_id: str, wanted: bool) -> Verdict:  # noqa: PLR0911 - a decision table

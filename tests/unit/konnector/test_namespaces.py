@@ -8,7 +8,8 @@ from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.kube.errors import AlreadyExists, Forbidden
-from konnector.sync.namespaces import ServiceNamespaces, judge, unusable_answer
+from konnector.sync.namespaces import ServiceNamespaces, judge
+from konnector.sync.placement import unusable_answer
 from tests.fakes.parts import CLUSTER_ID, CannedClient, StillInformer, app_cluster
 
 pytestmark = pytest.mark.unit
@@ -111,8 +112,13 @@ def test_verdicts(record: Object | None, namespace: Object | None, wanted: bool,
     ("answer", "taken_by", "words"),
     [
         ("cluster-abc-shop", "shop", ""),
+        ("kube-bind-abc-default", "shop", ""),
+        ("default", "shop", ""),
+        ("cluster-abc-other", "", ""),
         ("Not A Name", "shop", "not the name of a namespace"),
         ("kube-system", "shop", "kube-system must not be used"),
+        ("kube-public", "shop", "must not be used"),
+        ("kube-node-lease", "shop", "must not be used"),
         ("klutch-bind", "shop", "must not be used"),
         (CNS, "shop", "must not be used"),
         ("cluster-abc-other", "other", "is that of namespace other already"),
