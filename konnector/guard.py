@@ -12,18 +12,21 @@ import asyncio
 import structlog
 
 from bind_agent.aio.backoff import Backoff, Policy
+from bind_agent.api import identity as identities
 from bind_agent.api import meta
 from bind_agent.api.resource import NAMESPACES
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import KubeError
+from bind_agent.kube.errors import KubeError, NotFound
 
 log = structlog.get_logger(__name__)
-
-_IDENTITY_NAMESPACE = "kube-system"
 
 
 class DoubtfulError(KubeError):
     """Nothing is written, because it is not certain which app cluster it would be for; that passes."""
+
+
+class UnidentifiedError(KubeError):
+    """The app cluster has nothing that says who it is; the message says what to do."""
 
 
 class ExchangedError(Exception):
@@ -101,9 +104,17 @@ class Guard:
 
 
 async def cluster_identity(client: Client) -> str:
-    """The UID of the namespace ``kube-system``: it lives as long as the cluster does.
+    """Who the app cluster is: the UID of the first namespace that can tell (``bind_agent.api.identity``).
+
+    Only what the server says is absent is passed over: another failure must not lead to another identity.
 
     Raises:
-        KubeError: the namespace cannot be read.
+        UnidentifiedError: there is no such namespace.
+        KubeError: one cannot be read.
     """
-    return meta.uid(await client.get(NAMESPACES, _IDENTITY_NAMESPACE))
+    for name in identities.IDENTITY_NAMESPACES:
+        try:
+            return meta.uid(await client.get(NAMESPACES, name))
+        except NotFound:
+            continue
+    raise UnidentifiedError(f"{identities.MISSING}; {identities.REMEDY}")

@@ -36,8 +36,9 @@ class Options:
             addresses.
         allow_loopback: likewise on this machine; None: only when the cluster with the bindings is reached like
             that itself, as in a playground.
-        adopt: take provider-made objects over for every binding (spec 6.7.5). Off: an object that is not marked as
-            ours is left alone, unless its binding says otherwise (design 4.2).
+        adopt: take provider-made objects over for every binding, those that a Go konnector had adopted included
+            (spec 6.7.5). Off: an object that is not marked as ours is left alone, unless its binding says otherwise
+            (design 4.2).
         heartbeat_interval: seconds advertised in the ClusterBinding; refreshed at half of it.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, or ``console`` for people.
@@ -151,8 +152,8 @@ def command(run: Callable[[Options], None]) -> click.Command:
         "--adopt/--no-adopt",
         default=False,
         show_default=True,
-        help="Take objects over that the provider made in our service namespaces, for every binding, as the Go "
-        "konnector does; else only for bindings whose conflict policy is Adopt.",
+        help="Take objects over that the provider made in our service namespaces, and those that a Go konnector had "
+        "adopted there, for every binding, as that one does; else only for bindings whose conflict policy is Adopt.",
     )
     @click.option(
         "--heartbeat-interval",

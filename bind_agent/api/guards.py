@@ -55,6 +55,11 @@ PROTECTED_NAMES: Final = frozenset(
 )
 """ConfigMaps and Secrets that clusters and their distributions keep for themselves."""
 
+_PROVIDERS_NAMESPACES: Final = frozenset(
+    {"kube-system", "kube-public", "kube-node-lease", keys.CONSUMER_NAMESPACE}
+)
+"""Namespaces on a provider that no copy is written to."""
+
 _PROTECTED_PREFIXES: Final = ("sh.helm.release.v1.", "bootstrap-token-")
 
 DENIED_SECRET_TYPES: Final = frozenset(
@@ -124,6 +129,19 @@ def is_protected_namespace(namespace: str, own: Collection[str] = ()) -> bool:
         own: further namespaces that the program lives in.
     """
     return namespace.startswith("kube-") or namespace == keys.CONSUMER_NAMESPACE or namespace in own
+
+
+def is_protected_service_namespace(namespace: str, cluster_namespace: str) -> bool:
+    """Whether a provider must not choose a namespace of its own for copies.
+
+    Its names are its own business but for those of Kubernetes: a backend that calls its namespaces `kube-bind-…` is in
+    its right.
+
+    Args:
+        namespace: name on the provider.
+        cluster_namespace: the tenant's, which holds its credential and what it asked for.
+    """
+    return namespace in _PROVIDERS_NAMESPACES or namespace == cluster_namespace
 
 
 def refuse_object(

@@ -77,8 +77,7 @@ BOOTSTRAP_BATTERY: Final = "bootstrap.klutch.anynines.com/battery"
 # --- annotations of our own -----------------------------------------------------------------------
 
 CONSUMER_CLUSTER: Final = f"{GROUP}/consumer-cluster"
-"""On a copy: identity of the app cluster (the UID of its `kube-system` namespace) that the copy belongs
-to."""
+"""On a copy: identity of the app cluster that the copy belongs to (`bind_agent.api.identity`)."""
 
 SOURCE: Final = f"{GROUP}/source"
 """On a copy: `<namespace>/<name>` (or `<name>`) of the object on the other side that it is a copy of."""

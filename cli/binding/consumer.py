@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bind_agent.api import conditions, keys, naming
+from bind_agent.api import conditions, identity, keys, naming
 from bind_agent.api.claims import AcceptablePermissionClaim, selects
 from bind_agent.api.meta import Object, annotation, labels, name, namespace, resource_version, uid
 from bind_agent.api.resource import CLUSTERROLES, NAMESPACES, SECRETS, Resource
@@ -18,8 +18,6 @@ from cli.errors import CliError, RequestRefusedError
 from cli.output import Progress
 
 _TRIES: Final = 4
-_IDENTITY_NAMESPACE: Final = "kube-system"
-"""Its UID is the identity of the cluster; the konnector marks its copies with it."""
 
 
 class ConsumerSide:
@@ -33,6 +31,18 @@ class ConsumerSide:
     def __init__(self, cluster: Cluster, progress: Progress) -> None:
         self.cluster = cluster
         self._progress = progress
+
+    def standing_for(self) -> Object:
+        """The namespace whose UID is the identity of the app cluster; the konnector marks its copies with it.
+
+        Raises:
+            CliError: there is none.
+        """
+        for candidate in identity.IDENTITY_NAMESPACES:
+            found = self.cluster.get(NAMESPACES, candidate)
+            if found is not None:
+                return found
+        raise CliError(identity.MISSING, next_step=identity.REMEDY)
 
     def survey(self, wanted: Sequence[Wanted], kubeconfig: Kubeconfig, *, prefer: str = "") -> Survey:
         """See `take_survey`."""
@@ -115,8 +125,7 @@ class ConsumerSide:
 
         Only names and labels are looked at. A person who may not list them is told so by the refusal.
         """
-        cluster_id = uid(self.cluster.get(NAMESPACES, _IDENTITY_NAMESPACE) or {})
-        label = f"{keys.COPY}={naming.digest(cluster_id, kubeconfig.checked.identity)}"
+        label = f"{keys.COPY}={naming.digest(uid(self.standing_for()), kubeconfig.checked.identity)}"
         return any(
             selects(claim, namespace(copy), name(copy), labels(copy))
             for claim in claims

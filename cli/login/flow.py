@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from bind_agent.api import keys
 from bind_agent.api.meta import is_deleting, uid
@@ -19,9 +18,6 @@ from cli.login.redeem import redeem
 from cli.login.response import Chosen
 from cli.output import Progress, inert
 from cli.web import Web
-
-_STANDIN: Final = "kube-system"
-"""Stands for an app cluster that has no namespace of ours yet and is not to get one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +81,7 @@ def _cluster_uid(consumer: ConsumerSide, progress: Progress, *, write: bool) -> 
             f"the app cluster has no namespace {keys.CONSUMER_NAMESPACE} yet, and a dry run creates none: the provider"
             " will take a real run for another cluster"
         )
-        namespace = consumer.cluster.get(NAMESPACES, _STANDIN)
+        namespace = consumer.standing_for()
     if namespace is None or is_deleting(namespace) or not uid(namespace):
         raise CliError(
             f"the namespace {keys.CONSUMER_NAMESPACE} of the app cluster is missing or being deleted",

@@ -69,6 +69,11 @@ class ClaimSet:
         """
         return _select(self.claims, owner, namespace, name, labels)
 
+    def names_owner(self, owner: str, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
+        """Whether a claim selects an object and says itself that objects of that owner are meant; see ``flows``."""
+        named = [claim for claim in self.claims if claim.selector.owner == owner]
+        return _select(named, owner, namespace, name, labels)
+
     def rests(self, owner: str, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
         """Whether an object is left as it is, because a claim that rests selects it; see ``flows``."""
         return _select(self.held, owner, namespace, name, labels)

@@ -147,10 +147,22 @@ def _one_way(pair: _Pair) -> Steps:
         return _retract(pair)
     if copy is None:
         return _create(pair, source)
-    go_copy = pair.copy_role is Role.COPY_BY_GO and pair.source_role is Role.SOURCE
+    go_copy = pair.copy_role is Role.COPY_BY_GO and _proves_go(pair, source)
     if pair.copy_role is not Role.COPY and not go_copy:
         return (_conflict(pair),)
     return (*_refresh(pair, source, copy), *_mark(pair, source))
+
+
+def _proves_go(pair: _Pair, source: Object) -> bool:
+    """Whether a copy that a Go konnector marked is that of this source.
+
+    The mark on the source says so. It is lost where the source's author writes it anew without; a claim that names the
+    owner says the same, as the copy's mark alone decides for a Go konnector (spec 6.9.3 row 3).
+    """
+    owner, namespace = OWNER_OF[pair.side.other], pair.placement.consumer_namespace
+    return pair.source_role is Role.SOURCE or pair.claims.names_owner(
+        owner, namespace, pair.placement.name, meta.labels(source)
+    )
 
 
 def _create(pair: _Pair, source: Object) -> Steps:

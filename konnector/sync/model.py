@@ -105,9 +105,9 @@ class Policy:
     """What ``plan`` may do for one binding.
 
     Attributes:
-        cluster_id: identity of the app cluster, the UID of its ``kube-system`` namespace.
+        cluster_id: identity of the app cluster (``bind_agent.api.identity``).
         adopt: provider objects without a mark and without a consumer counterpart are created on the
-            consumer, as Go always does (spec 6.7.5).
+            consumer, as Go always does; those that a Go konnector has adopted are ours (spec 6.7.5).
         take_over: an unmarked provider object of the same name as a consumer object is overwritten and
             becomes ours.
         status_subresource: whether the bound version has a status subresource on the consumer.

@@ -11,9 +11,8 @@ from typing import Literal
 
 import structlog
 
-from bind_agent.api import keys, meta, naming
+from bind_agent.api import keys, meta
 from bind_agent.api.conditions_catalogue import Reason
-from bind_agent.api.guards import is_protected_namespace
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.kube.client import Client
@@ -25,6 +24,7 @@ from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster
 from konnector.sync import remedies
 from konnector.sync.bound_namespaces import BoundNamespaces
+from konnector.sync.placement import unusable_answer
 
 log = structlog.get_logger(__name__)
 
@@ -186,7 +186,14 @@ class ServiceNamespaces:
         self._refuse(name, "")
 
     async def _adopt(self, record: Object, uid: str) -> None:
-        """Mark a record that a Go konnector made, so that it is known for which namespace it stands."""
+        """Mark a record that a Go konnector made, so that it is known for which namespace it stands.
+
+        The server itself has to know the namespace by that UID: a mark from an old view would have the record deleted,
+        with all data behind it, as soon as the view is up to date. The namespace's event looks at the record again.
+        """
+        live = await self._app.client.get_or_none(NAMESPACES, meta.name(record))
+        if live is None or meta.uid(live) != uid:
+            return
         patch = {
             "metadata": {
                 "uid": meta.uid(record),
@@ -201,8 +208,8 @@ class ServiceNamespaces:
     async def _delete(self, record: Object) -> None:
         name = meta.name(record)
         live = await self._app.client.get_or_none(NAMESPACES, name)
-        if live is not None and meta.uid(live) == meta.annotation(record, keys.SOURCE_UID):
-            return  # the store was behind; the namespace is there
+        if live is not None and meta.annotation(record, keys.SOURCE_UID) in {"", meta.uid(live)}:
+            return  # the store was behind: it is there, and nothing says that the record is an earlier one's
         log.info("consumer namespace is gone, ending its service namespace", namespace=name)
         await self._provider.delete(
             SERVICE_NAMESPACES, name, namespace=self._cluster_namespace, uid=meta.uid(record)
@@ -259,29 +266,6 @@ class ServiceNamespaces:
                 listener(name, None)
 
 
-def unusable_answer(name: str, answer: str, *, cluster_namespace: str, taken_by: str) -> str:
-    """Why an answer of the provider is not used, empty when it is fine (threats A25, A34).
-
-    Args:
-        name: the consumer's namespace.
-        answer: ``status.namespace`` of its record.
-        cluster_namespace: the tenant's namespace.
-        taken_by: the consumer namespace that has this service namespace already; ``name`` when it is free.
-    """
-    if not naming.is_label(answer):
-        wrong = "it is not the name of a namespace"
-    elif is_protected_namespace(answer) or answer == cluster_namespace:
-        wrong = f"{answer} must not be used"
-    elif taken_by != name:
-        wrong = f"{answer} is that of namespace {taken_by} already"
-    else:
-        return ""
-    return (
-        f"the service namespace that the provider gives {name} is refused: {wrong}; ask the provider to correct "
-        f"status.namespace of {keys.KIND_SERVICE_NAMESPACE} {name}"
-    )
-
-
 def judge(record: Object | None, namespace: Object | None, *, cluster_id: str, wanted: bool) -> Verdict:  # noqa: PLR0911 - a decision table
     """What to do about one consumer namespace.
 
@@ -306,8 +290,9 @@ def judge(record: Object | None, namespace: Object | None, *, cluster_id: str, w
         return "delete"
     recorded = meta.annotation(record, keys.SOURCE_UID)
     if not recorded:
-        older = meta.creation_timestamp(record) < meta.creation_timestamp(namespace)
-        return "delete" if older else "adopt"
+        # Nothing tells for which namespace of that name it was made: the times of creation are by the clocks of two
+        # clusters. What an earlier one left behind goes object by object, each after a look at this cluster.
+        return "adopt"
     if recorded != meta.uid(namespace):
         return "delete"
     answer = (record.get("status") or {}).get("namespace")

@@ -9,6 +9,8 @@ from enum import Enum, auto
 from typing import Any
 
 from bind_agent.api import keys, meta
+from bind_agent.api.guards import is_protected_namespace
+from konnector.sync import patches
 from konnector.sync.model import Marks, Placement, Policy
 
 
@@ -64,11 +66,12 @@ def judge(
         policy: says which cluster we are.
     """
     marks = read_marks(provider)
-    if not marks.bound and not marks.is_own:
-        return Standing.UNMARKED
+    tenant = meta.annotation(provider, keys.CLUSTER_NAMESPACE)
     # A cluster-scoped name alone proves nothing: the prefix of one tenant can begin another's (threats A33).
-    elsewhere = meta.annotation(provider, keys.CLUSTER_NAMESPACE) != placement.cluster_namespace
-    if placement.cluster_scoped and elsewhere:
+    elsewhere = placement.cluster_scoped and tenant != placement.cluster_namespace
+    if not marks.bound and not marks.is_own:
+        return Standing.FOREIGN if elsewhere and tenant else Standing.UNMARKED
+    if elsewhere:
         return Standing.FOREIGN
     if not marks.is_own:
         return Standing.OURS_BY_GO
@@ -82,3 +85,26 @@ def judge(
 def describes(consumer: Mapping[str, Any], provider: Mapping[str, Any]) -> bool:
     """Whether the consumer object says that it was made from this very provider object (adoption)."""
     return bool(meta.uid(provider)) and meta.annotation(consumer, keys.SOURCE_UID) == meta.uid(provider)
+
+
+def may_adopt(provider: Mapping[str, Any], placement: Placement) -> bool:
+    """Whether an unmarked provider object lies where adoption looks: what is there is meant for this tenant."""
+    if placement.cluster_scoped:
+        # Only the mark says that a cluster-scoped object is meant for this tenant (spec W-K17).
+        return meta.annotation(provider, keys.CLUSTER_NAMESPACE) == placement.cluster_namespace
+    namespace, _ = meta.split_key(placement.consumer_key)
+    return not is_protected_namespace(namespace)
+
+
+def adopted_by_go(consumer: Mapping[str, Any], provider: Mapping[str, Any], placement: Placement) -> bool:
+    """Whether a consumer object and an unmarked provider object look like what a Go konnector has adopted.
+
+    Go marks the consumer object only, and the provider's not before the next change of the spec (spec 6.7.5). To be
+    asked only under the policy `adopt`: an object that a provider's person has put in the place of a copy looks the
+    same, and Go takes that for the copy, too. An adoption of ours says which provider object it was made from.
+    """
+    return (
+        patches.is_guarded(consumer)
+        and not meta.annotation(consumer, keys.SOURCE_UID)
+        and may_adopt(provider, placement)
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bind_agent.api import keys, meta, naming, translation
-from bind_agent.api.guards import is_protected_namespace
+from bind_agent.api.guards import is_protected_service_namespace
 from konnector.sync import patches
 from konnector.sync.model import (
     EnsureServiceNamespace,
@@ -93,13 +93,33 @@ def place(
     target = status.get("namespace") if isinstance(status, Mapping) else None
     if not isinstance(target, str) or not target:
         return Unplaced(waiting)
-    if not naming.is_label(target) or is_protected_namespace(target) or target == cluster_namespace:
-        message = (
-            f"the provider answered with a service namespace for {namespace!r} that must not be used; "
-            f"status.namespace of APIServiceNamespace {namespace!r} has to name a namespace of its own"
-        )
-        return Unplaced((Refuse(Reason.PROTECTED, message),))
+    if unusable := unusable_answer(namespace, target, cluster_namespace=cluster_namespace):
+        return Unplaced((Refuse(Reason.PROTECTED, unusable),))
     return Placement(consumer_key, target, name, cluster_namespace, cluster_namespace_uid)
+
+
+def unusable_answer(name: str, answer: str, *, cluster_namespace: str, taken_by: str = "") -> str:
+    """Why an answer of the provider is not used, empty when it is fine (threats A25, A34).
+
+    Args:
+        name: the consumer's namespace.
+        answer: ``status.namespace`` of its record.
+        cluster_namespace: the tenant's namespace.
+        taken_by: the consumer namespace that has this service namespace already; ``name`` when it is free,
+            empty when that is not asked.
+    """
+    if not naming.is_label(answer):
+        wrong = "it is not the name of a namespace"
+    elif is_protected_service_namespace(answer, cluster_namespace):
+        wrong = f"{answer} must not be used"
+    elif taken_by not in {"", name}:
+        wrong = f"{answer} is that of namespace {taken_by} already"
+    else:
+        return ""
+    return (
+        f"the service namespace that the provider gives {name} is refused: {wrong}; ask the provider to correct "
+        f"status.namespace of {keys.KIND_SERVICE_NAMESPACE} {name}"
+    )
 
 
 def consumer_key(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from bind_agent.api import keys, meta
-from bind_agent.api.guards import is_protected_namespace
 from bind_agent.api.meta import Object
 from konnector.sync import copies, essence, ownership, patches
 from konnector.sync.model import (
@@ -99,17 +98,9 @@ def _without_consumer(provider: Object | None, placement: Placement, policy: Pol
         return _delete_orphan(provider, "its consumer object is gone")
     if standing is Standing.FOREIGN:
         return (_foreign_mark(provider),)
-    if not policy.adopt or not _may_adopt(provider, placement):
+    if not policy.adopt or not ownership.may_adopt(provider, placement):
         return _NOTHING
     return (Adopt(copies.adopted(provider, placement, policy)),)
-
-
-def _may_adopt(provider: Object, placement: Placement) -> bool:
-    namespace, _ = meta.split_key(placement.consumer_key)
-    if placement.cluster_scoped:
-        # Only the mark says that a cluster-scoped object is meant for this tenant (spec W-K17).
-        return meta.annotation(provider, keys.CLUSTER_NAMESPACE) == placement.cluster_namespace
-    return not is_protected_namespace(namespace)
 
 
 def _delete_orphan(provider: Object, why: str) -> Steps:
@@ -131,8 +122,8 @@ def _deleting(consumer: Object, provider: Object | None, case: _Case) -> Steps:
             return release
         return (ConfirmAbsence(Side.PROVIDER), *release)
     standing = ownership.judge(provider, consumer, case.placement, case.policy)
-    adopted = case.policy.adopt and ownership.describes(consumer, provider)
-    if standing is Standing.FOREIGN or (standing is Standing.UNMARKED and not adopted):
+    unmarked = standing is Standing.UNMARKED
+    if standing is Standing.FOREIGN or (unmarked and not _is_adopted(consumer, provider, case)):
         return release
     if meta.is_deleting(provider):
         return _NOTHING  # the finalizer stays until the copy is really gone
@@ -153,7 +144,8 @@ def _alive(consumer: Object, provider: Object | None, case: _Case) -> Steps:
         return (_foreign_mark(provider),)
     if standing is Standing.EARLIER_LIFE:
         return _NOTHING if meta.is_deleting(provider) else _delete_orphan(provider, _EARLIER)
-    if standing is Standing.UNMARKED and not _may_take(consumer, provider, desired, case.policy):
+    taken = case.policy.take_over or _is_adopted(consumer, provider, case)
+    if standing is Standing.UNMARKED and not taken:
         return (_conflict(provider),)
     steps = list(_guard(consumer))
     if not meta.is_deleting(provider):
@@ -164,20 +156,17 @@ def _alive(consumer: Object, provider: Object | None, case: _Case) -> Steps:
     return tuple(steps)
 
 
-def _may_take(consumer: Object, provider: Object, desired: Object, policy: Policy) -> bool:
-    """Whether an unmarked object of the same name becomes our copy.
+def _is_adopted(consumer: Object, provider: Object, case: _Case) -> bool:
+    """Whether the unmarked provider object is the one that the consumer's was made from, by us or by Go.
 
-    Under the policy `adopt` it does if the consumer object was made from it, or if nothing of its content
-    would change (objects that a Go konnector adopted carry no mark on the provider, spec 6.7.5).
+    What it holds does not matter: once adopted, the consumer's content wins (spec 6.7.5).
     """
-    if policy.take_over:
-        return True
-    if not policy.adopt:
+    if not case.policy.adopt:
         return False
-    return ownership.describes(consumer, provider) or (
-        patches.is_guarded(consumer)
-        and essence.difference(essence.content(desired), essence.content(provider)) is None
-    )
+    if ownership.describes(consumer, provider):
+        return True
+    # What comes up under the name after the copy was seen to be gone is not that copy.
+    return not case.memory.provider_gone and ownership.adopted_by_go(consumer, provider, case.placement)
 
 
 def _guard(consumer: Object) -> Steps:

@@ -64,6 +64,27 @@ async def test_a_providers_secret_comes_down_and_stays_the_providers(
     await system.gone(system.down, SECRETS, f"{here}/creds")
 
 
+async def test_a_copy_by_a_go_konnector_is_taken_over_also_when_its_source_lost_the_mark(
+    system: System, databases: Service, unique: Unique
+) -> None:
+    here, there = await _mapped(system, databases, unique)
+    by_go = {keys.RESOURCE_OWNER: keys.OWNER_PROVIDER}
+    await system.konnector.pause()
+    try:
+        old = secret(f"{here}/creds", {"password": "old"}, annotations=by_go)
+        made = await system.down.create(SECRETS, old)
+        own = await system.down.create(SECRETS, secret(f"{here}/own", {"password": "mine"}))
+        new = await system.up.create(SECRETS, secret(f"{there}/creds", {"password": "new"}))
+        await system.up.create(SECRETS, secret(f"{there}/own", {"password": "new"}))
+    finally:
+        await system.konnector.resume()
+    copy = await _arrives(system.down, SECRETS, f"{here}/creds", new["data"])
+    assert meta.uid(copy) == meta.uid(made)
+    assert meta.annotation(copy, keys.SOURCE_UID) == meta.uid(new)
+    # What carries no mark of Go is nobody's copy.
+    assert await system.down.get(SECRETS, "own", namespace=here) == own
+
+
 async def test_the_consumers_own_secrets_never_go_up(
     system: System, databases: Service, unique: Unique
 ) -> None:

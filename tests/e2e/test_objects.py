@@ -1,5 +1,6 @@
 """One bound object through its life: up, down, drift, deletion; what is not ours stays as it is."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -203,6 +204,7 @@ async def test_an_object_made_by_the_provider_is_adopted_only_where_the_binding_
     await system.bind(databases, f"--conflict-policy={keys.CONFLICT_ADOPT}")
     try:
         await _adopted(system, databases, namespace)
+        await _adopted_by_go(system, databases, namespace, there)
     finally:
         await system.bind(databases, f"--conflict-policy={keys.CONFLICT_FAIL}")
 
@@ -223,6 +225,68 @@ async def _adopted(system: System, databases: Service, namespace: str) -> None:
     await system.down.delete(databases.resource, "given", namespace=namespace)
     await system.gone(system.down, databases.resource, f"{namespace}/given")
     assert await system.copy(databases.resource, f"{namespace}/given") is None
+
+
+async def _adopted_by_go(system: System, databases: Service, namespace: str, there: str) -> None:
+    """Go marks the consumer's object only; one that was being deleted when the konnectors changed is no exception."""
+    await system.konnector.pause()
+    try:
+        for name in ("kept", "left"):
+            await system.up.create(databases.resource, thing(databases.resource, f"{there}/{name}", size=1))
+            source = _by_go(databases, f"{namespace}/{name}", size=2)
+            source["metadata"]["finalizers"] = [keys.SYNCER_FINALIZER]
+            await system.down.create(databases.resource, source)
+        await system.down.delete(databases.resource, "left", namespace=namespace)
+    finally:
+        await system.konnector.resume()
+    await _spec_is(system, databases, f"{namespace}/kept", {"size": 2})
+    await system.gone(system.down, databases.resource, f"{namespace}/left")
+    assert await system.copy(databases.resource, f"{namespace}/left") is None
+
+
+async def test_what_a_go_konnector_made_is_taken_over_and_nothing_that_lives_is_deleted(
+    system: System, databases: Service, unique: Unique
+) -> None:
+    namespace = unique("objects")
+    record = {
+        "apiVersion": keys.API_VERSION,
+        "kind": keys.KIND_SERVICE_NAMESPACE,
+        "metadata": {"name": namespace, "namespace": system.tenant},
+        "spec": {},
+    }
+    await system.konnector.pause()
+    try:
+        made = await system.up.create(SERVICE_NAMESPACES, record)
+        there = await system.service_namespace(namespace)
+        # The clocks of two clusters differ: by the times of creation, the record is older than its namespace.
+        await asyncio.sleep(2)
+        await system.namespace(namespace)
+        live = await system.up.create(databases.resource, _by_go(databases, f"{there}/one", size=1))
+        await system.up.create(databases.resource, _by_go(databases, f"{there}/stale", size=9))
+        source = _by_go(databases, f"{namespace}/one", size=1)
+        source["metadata"]["finalizers"] = [keys.SYNCER_FINALIZER]
+        await system.down.create(databases.resource, source)
+    finally:
+        await system.konnector.resume()
+
+    async def taken_over() -> Object | None:
+        copy = await system.copy(databases.resource, f"{namespace}/one")
+        return copy if copy and meta.annotation(copy, keys.SOURCE) == f"{namespace}/one" else None
+
+    copy = await eventually(taken_over, what="marks on the copy made by Go")
+    assert meta.uid(copy) == meta.uid(live)
+    # What has no source here is a copy of an earlier object: it goes, by itself.
+    await system.gone(system.up, databases.resource, f"{there}/stale")
+    after = await system.up.get(SERVICE_NAMESPACES, namespace, namespace=system.tenant)
+    assert (meta.uid(after), meta.is_deleting(after)) == (meta.uid(made), False)
+    assert meta.annotation(after, keys.SOURCE_UID)
+    assert not meta.is_deleting(await system.up.get(NAMESPACES, there))
+
+
+def _by_go(service: Service, key: str, **spec: object) -> Object:
+    obj = thing(service.resource, key, **spec)
+    obj["metadata"]["annotations"] = {keys.BOUND: "true"}
+    return obj
 
 
 async def test_a_deleted_namespace_takes_everything_along(

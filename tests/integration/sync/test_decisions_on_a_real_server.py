@@ -143,6 +143,7 @@ class Real:
         self.here, self.name = meta.split_key(placement.consumer_key)
         self.there = placement.provider_namespace
         self.memory = Memory()
+        self.policy = POLICY
 
     def thing(self, **body: Any) -> Object:
         return {
@@ -159,7 +160,7 @@ class Real:
         return await self.client.get_or_none(self.resource, self.name, namespace=self.there)
 
     async def plan(self) -> tuple[model.Step, ...]:
-        return plan(await self.consumer(), await self.provider(), self.placement, POLICY, self.memory)
+        return plan(await self.consumer(), await self.provider(), self.placement, self.policy, self.memory)
 
     async def settle(self) -> list[str]:
         """Plan and execute until there is nothing to do; returns the names of the steps."""
@@ -315,6 +316,49 @@ async def test_an_object_made_by_go_is_taken_over_with_its_fields(real: Real) ->
     assert provider is not None
     assert "note" not in provider["spec"], "a field that Go created can be removed"
     assert meta.labels(provider) == {}
+
+
+@pytest.mark.parametrize("adopt", [True, False], ids=["adopting", "not adopting"])
+async def test_what_go_adopted_is_taken_over_or_left_by_policy(real: Real, adopt: bool) -> None:
+    client, resource = real.client, real.resource
+    real.policy = Policy(POLICY.cluster_id, adopt=adopt)
+    made = await client.create(resource, real.thing(spec={"size": 1, "note": "n"}), namespace=real.there)
+    await client.create(resource, _adopted_by_go(real, spec={"size": 2}), namespace=real.here)
+    if not adopt:
+        assert kinds(await real.plan()) == ["Refuse"]
+        assert await real.provider() == made
+        return
+    assert await real.settle() == ["ApplyProvider"]
+    provider = await real.provider()
+    assert provider is not None
+    assert meta.uid(provider) == meta.uid(made)
+    assert provider["spec"]["size"] == 2
+    assert meta.annotation(provider, keys.BOUND) == keys.TRUE
+
+
+@pytest.mark.parametrize("adopt", [True, False], ids=["adopting", "not adopting"])
+async def test_what_go_adopted_goes_or_stays_by_policy_when_its_object_is_deleted(
+    real: Real, adopt: bool
+) -> None:
+    client, resource = real.client, real.resource
+    real.policy = Policy(POLICY.cluster_id, adopt=adopt)
+    made = await client.create(resource, real.thing(spec={"size": 1}), namespace=real.there)
+    await client.create(resource, _adopted_by_go(real, spec={"size": 2}), namespace=real.here)
+    await client.delete(resource, real.name, namespace=real.here)
+    done = await real.settle()
+    assert await real.consumer() is None
+    if adopt:
+        assert done == ["DeleteProvider", "ConfirmAbsence", "ReleaseFinalizer"]
+        assert await real.provider() is None
+    else:
+        assert done == ["ReleaseFinalizer"]
+        assert await real.provider() == made
+
+
+def _adopted_by_go(real: Real, **body: Any) -> Object:
+    obj = real.thing(**body)
+    obj["metadata"] |= {"annotations": {keys.BOUND: "true"}, "finalizers": [keys.SYNCER_FINALIZER]}
+    return obj
 
 
 async def test_a_foreign_object_stays_byte_identical(real: Real) -> None:

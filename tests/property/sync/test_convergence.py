@@ -133,6 +133,20 @@ class Histories(RuleBasedStateMachine):
             }
         self.foreign = json.dumps(self.world.provider.create(key, obj), sort_keys=True)
 
+    @precondition(lambda self: self.policy.adopt and self.world.here is None and self.world.there is None)
+    @rule(content=contents, edited=contents)
+    def a_go_konnector_has_adopted(self, content, edited):
+        # It marks the consumer's object only, and the spec may have been edited since (spec 6.7.5).
+        placement = self.world.placement
+        there = self._new(content, {}, key=placement.provider_key)
+        if placement.cluster_scoped:
+            there["metadata"]["annotations"] = {keys.CLUSTER_NAMESPACE: placement.cluster_namespace}
+        here = self._new(edited, {}, key=placement.consumer_key)
+        here["metadata"] |= {"annotations": {keys.BOUND: "true"}, "finalizers": [keys.SYNCER_FINALIZER]}
+        self.world.provider.create(placement.provider_key, there)
+        self.world.consumer.create(placement.consumer_key, here)
+        self.world.memory = Memory()
+
     @precondition(lambda self: self.foreign is not None)
     @rule()
     def somebody_else_leaves(self):

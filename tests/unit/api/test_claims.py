@@ -333,6 +333,23 @@ def test_protected_namespaces(namespace: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("namespace", "protected"),
+    [
+        ("kube-system", True),
+        ("kube-public", True),
+        ("kube-node-lease", True),
+        ("klutch-bind", True),
+        ("cluster-abc", True),
+        ("kube-bind-abc-default", False),
+        ("default", False),
+        ("cluster-abc-default", False),
+    ],
+)
+def test_namespaces_that_a_provider_must_not_choose(namespace: str, protected: bool) -> None:
+    assert guards.is_protected_service_namespace(namespace, "cluster-abc") is protected
+
+
+@pytest.mark.parametrize(
     "name",
     ["kube-root-ca.crt", "aws-auth", "cluster-info", "sh.helm.release.v1.db.v1", "bootstrap-token-abcdef"],
 )

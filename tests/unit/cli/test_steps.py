@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bind_agent.api import keys
+from bind_agent.api import keys, naming
 from bind_agent.api.claims import ACCEPTED, decided
 from bind_agent.api.resource import (
     BINDINGS,
@@ -573,6 +573,33 @@ def test_a_status_that_cannot_be_written_does_not_matter() -> None:
     cluster.fail["patch", BINDINGS.plural] = [refused(403)]
     _, written = consumer_side(cluster).write_binding(BINDINGS, Standing(WANTED, None), ENTRIES, secret="a")
     assert written == ["APIServiceBinding dbs.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        (("kube-system", "default", "klutch-bind"), "kube-system"),
+        (("default", "klutch-bind"), "default"),
+        (("klutch-bind",), "klutch-bind"),
+    ],
+    ids=["usual", "workspace", "bare-workspace"],
+)
+def test_copies_are_looked_for_by_the_identity_that_the_konnector_takes(
+    there: tuple[str, ...], found: str
+) -> None:
+    cluster = Scripted(*((NAMESPACES, {"metadata": {"name": name}}) for name in there))
+    assert consumer_side(cluster).standing_for()["metadata"]["name"] == found
+    selectors: list[Any] = []
+    cluster.list = lambda *_, **given: selectors.append(given["label_selector"]) or []  # type: ignore[method-assign,func-returns-value]
+    assert not consumer_side(cluster).has_copies(kubeconfig(), [decided(SECRET_CLAIM, ACCEPTED)])
+    uid = cluster.objects["namespaces", found]["metadata"]["uid"]
+    assert selectors == [f"{keys.COPY}={naming.digest(uid, kubeconfig().checked.identity)}"]
+
+
+def test_without_a_namespace_that_says_who_the_cluster_is_no_copy_is_called_gone() -> None:
+    with pytest.raises(CliError, match="no identity") as caught:
+        consumer_side(Scripted()).has_copies(kubeconfig(), [])
+    assert "kubectl create namespace default" in caught.value.next_step
 
 
 # --- the whole ----------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import NAMESPACES, SERVICE_NAMESPACES
 from bind_agent.kube.errors import AlreadyExists, Forbidden
-from konnector.sync.namespaces import ServiceNamespaces, judge, unusable_answer
+from konnector.sync.namespaces import ServiceNamespaces, judge
+from konnector.sync.placement import unusable_answer
 from tests.fakes.parts import CLUSTER_ID, CannedClient, StillInformer, app_cluster
 
 pytestmark = pytest.mark.unit
@@ -75,7 +76,9 @@ def _record(
         (_record(cluster="other", deleting=True), _namespace(), True, "foreign"),
         (_record(None, None, answer="there"), _namespace(), False, "adopt"),
         (_record(None, None, created=LATE), _namespace(), False, "adopt"),
-        (_record(None, None, created=EARLY), _namespace(created=LATE), False, "delete"),
+        (_record(None, None, created=EARLY), _namespace(created=LATE), False, "adopt"),
+        (_record(None, None, created=EARLY), _namespace(created=LATE, deleting=True), False, "adopt"),
+        (_record(None, None, deleting=True), _namespace(), False, "wait"),
         (_record(None, None), None, False, "delete"),
     ],
     ids=[
@@ -97,7 +100,9 @@ def _record(
         "another-clusters-leaving",
         "made-by-go",
         "made-by-go-later",
-        "made-by-go-for-an-earlier-namespace",
+        "made-by-go-and-older-by-the-providers-clock",
+        "made-by-go-namespace-leaving",
+        "made-by-go-leaving",
         "made-by-go-namespace-gone",
     ],
 )
@@ -109,8 +114,13 @@ def test_verdicts(record: Object | None, namespace: Object | None, wanted: bool,
     ("answer", "taken_by", "words"),
     [
         ("cluster-abc-shop", "shop", ""),
+        ("kube-bind-abc-default", "shop", ""),
+        ("default", "shop", ""),
+        ("cluster-abc-other", "", ""),
         ("Not A Name", "shop", "not the name of a namespace"),
         ("kube-system", "shop", "kube-system must not be used"),
+        ("kube-public", "shop", "must not be used"),
+        ("kube-node-lease", "shop", "must not be used"),
         ("klutch-bind", "shop", "must not be used"),
         (CNS, "shop", "must not be used"),
         ("cluster-abc-other", "other", "is that of namespace other already"),
@@ -192,7 +202,7 @@ async def test_an_answer_is_used_and_told_also_to_those_who_come_later() -> None
 
 
 async def test_a_record_of_go_is_marked_under_its_lock() -> None:
-    case = Case(CannedClient(merge_patch={}))
+    case = Case(CannedClient(merge_patch={}), CannedClient(get_or_none=_namespace()))
     case.namespaces.put(_namespace())
     case.records.put(_record(None, None, answer="there"))
     await case.run()
@@ -200,6 +210,28 @@ async def test_a_record_of_go_is_marked_under_its_lock() -> None:
     assert (args[1], kwargs["namespace"]) == ("shop", CNS)
     assert args[2]["metadata"]["uid"] == "r1"
     assert args[2]["metadata"]["annotations"][keys.SOURCE_UID] == "n1"
+
+
+@pytest.mark.parametrize("live", [None, _namespace("n2")], ids=["gone", "made-anew"])
+async def test_a_record_of_go_is_not_marked_for_a_namespace_that_only_the_store_shows(
+    live: Object | None,
+) -> None:
+    # The mark would let the record be deleted as soon as the store shows the namespace of now.
+    case = Case(CannedClient(), CannedClient(get_or_none=live))
+    case.namespaces.put(_namespace("n1"))
+    case.records.put(_record(None, None, answer="there"))
+    await case.run()
+    assert case.provider.calls == []
+
+
+async def test_a_record_of_go_goes_with_its_namespace_and_not_before() -> None:
+    case = Case(CannedClient(delete=None), CannedClient(get_or_none=[_namespace("n2"), None]))
+    case.records.put(_record(None, None, answer="there"))
+    await case.run()
+    assert case.provider.calls == []  # it is there, only the store does not show it
+    await case.run()
+    ((verb, args, kwargs),) = case.provider.calls
+    assert (verb, args[1], kwargs) == ("delete", "shop", {"namespace": CNS, "uid": "r1"})
 
 
 async def test_a_namespace_that_is_gone_ends_its_record() -> None:

@@ -554,10 +554,30 @@ def test_a_copy_by_go_is_taken_over_and_loses_what_should_not_have_crossed(down)
 
 
 @both_ways
-def test_a_copy_by_go_without_a_marked_source_proves_nothing(down):
+def test_a_copy_by_go_is_taken_over_when_its_source_lost_the_mark_and_a_claim_names_the_owner(down):
+    # Whoever writes the source anew without its annotation, as an operator does, says nothing about the owner.
+    way = Way(down)
+    by_go = secret(way.copy_side, uid="go", annotations={keys.RESOURCE_OWNER: way.owner})
+    source = way.source(marked_owner=False, data={"password": "bmV3"})
+    for wanted in (way.claims, claims(claim(), claim(owner=way.owner))):
+        (update,) = way.plan(source, by_go, wanted)
+        assert isinstance(update, UpdateCopy)
+        assert (update.uid, update.object["data"]) == ("go", {"password": "bmV3"})
+        ours = {**update.object, "metadata": {**update.object["metadata"], "resourceVersion": "6"}}
+        assert way.plan(source, ours, wanted) == ()
+
+
+@both_ways
+def test_a_copy_by_go_proves_nothing_without_a_claim_on_its_owner(down):
     way = Way(down)
     by_go = secret(way.copy_side, annotations={keys.RESOURCE_OWNER: way.owner})
-    assert kinds(way.plan(way.source(marked_owner=False), by_go)) == ["Refuse"]
+    plain = way.source(marked_owner=False)
+    elsewhere = claims(claim(), claim(owner=way.owner, names=("other",)))
+    for wanted in (claims(claim()), elsewhere):
+        (refuse,) = way.plan(plain, by_go, wanted)
+        assert isinstance(refuse, Refuse)
+        assert refuse.reason is Reason.FOREIGN_MARK
+    assert way.plan(plain, by_go, Way(not down).claims) == ()
     assert way.plan(None, by_go) == ()
     assert way.plan(way.source(), by_go, claims()) == ()
 

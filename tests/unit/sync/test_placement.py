@@ -61,6 +61,14 @@ def test_a_place_that_a_provider_must_not_choose_is_refused(target):
     (refuse,) = unplaced.steps
     assert isinstance(refuse, Refuse)
     assert refuse.reason is Reason.PROTECTED
+    assert "ask the provider to correct status.namespace" in refuse.message
+
+
+def test_a_provider_calls_its_namespaces_as_it_likes():
+    # What a backend with --namespace-prefix=kube-bind answers.
+    placed = namespaced(record("kube-bind-abc-shop"))
+    assert isinstance(placed, Placement)
+    assert placed.provider_key == "kube-bind-abc-shop/db"
 
 
 def too_long():

@@ -202,33 +202,110 @@ def test_an_adopted_object_deleted_before_it_was_marked_takes_the_original_along
     )
 
 
-def test_what_go_adopted_is_recognised_by_equal_content():
-    assert kinds(plan(guarded(spec={"a": 1}), made_there(spec={"a": 1}), PLACEMENT, ADOPT)) == [
-        "ApplyProvider"
-    ]
+# --- what a Go konnector adopted: marked on the consumer only (spec 6.7.5) ---------------------------------
+
+
+@pytest.mark.parametrize("spec", [{"a": 1}, {"a": 2}], ids=["equal", "edited since"])
+def test_what_go_adopted_is_taken_over_whatever_its_content(spec):
+    assert kinds(plan(guarded(spec=spec), made_there(spec={"a": 1}), PLACEMENT, ADOPT)) == ["ApplyProvider"]
+
+
+def test_what_go_adopted_goes_before_the_finalizer_comes_off():
+    provider = made_there(spec={"a": 1})
+    assert plan(dying(), provider, PLACEMENT, ADOPT) == (
+        DeleteProvider("theirs", "its consumer object is being deleted"),
+    )
+    provider["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["slow"]}
+    assert plan(dying(), provider, PLACEMENT, ADOPT) == ()
+    assert plan(dying(), None, PLACEMENT, ADOPT, GONE) == (RELEASE,)
+
+
+def test_what_comes_up_after_the_copy_was_seen_gone_is_not_what_go_adopted():
+    consumer, provider = guarded(spec={"a": 2}), made_there(spec={"a": 1})
+    assert kinds(plan(consumer, provider, PLACEMENT, ADOPT, GONE)) == ["Refuse"]
+    # What says by UID from which object it was made is believed all the same.
+    assert kinds(plan(adopted_here({"a": 2}), provider, PLACEMENT, ADOPT, GONE)) == ["ApplyProvider"]
+
+
+IN_KUBE_SYSTEM = place(
+    "kube-system/db",
+    {"metadata": {"name": "kube-system"}, "status": {"namespace": f"{CNS}-x"}},
+    cluster_namespace=CNS,
+)
+TENANTS = {keys.CLUSTER_NAMESPACE: CNS}
 
 
 @pytest.mark.parametrize(
     ("consumer", "policy"),
     [
         pytest.param(adopted_here({"a": 1}), POLICY, id="policy does not adopt"),
+        pytest.param(guarded(spec={"a": 1}), POLICY, id="by Go, policy does not adopt"),
         pytest.param(adopted_here({"a": 2}, "another"), ADOPT, id="made from another object"),
-        pytest.param(guarded(spec={"a": 2}), ADOPT, id="other content"),
-        pytest.param(thing(spec={"a": 1}), ADOPT, id="equal content but never bound"),
+        pytest.param(thing(spec={"a": 1}), ADOPT, id="never bound"),
+        pytest.param(thing(spec={"a": 1}, finalizers=[keys.SYNCER_FINALIZER]), ADOPT, id="not marked"),
+        pytest.param(thing(spec={"a": 1}, annotations={keys.BOUND: "true"}), ADOPT, id="no finalizer"),
     ],
 )
 def test_an_unmarked_object_stays_a_conflict_otherwise(consumer, policy):
     assert kinds(plan(consumer, made_there(spec={"a": 1}), PLACEMENT, policy)) == ["Refuse"]
 
 
+@pytest.mark.parametrize(
+    ("consumer", "policy", "memory"),
+    [
+        pytest.param(dying(), POLICY, Memory(), id="policy does not adopt"),
+        pytest.param(
+            dying(annotations={keys.SOURCE_UID: "another"}), ADOPT, Memory(), id="made from another object"
+        ),
+        pytest.param(
+            thing(deleting=True, spec={"a": 1}, finalizers=[keys.SYNCER_FINALIZER]),
+            ADOPT,
+            Memory(),
+            id="not marked",
+        ),
+        pytest.param(dying(), ADOPT, GONE, id="came up after the copy was seen gone"),
+    ],
+)
+def test_an_unmarked_object_survives_a_deletion_otherwise(consumer, policy, memory):
+    assert kinds(plan(consumer, made_there(spec={"a": 1}), PLACEMENT, policy, memory)) == ["ReleaseFinalizer"]
+
+
+def test_nothing_in_a_protected_namespace_is_taken_for_what_go_adopted():
+    alive, leaving = guarded("kube-system/db", spec={}), guarded("kube-system/db", spec={}, deleting=True)
+    assert kinds(plan(alive, made_there(spec={}), IN_KUBE_SYSTEM, ADOPT)) == ["Refuse"]
+    assert kinds(plan(leaving, made_there(spec={}), IN_KUBE_SYSTEM, ADOPT)) == ["ReleaseFinalizer"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "alive", "leaving"),
+    [
+        pytest.param(TENANTS, "ApplyProvider", "DeleteProvider", id="our tenant's"),
+        pytest.param({}, "Refuse", "ReleaseFinalizer", id="nobody's"),
+        pytest.param(
+            {keys.CLUSTER_NAMESPACE: f"{CNS}-b"}, "Refuse", "ReleaseFinalizer", id="another tenant's"
+        ),
+    ],
+)
+def test_of_cluster_scoped_kinds_only_what_carries_our_tenants_mark_is_what_go_adopted(
+    annotations, alive, leaving
+):
+    # The name proves nothing: the prefix of one tenant can begin another's.
+    provider = thing(f"{CNS}-db", uid="theirs", spec={"a": 1}, annotations=annotations)
+    assert kinds(plan(guarded("db", spec={"a": 1}), provider, CLUSTER_SCOPED, ADOPT)) == [alive]
+    assert kinds(plan(guarded("db", deleting=True), provider, CLUSTER_SCOPED, ADOPT)) == [leaving]
+
+
+@pytest.mark.parametrize("policy", [ADOPT, Policy(CLUSTER_ID, adopt=True, take_over=True)])
+def test_an_unmarked_object_of_another_tenant_is_taken_over_by_no_policy(policy):
+    theirs = thing(f"{CNS}-db", uid="theirs", spec={}, annotations={keys.CLUSTER_NAMESPACE: f"{CNS}-b"})
+    (refuse,) = plan(guarded("db", spec={"a": 1}), theirs, CLUSTER_SCOPED, policy)
+    assert isinstance(refuse, Refuse)
+    assert refuse.reason is Reason.FOREIGN_MARK
+
+
 def test_nothing_is_adopted_while_it_is_terminating_or_into_a_protected_namespace():
     assert plan(None, made_there(spec={}, deleting=True, finalizers=["x"]), PLACEMENT, ADOPT) == ()
-    into_system = place(
-        "kube-system/db",
-        {"metadata": {"name": "kube-system"}, "status": {"namespace": f"{CNS}-x"}},
-        cluster_namespace=CNS,
-    )
-    assert plan(None, made_there(spec={}), into_system, ADOPT) == ()
+    assert plan(None, made_there(spec={}), IN_KUBE_SYSTEM, ADOPT) == ()
 
 
 def test_a_cluster_scoped_object_is_adopted_only_with_our_tenants_mark():
