@@ -20,10 +20,12 @@ from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.crds import CrdWatches
+from konnector.controllers.stored import may_have_objects
 from konnector.schema import compare as gate
 from konnector.schema import owner
 from konnector.schema.crd import SchemaError, desired_crd
 from konnector.sync import remedies
+from konnector.sync.patience import Patience, recheck_after
 from konnector.sync.recent import RecentWrites
 
 log = structlog.get_logger(__name__)
@@ -67,6 +69,7 @@ class Schemas:
         self._status = status
         self._pretty_name = pretty_name
         self._recent = RecentWrites()
+        self._patience = Patience()
         self._crds = CrdWatches(app.pool, self._on_crd)
         self._removers: list[Callable[[], None]] = []
         self.controller = Controller("schema", self._reconcile, workers=4)
@@ -125,6 +128,7 @@ class Schemas:
     async def _reconcile(self, key: str) -> Result | None:
         entry = self._bindings.store.get(key)
         if entry is None or key not in self._served():
+            self._patience.over(key)
             return None
         binding = entry.object()
         name = meta.name(binding)
@@ -154,7 +158,9 @@ class Schemas:
 
     async def _write(self, key: str, existing: Object | None, desired: Object) -> Result | None:
         name = meta.name(desired)
-        verdict = gate.compare(existing, desired, old_owner_exists=self._owner_exists(existing))
+        verdict = await self._verdict(existing, desired)
+        if not isinstance(verdict, gate.Held):
+            self._patience.over(key)
         match verdict:
             case gate.Create(object=crd):
                 log.info("creating the CRD", crd=name)
@@ -164,7 +170,7 @@ class Schemas:
             case gate.Update(object=crd):
                 log.info("updating the CRD", crd=name)
                 await self._send(key, self._app.client.replace(CRDS, crd), creating=False)
-            case gate.Held(changes=changes):
+            case gate.Held(changes=changes, has_objects=has_objects):
                 listed = "; ".join(str(change) for change in changes[:5])
                 self._status.state(
                     [key],
@@ -176,11 +182,26 @@ class Schemas:
                         f"the provider's change would break stored objects and is held: {listed}",
                     ),
                 )
+                if has_objects:
+                    # No event of this controller's tells that the last object is gone.
+                    return Result(after=recheck_after(self._patience.lasted(key, _now())))
             case gate.Foreign(message=message):
                 self._disconnected(key, Reason.FOREIGN_CRD, message)
             case gate.Unchanged():
                 self._in_sync(key)
         return None
+
+    async def _verdict(self, existing: Object | None, desired: Object) -> gate.Verdict:
+        """What is to be done; the app cluster is asked for objects only where these decide."""
+        old_owner_exists = self._owner_exists(existing)
+        verdict = gate.compare(existing, desired, old_owner_exists=old_owner_exists)
+        if (
+            existing is None
+            or not isinstance(verdict, gate.Held)
+            or await may_have_objects(self._app.client, existing)
+        ):
+            return verdict
+        return gate.compare(existing, desired, old_owner_exists=old_owner_exists, has_objects=False)
 
     async def _send(self, key: str, request: Awaitable[Object], *, creating: bool) -> None:
         name = meta.split_key(key)[1]
@@ -223,3 +244,7 @@ class Schemas:
         self._status.state(
             [key], *(conditions.false(kind, reason, Severity.ERROR, message) for kind in types)
         )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -43,9 +43,11 @@ class Held:
 
     Attributes:
         changes: what would be harmful, at most a hundred.
+        has_objects: whether objects may be stored.
     """
 
     changes: tuple[Change, ...]
+    has_objects: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def compare(
         if len(changes) == _MOST_CHANGES:
             break
     if changes:
-        return Held(tuple(changes))
+        return Held(tuple(changes), has_objects)
     return Update({**desired, "metadata": owner.signed(existing, desired)})
 
 
@@ -121,7 +123,7 @@ def _harm(
     stored = _mapping(existing.get("status")).get("storedVersions")
     for name in stored if isinstance(stored, list) else []:
         if name not in after_versions:
-            yield Change(str(name), "the version is removed, but objects are stored in it")
+            yield Change(str(name), "the version is removed, but status.storedVersions of the CRD names it")
     if has_objects:
         for name, version in before_versions.items():
             if name in after_versions:

@@ -131,7 +131,7 @@ def test_a_version_that_objects_are_stored_in_is_not_removed():
     held = compare(installed(), wanted, has_objects=False)
     assert isinstance(held, Held)
     assert [str(change) for change in held.changes] == [
-        "v1: the version is removed, but objects are stored in it"
+        "v1: the version is removed, but status.storedVersions of the CRD names it"
     ]
 
 

@@ -1,0 +1,182 @@
+"""Changes of a schema that would harm stored objects: when they are held, and what lets them go on."""
+
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bind_agent.api.conditions import Condition
+from bind_agent.api.resource import Resource
+from bind_agent.kube.errors import ConnectionFailed, Forbidden, NotFound
+from bind_agent.kube.lists import RawPage
+from bind_agent.runtime.controller import Result
+from bind_agent.runtime.store import make_entry
+from konnector.controllers import schema
+from konnector.schema.crd import desired_crd
+from tests.fakes.collections import collection
+
+pytestmark = pytest.mark.unit
+
+NAME = "dbs.example.com"
+KEY = f"klutch-bind/{NAME}"
+DBS = Resource("example.com", "v1", "dbs")
+ESTABLISHED = {"type": "Established", "status": "True"}
+
+
+def offer(*fields: str, **changes: Any) -> dict[str, Any]:
+    """An export with these fields in its schema."""
+    properties = {"spec": {"type": "object", "properties": {name: {"type": "string"} for name in fields}}}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": properties}},
+    }
+    spec = {
+        "group": "example.com",
+        "names": {"plural": "dbs", "kind": "Db"},
+        "scope": "Namespaced",
+        "informerScope": "Cluster",
+        "versions": [version],
+    }
+    return {"metadata": {"name": NAME, "namespace": "cns"}, "spec": {**spec, **changes}}
+
+
+class World:
+    """A schema controller with one binding; writes and lists are noted."""
+
+    def __init__(
+        self, offered: dict[str, Any], installed: dict[str, Any], *, control_plane: str = ""
+    ) -> None:
+        self.binding = {"metadata": {"name": NAME, "namespace": "klutch-bind", "uid": "b", "generation": 1}}
+        crd = desired_crd(installed, self.binding, control_plane=control_plane)
+        crd["metadata"] |= {"uid": "c", "resourceVersion": "1", "generation": 1}
+        crd["status"] = {"conditions": [ESTABLISHED], "storedVersions": ["v1"]}
+        self.crds = collection(crd)
+        self.exports = collection(offered)
+        self.bindings = collection(self.binding)
+        self.objects: bool | Exception = True
+        self.listed: list[Resource] = []
+        self.written: list[dict[str, Any]] = []
+        self.conditions: dict[str, Condition] = {}
+        pool = SimpleNamespace(acquire=lambda *_, **__: self.crds, release=lambda _: None)
+        client = SimpleNamespace(replace=self._replace, pages=self._pages)
+        app: Any = SimpleNamespace(
+            pool=pool, client=client, control_plane=control_plane, root="klutch-bind", roles=""
+        )
+        status: Any = SimpleNamespace(state=self._state, state_provider=lambda *_: None)
+        self.schemas = schema.Schemas(
+            app,
+            self.exports,
+            self.bindings,
+            "cns",
+            served=lambda: frozenset({KEY}),
+            status=status,
+            pretty_name=str,
+        )
+
+    def _state(self, _: list[str], *stated: Condition) -> None:
+        self.conditions.update({one.type: one for one in stated})
+
+    async def _replace(self, _: Resource, crd: dict[str, Any]) -> dict[str, Any]:
+        self.written.append(crd)
+        installed = self.crds.store.get(NAME).object()
+        version = int(installed["metadata"]["resourceVersion"]) + 1
+        answer = copy.deepcopy({**crd, "status": installed["status"]})
+        answer["metadata"] |= {"resourceVersion": str(version), "generation": version}
+        self.crds.store.put(make_entry(answer))
+        return answer
+
+    async def _pages(self, resource: Resource, *, page_size: int) -> Any:
+        self.listed.append(resource)
+        assert page_size == 1
+        if isinstance(self.objects, Exception):
+            raise self.objects
+        yield RawPage([b"{}"] if self.objects else [], "1", last=True)
+
+    async def look(self) -> Result | None:
+        """One reconcile."""
+        return await self.schemas._reconcile(KEY)
+
+    @property
+    def verdict(self) -> tuple[str, str, str]:
+        found = self.conditions["SchemaInSync"]
+        return found.status, found.reason, found.severity
+
+    @property
+    def message(self) -> str:
+        return self.conditions["SchemaInSync"].message
+
+
+HELD = ("False", "SchemaUpdateHeld", "Warning")
+IN_SYNC = ("True", "", "")
+
+
+# --- without objects nothing is harmed ------------------------------------------------------------
+
+
+async def test_a_harmful_change_is_held_while_there_is_an_object() -> None:
+    world = World(offer("b"), offer("a"))
+    again = await world.look()
+    assert world.verdict == HELD
+    assert "v1.spec.a: the field is removed, stored values would be lost" in world.message
+    assert world.listed == [DBS]
+    assert not world.written
+    # No event tells this controller of the last object's end.
+    assert again is not None
+    assert again.after is not None
+
+
+async def test_without_objects_it_goes_through() -> None:
+    world = World(offer("b"), offer("a"))
+    world.objects = False
+    assert await world.look() is None
+    assert world.verdict == IN_SYNC
+    assert [crd["spec"]["versions"][0]["schema"] for crd in world.written] == [
+        offer("b")["spec"]["versions"][0]["schema"]
+    ]
+
+
+async def test_it_goes_through_once_the_last_object_is_gone() -> None:
+    world = World(offer("b"), offer("a"))
+    await world.look()
+    assert world.verdict == HELD
+    world.objects = False
+    assert await world.look() is None
+    assert world.verdict == IN_SYNC
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Forbidden("no", code=403),
+        NotFound("not served", code=404),
+        ConnectionFailed("no answer"),
+    ],
+    ids=["forbidden", "not served", "no answer"],
+)
+async def test_what_cannot_be_asked_counts_as_objects(error: Exception) -> None:
+    world = World(offer("b"), offer("a"))
+    world.objects = error
+    assert await world.look() is not None
+    assert world.verdict == HELD
+    assert not world.written
+
+
+async def test_nothing_is_asked_about_changes_that_harm_nothing() -> None:
+    world = World(offer("a", "b"), offer("a"))
+    await world.look()
+    assert (world.verdict, world.listed, len(world.written)) == (IN_SYNC, [], 1)
+    await world.look()
+    assert (world.listed, len(world.written)) == ([], 1)
+
+
+async def test_a_crd_that_is_not_established_may_have_objects() -> None:
+    world = World(offer("b"), offer("a"))
+    world.objects = False
+    crd = world.crds.store.get(NAME).object()
+    crd["status"]["conditions"] = []
+    world.crds.store.put(make_entry(crd))
+    await world.look()
+    assert (world.verdict[:2], world.listed, world.written) == (HELD[:2], [], [])
