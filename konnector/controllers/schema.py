@@ -4,6 +4,7 @@ The decision is pure (``konnector.schema``); this shell reads, writes and states
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
@@ -22,7 +23,7 @@ from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.crds import CrdWatches
 from konnector.controllers.stored import may_have_objects
 from konnector.schema import compare as gate
-from konnector.schema import owner
+from konnector.schema import consent, owner
 from konnector.schema.crd import SchemaError, desired_crd
 from konnector.sync import remedies
 from konnector.sync.patience import Patience, recheck_after
@@ -96,8 +97,8 @@ class Schemas:
             self._enqueue_name(meta.split_key(entry.key)[1])
 
     def _on_binding(self, event: Event, old: Entry | None, new: Entry | None) -> None:
-        if new is not None and old is not None and new.generation == old.generation:
-            return  # only its status changed, and that we write ourselves
+        if new is not None and old is not None and not _asks_anew(old, new):
+            return
         entry = new or old
         if entry is not None and entry.key in self._served():
             self.controller.enqueue(entry.key)
@@ -147,7 +148,7 @@ class Schemas:
         try:
             informer = await self._crd(name)
             existing = self._recent.read(name, informer.store.get(name))
-            return await self._write(key, existing, desired)
+            return await self._write(key, binding, existing, desired)
         except Forbidden as error:
             self._disconnected(
                 key,
@@ -156,9 +157,11 @@ class Schemas:
             )
             return Result(after=_FORBIDDEN_RETRY_SECONDS)
 
-    async def _write(self, key: str, existing: Object | None, desired: Object) -> Result | None:
+    async def _write(
+        self, key: str, binding: Object, existing: Object | None, desired: Object
+    ) -> Result | None:
         name = meta.name(desired)
-        verdict = await self._verdict(existing, desired)
+        verdict = await self._verdict(existing, desired, consent.given(binding))
         if not isinstance(verdict, gate.Held):
             self._patience.over(key)
         match verdict:
@@ -170,19 +173,10 @@ class Schemas:
             case gate.Update(object=crd):
                 log.info("updating the CRD", crd=name)
                 await self._send(key, self._app.client.replace(CRDS, crd), creating=False)
-            case gate.Held(changes=changes, has_objects=has_objects):
-                listed = "; ".join(str(change) for change in changes[:5])
-                self._status.state(
-                    [key],
-                    conditions.true(ConditionType.CONNECTED),
-                    conditions.false(
-                        ConditionType.SCHEMA_IN_SYNC,
-                        Reason.SCHEMA_UPDATE_HELD,
-                        Severity.WARNING,
-                        f"the provider's change would break stored objects and is held: {listed}",
-                    ),
-                )
-                if has_objects:
+            case gate.Held():
+                told = consent.held(verdict, binding, control_plane=bool(self._app.control_plane))
+                self._status.state([key], conditions.true(ConditionType.CONNECTED), told)
+                if verdict.has_objects:
                     # No event of this controller's tells that the last object is gone.
                     return Result(after=recheck_after(self._patience.lasted(key, _now())))
             case gate.Foreign(message=message):
@@ -191,17 +185,19 @@ class Schemas:
                 self._in_sync(key)
         return None
 
-    async def _verdict(self, existing: Object | None, desired: Object) -> gate.Verdict:
+    async def _verdict(self, existing: Object | None, desired: Object, given: str) -> gate.Verdict:
         """What is to be done; the app cluster is asked for objects only where these decide."""
-        old_owner_exists = self._owner_exists(existing)
-        verdict = gate.compare(existing, desired, old_owner_exists=old_owner_exists)
+        judge = functools.partial(
+            gate.compare, existing, desired, old_owner_exists=self._owner_exists(existing), consent=given
+        )
+        verdict = judge()
         if (
             existing is None
             or not isinstance(verdict, gate.Held)
             or await may_have_objects(self._app.client, existing)
         ):
             return verdict
-        return gate.compare(existing, desired, old_owner_exists=old_owner_exists, has_objects=False)
+        return judge(has_objects=False)
 
     async def _send(self, key: str, request: Awaitable[Object], *, creating: bool) -> None:
         name = meta.split_key(key)[1]
@@ -244,6 +240,11 @@ class Schemas:
         self._status.state(
             [key], *(conditions.false(kind, reason, Severity.ERROR, message) for kind in types)
         )
+
+
+def _asks_anew(old: Entry, new: Entry) -> bool:
+    """Whether more changed of a binding than its status, which we write ourselves, and what this module never reads."""
+    return new.generation != old.generation or consent.given(new.object()) != consent.given(old.object())
 
 
 def _now() -> float:

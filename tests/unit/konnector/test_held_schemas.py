@@ -1,16 +1,19 @@
 """Changes of a schema that would harm stored objects: when they are held, and what lets them go on."""
 
 import copy
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bind_agent.api import keys
 from bind_agent.api.conditions import Condition
 from bind_agent.api.resource import Resource
 from bind_agent.kube.errors import ConnectionFailed, Forbidden, NotFound
 from bind_agent.kube.lists import RawPage
 from bind_agent.runtime.controller import Result
+from bind_agent.runtime.informer import Event
 from bind_agent.runtime.store import make_entry
 from konnector.controllers import schema
 from konnector.schema.crd import desired_crd
@@ -95,9 +98,19 @@ class World:
             raise self.objects
         yield RawPage([b"{}"] if self.objects else [], "1", last=True)
 
-    async def look(self) -> Result | None:
-        """One reconcile."""
+    async def look(self, offered: dict[str, Any] | None = None, *, accepted: str = "") -> Result | None:
+        """One reconcile, after what the provider or a person changed."""
+        if offered is not None:
+            self.exports.store.put(make_entry(offered))
+        if accepted:
+            self.binding["metadata"]["annotations"] = {keys.ACCEPT_SCHEMA: accepted}
+            self.bindings.store.put(make_entry(self.binding))
         return await self.schemas._reconcile(KEY)
+
+    @property
+    def named(self) -> str:
+        """What the command in the message says."""
+        return re.search(rf"{keys.ACCEPT_SCHEMA}=(\S+) --overwrite$", self.message)[1]
 
     @property
     def verdict(self) -> tuple[str, str, str]:
@@ -180,3 +193,78 @@ async def test_a_crd_that_is_not_established_may_have_objects() -> None:
     world.crds.store.put(make_entry(crd))
     await world.look()
     assert (world.verdict[:2], world.listed, world.written) == (HELD[:2], [], [])
+
+
+# --- consent --------------------------------------------------------------------------------------
+
+
+async def test_what_was_consented_to_is_applied_and_no_later_offer() -> None:
+    world = World(offer("b"), offer("a"))
+    await world.look()
+    first = world.named
+    assert await world.look(accepted=first) is None
+    assert (world.verdict, len(world.written)) == (IN_SYNC, 1)
+    await world.look(offer("c"))
+    assert (world.verdict, len(world.written)) == (HELD, 1)
+    await world.look(accepted=world.named)
+    assert (world.verdict, len(world.written)) == (IN_SYNC, 2)
+
+
+async def test_the_same_offer_made_again_needs_another_consent() -> None:
+    world = World(offer("b"), offer("a", "b"))
+    await world.look()
+    first = world.named
+    await world.look(accepted=first)
+    await world.look(offer("a", "b"))
+    assert (world.verdict, len(world.written)) == (IN_SYNC, 2)
+    await world.look(offer("b"))
+    assert (world.verdict, len(world.written)) == (HELD, 2)
+    assert world.named != first
+
+
+async def test_a_consent_that_came_too_late_is_not_kept_for_later() -> None:
+    """The objects were gone first; afterwards the field is offered, used, and removed again."""
+    world = World(offer("b"), offer("a", "b"))
+    await world.look()
+    late = world.named
+    world.objects = False
+    await world.look()
+    await world.look(accepted=late)
+    world.objects = True
+    await world.look(offer("a", "b"))
+    await world.look(offer("b"))
+    assert world.verdict == HELD
+
+
+async def test_in_control_plane_mode_the_operator_consents_in_the_root_namespace() -> None:
+    world = World(offer("b"), offer("a"), control_plane="plane")
+    await world.look()
+    assert (
+        f"run on the control plane: kubectl annotate apiservicebindings {NAME} --namespace klutch-bind"
+        in (world.message)
+    )
+    await world.look(accepted=world.named)
+    assert world.verdict == IN_SYNC
+
+
+async def test_a_change_that_nobody_can_let_through_says_what_else_helps() -> None:
+    world = World(offer("a", names={"plural": "dbs", "kind": "Other"}), offer("a"))
+    assert await world.look() is not None
+    assert world.verdict == HELD
+    assert "the API server would refuse that, whoever consents: ask the provider" in world.message
+    world.objects = False
+    await world.look()
+    assert world.message.endswith(f"kubectl delete customresourcedefinitions {NAME}")
+    assert not world.written
+
+
+async def test_a_consent_is_noticed_although_it_is_no_change_of_the_spec() -> None:
+    world = World(offer("b"), offer("a"))
+    before = world.bindings.store.get(KEY)
+    status = {**world.binding, "status": {"conditions": []}}
+    world.schemas._on_binding(Event.MODIFIED, before, make_entry(status))
+    assert world.schemas.controller.queue.depth == 0
+    annotated = copy.deepcopy(world.binding)
+    annotated["metadata"]["annotations"] = {keys.ACCEPT_SCHEMA: "x"}
+    world.schemas._on_binding(Event.MODIFIED, before, make_entry(annotated))
+    assert world.schemas.controller.queue.depth == 1
