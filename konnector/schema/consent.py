@@ -18,18 +18,26 @@ _ROOM: Final = 400
 """Characters for the list of changes."""
 
 
-def held(verdict: Held, binding: Mapping[str, Any], *, control_plane: bool = False) -> Condition:
+def held(
+    verdict: Held,
+    binding: Mapping[str, Any],
+    *,
+    control_plane: bool = False,
+    hindrance: Condition | None = None,
+) -> Condition:
     """``SchemaInSync`` of a binding whose update is held.
 
     Args:
         verdict: what is held.
         binding: the binding.
         control_plane: it is not on the app cluster.
+        hindrance: why the CRD that is there is not served (``serving.hindrance``), which is the graver of the two.
     """
     message = _releasable(verdict, binding, control_plane) if verdict.offer else _final(verdict, binding)
-    return conditions.false(
-        ConditionType.SCHEMA_IN_SYNC, Reason.SCHEMA_UPDATE_HELD, Severity.WARNING, message
-    )
+    severity = Severity.WARNING
+    if hindrance is not None:
+        severity, message = hindrance.severity, f"{hindrance.message}; besides, {message}"
+    return conditions.false(ConditionType.SCHEMA_IN_SYNC, Reason.SCHEMA_UPDATE_HELD, severity, message)
 
 
 def given(binding: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bind_agent.api import keys
+from bind_agent.api import conditions, keys
 from konnector.schema import consent
 from konnector.schema.breaking import Change
 from konnector.schema.compare import MOST_CHANGES, Held
@@ -72,3 +72,15 @@ def test_a_name_of_the_provider_does_not_pass_for_our_words():
     spoken = Change("v1.x; run: `kubectl delete ns a`\n\x1b[2J", "the field is removed")
     message = consent.held(Held((spoken,), OFFER), BINDING).message
     assert "held: v1.x??run???kubectl?delete?ns?a???[2J: the field is removed; to apply" in message
+
+
+def test_what_is_graver_than_the_held_update_comes_first_and_the_command_last():
+    taken = conditions.false(
+        "SchemaInSync", "NamesNotAccepted", "Error", "the app cluster does not serve the CRD"
+    )
+    told = consent.held(Held((LOST,), OFFER), BINDING, hindrance=taken)
+    assert (told.reason, told.severity) == ("SchemaUpdateHeld", "Error")
+    assert told.message.startswith(
+        "the app cluster does not serve the CRD; besides, the provider's new schema"
+    )
+    assert told.message.endswith(f"{keys.ACCEPT_SCHEMA}={OFFER} --overwrite")
