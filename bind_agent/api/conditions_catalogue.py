@@ -112,6 +112,8 @@ class Reason:
     SCOPE_NOT_SUPPORTED: Final = "ScopeNotSupported"
     PROTECTED_GROUP: Final = "ProtectedGroup"
     SCHEMA_UPDATE_HELD: Final = "SchemaUpdateHeld"
+    NAMES_NOT_ACCEPTED: Final = "NamesNotAccepted"
+    CRD_NOT_ESTABLISHED: Final = "CustomResourceDefinitionNotEstablished"
     NAMESPACE_CONFLICT: Final = "NamespaceConflict"
     OBJECT_CONFLICT: Final = "ObjectConflict"
     OBJECT_REFUSED: Final = "ObjectRefused"

@@ -115,6 +115,10 @@ PAUSED: Final = f"{GROUP}/paused"
 RESUME: Final = f"{GROUP}/resume"
 """On a binding: time (RFC 3339) at which a person released the brake on mass deletion."""
 
+ACCEPT_SCHEMA: Final = f"{GROUP}/accept-schema"
+"""On a binding: a person has consented to one offer of a schema that would harm stored objects, and names it. The
+condition `SchemaInSync` prints the value; it fits that offer, and the CRD as it was then, only."""
+
 TRUE: Final = "true"
 """Value of annotations that are switches."""
 

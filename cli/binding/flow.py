@@ -218,7 +218,8 @@ class Flow:
                     self._progress.step(f"binding {wanted.name} is ready")
                     break
                 ready = conditions.get(found, "Ready")
-                said = inert(ready.message or ready.reason, limit=300) if ready else "no condition yet"
+                # In full where the run ends with it: what to do stands at the end of a message.
+                said = inert(ready.message or ready.reason) if ready else "no condition yet"
                 if time.monotonic() - started > timeout:
                     raise WaitTimeoutError(
                         f"the binding {wanted.name} is not ready after {timeout:.0f}s: {said}",
@@ -226,6 +227,6 @@ class Flow:
                         f"{keys.CONSUMER_NAMESPACE}, and at the konnector's logs",
                     )
                 self._progress.waiting(
-                    f"waiting for binding {wanted.name} to be ready: {said}", since=started
+                    f"waiting for binding {wanted.name} to be ready: {said[:300]}", since=started
                 )
                 self._sleep(_POLL)

@@ -1,16 +1,17 @@
 """Exports to CRDs of the app cluster (spec 6.6.3, design 4.6): written only when different, never over another owner.
 
-The decision is pure (``konnector.schema``); this shell reads, writes and states ``Connected`` and ``SchemaInSync``.
+The decision is pure (``konnector.schema``); this shell reads and writes, and has ``schema_status`` say how it stands.
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 import structlog
 
-from bind_agent.api import conditions, meta
-from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api import meta
+from bind_agent.api.conditions_catalogue import Reason
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import CRDS
 from bind_agent.kube.errors import ApiError, Conflict, Forbidden, Invalid
@@ -20,8 +21,10 @@ from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.crds import CrdWatches
+from konnector.controllers.schema_status import SchemaStatus
+from konnector.controllers.stored import may_have_objects
 from konnector.schema import compare as gate
-from konnector.schema import owner
+from konnector.schema import consent, owner
 from konnector.schema.crd import SchemaError, desired_crd
 from konnector.sync import remedies
 from konnector.sync.recent import RecentWrites
@@ -67,6 +70,7 @@ class Schemas:
         self._status = status
         self._pretty_name = pretty_name
         self._recent = RecentWrites()
+        self._said = SchemaStatus(status, control_plane=bool(app.control_plane))
         self._crds = CrdWatches(app.pool, self._on_crd)
         self._removers: list[Callable[[], None]] = []
         self.controller = Controller("schema", self._reconcile, workers=4)
@@ -93,8 +97,8 @@ class Schemas:
             self._enqueue_name(meta.split_key(entry.key)[1])
 
     def _on_binding(self, event: Event, old: Entry | None, new: Entry | None) -> None:
-        if new is not None and old is not None and new.generation == old.generation:
-            return  # only its status changed, and that we write ourselves
+        if new is not None and old is not None and not _asks_anew(old, new):
+            return
         entry = new or old
         if entry is not None and entry.key in self._served():
             self.controller.enqueue(entry.key)
@@ -125,71 +129,77 @@ class Schemas:
     async def _reconcile(self, key: str) -> Result | None:
         entry = self._bindings.store.get(key)
         if entry is None or key not in self._served():
+            self._said.forget(key)
             return None
         binding = entry.object()
         name = meta.name(binding)
         self._status.state_provider(key, self._pretty_name())
         export = self._exports.store.get(meta.join_key(self._cluster_namespace, name))
         if export is None:
-            self._disconnected(
+            self._said.disconnected(
                 key, Reason.EXPORT_NOT_FOUND, f"the provider has no export {name} for this tenant"
             )
             return None
         try:
             desired = desired_crd(export.object(), binding, control_plane=self._app.control_plane)
         except SchemaError as error:
-            self._disconnected(key, error.reason, error.message)
+            self._said.disconnected(key, error.reason, error.message)
             return None
         try:
             informer = await self._crd(name)
             existing = self._recent.read(name, informer.store.get(name))
-            return await self._write(key, existing, desired)
+            return await self._write(key, binding, existing, desired)
         except Forbidden as error:
-            self._disconnected(
+            self._said.disconnected(
                 key,
                 Reason.PERMISSION_DENIED,
                 remedies.lacking(error.message, self._app.roles),
             )
             return Result(after=_FORBIDDEN_RETRY_SECONDS)
 
-    async def _write(self, key: str, existing: Object | None, desired: Object) -> Result | None:
+    async def _write(
+        self, key: str, binding: Object, existing: Object | None, desired: Object
+    ) -> Result | None:
         name = meta.name(desired)
-        verdict = gate.compare(existing, desired, old_owner_exists=self._owner_exists(existing))
+        verdict = await self._verdict(existing, desired, consent.given(binding))
         match verdict:
             case gate.Create(object=crd):
                 log.info("creating the CRD", crd=name)
-                await self._send(
-                    key, self._app.client.create(CRDS, crd, field_manager=FIELD_MANAGER), creating=True
-                )
+                request = self._app.client.create(CRDS, crd, field_manager=FIELD_MANAGER)
+                return await self._send(key, request, creating=True)
             case gate.Update(object=crd):
                 log.info("updating the CRD", crd=name)
-                await self._send(key, self._app.client.replace(CRDS, crd), creating=False)
-            case gate.Held(changes=changes):
-                listed = "; ".join(str(change) for change in changes[:5])
-                self._status.state(
-                    [key],
-                    conditions.true(ConditionType.CONNECTED),
-                    conditions.false(
-                        ConditionType.SCHEMA_IN_SYNC,
-                        Reason.SCHEMA_UPDATE_HELD,
-                        Severity.WARNING,
-                        f"the provider's change would break stored objects and is held: {listed}",
-                    ),
-                )
+                return await self._send(key, self._app.client.replace(CRDS, crd), creating=False)
+            case gate.Held():
+                return self._said.held(key, verdict, binding, existing or {})
             case gate.Foreign(message=message):
-                self._disconnected(key, Reason.FOREIGN_CRD, message)
+                self._said.disconnected(key, Reason.FOREIGN_CRD, message)
             case gate.Unchanged():
-                self._in_sync(key)
+                return self._said.in_place(key, existing or {})
         return None
 
-    async def _send(self, key: str, request: Awaitable[Object], *, creating: bool) -> None:
+    async def _verdict(self, existing: Object | None, desired: Object, given: str) -> gate.Verdict:
+        """What is to be done; the app cluster is asked for objects only where these decide."""
+        judge = functools.partial(
+            gate.compare, existing, desired, old_owner_exists=self._owner_exists(existing), consent=given
+        )
+        verdict = judge()
+        if (
+            existing is None
+            or not isinstance(verdict, gate.Held)
+            or await may_have_objects(self._app.client, existing)
+        ):
+            return verdict
+        return judge(has_objects=False)
+
+    async def _send(self, key: str, request: Awaitable[Object], *, creating: bool) -> Result | None:
         name = meta.split_key(key)[1]
         try:
             answer = await request
         except Invalid as error:
             reason = Reason.CRD_CREATE_FAILED if creating else Reason.CRD_UPDATE_FAILED
-            self._disconnected(key, reason, error.message)
-            return
+            self._said.disconnected(key, reason, error.message)
+            return None
         except Conflict:
             self._recent.forget(name)
             raise
@@ -197,11 +207,11 @@ class Schemas:
             raise
         except ApiError as error:
             reason = Reason.CRD_CREATE_FAILED if creating else Reason.CRD_UPDATE_FAILED
-            self._disconnected(key, reason, error.message)
+            self._said.disconnected(key, reason, error.message)
             raise
         informer = self._crds.watch(name)
         self._recent.remember(name, answer, informer.store.get(name), informer.resource_version)
-        self._in_sync(key)
+        return self._said.in_place(key, answer)
 
     def _owner_exists(self, existing: Object | None) -> bool:
         """Whether a binding that an existing CRD names is still there."""
@@ -210,16 +220,7 @@ class Schemas:
         owners = owner.owner_uids(existing)
         return any(entry.uid in owners for entry in self._bindings.store.entries())
 
-    def _in_sync(self, key: str) -> None:
-        self._status.state(
-            [key], conditions.true(ConditionType.CONNECTED), conditions.true(ConditionType.SCHEMA_IN_SYNC)
-        )
 
-    def _disconnected(self, key: str, reason: str, message: str) -> None:
-        """Nothing is synced for want of a CRD; where the schema is why, the provider is told so too (spec 6.6.4)."""
-        types = [ConditionType.CONNECTED]
-        if reason not in {Reason.EXPORT_NOT_FOUND, Reason.PERMISSION_DENIED}:
-            types.append(ConditionType.SCHEMA_IN_SYNC)
-        self._status.state(
-            [key], *(conditions.false(kind, reason, Severity.ERROR, message) for kind in types)
-        )
+def _asks_anew(old: Entry, new: Entry) -> bool:
+    """Whether more changed of a binding than its status, which we write ourselves, and what this module never reads."""
+    return new.generation != old.generation or consent.given(new.object()) != consent.given(old.object())

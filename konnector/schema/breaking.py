@@ -7,6 +7,7 @@ errs on the side of reporting: a changed pattern may be wider, but nobody can te
 ``status`` is left out: it is a copy of what the provider says, nothing is lost that does not come again.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 Schema = Mapping[str, Any]
 
 _EMPTY: Final[Schema] = {}
+_UNUSUAL: Final = re.compile(r"[^\w.$*\[\]-]", re.ASCII)
 
 LOWER_LIMITS: Final = ("minimum", "minLength", "minItems", "minProperties")
 UPPER_LIMITS: Final = ("maximum", "maxLength", "maxItems", "maxProperties")
@@ -36,13 +38,28 @@ class Change:
     Attributes:
         path: where, for instance ``v1.spec.size``; empty for the CRD as a whole.
         message: what would happen.
+        final: the API server would refuse the change, so nobody's consent can let it through.
     """
 
     path: str
     message: str
+    final: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return f"{word(self.path, 80)}: {self.message}" if self.path else self.message
+
+
+def word(value: object, limit: int = 40) -> str:
+    """A name out of the provider's schema, as it may stand in a sentence that tells people what to run.
+
+    Names of fields are the provider's free choice. With blanks and quotes in them they could pass for our words.
+
+    Args:
+        value: the name.
+        limit: most characters of it.
+    """
+    text = str(value)
+    return _UNUSUAL.sub("?", text[:limit]) + ("\u2026" if len(text) > limit else "")
 
 
 def breaking_changes(old: Schema, new: Schema, path: str) -> Iterator[Change]:
@@ -61,7 +78,7 @@ def breaking_changes(old: Schema, new: Schema, path: str) -> Iterator[Change]:
 
 def _compare(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     if _narrower_type(old, new):
-        yield Change(path, f"type changes from {old.get('type')} to {new.get('type')}")
+        yield Change(path, f"type changes from {word(old.get('type'))} to {word(new.get('type'))}")
         return
     yield from (Change(path, message) for message in _tightened(old, new))
     yield from _fields(old, new, path)
@@ -129,7 +146,7 @@ def _newly_required(old: Schema, new: Schema) -> Iterator[str]:
     properties = _schema(new.get("properties"))
     for name in after if isinstance(after, list) else []:
         if name not in known and "default" not in _schema(properties.get(name)):
-            yield f"{name} becomes required and has no default"
+            yield f"{word(name)} becomes required and has no default"
 
 
 def _fields(old: Schema, new: Schema, path: str) -> Iterator[Change]:

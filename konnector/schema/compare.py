@@ -3,18 +3,20 @@
 Written only when different; never over somebody else's CRD; never so that stored objects suffer.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from bind_agent.api import keys, meta
+from bind_agent.api import conditions, keys, meta
+from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.meta import Object
 from konnector.schema import owner
-from konnector.schema.breaking import Change, breaking_changes
+from konnector.schema.breaking import Change, breaking_changes, word
 from konnector.schema.owner import Standing
 from konnector.sync import essence
 
-_MOST_CHANGES: Final = 100
+MOST_CHANGES: Final = 100
 """A report longer than this helps nobody; a hostile schema could make it endless."""
 
 
@@ -43,9 +45,14 @@ class Held:
 
     Attributes:
         changes: what would be harmful, at most a hundred.
+        offer: what a person's consent has to name to let this very update through; empty where the API server
+            would refuse it all the same.
+        has_objects: whether objects may be stored.
     """
 
     changes: tuple[Change, ...]
+    offer: str = ""
+    has_objects: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ def compare(
     *,
     old_owner_exists: bool = True,
     has_objects: bool = True,
+    consent: str = "",
 ) -> Verdict:
     """Decide what to do about a CRD.
 
@@ -75,6 +83,7 @@ def compare(
         desired: from ``desired_crd``.
         old_owner_exists: whether a binding that the existing CRD names still exists (``owner.judge``).
         has_objects: whether objects may be stored; without any, changes of the schema harm nothing.
+        consent: the offer that a person has consented to (``offer_of``), if any.
     """
     if existing is None:
         return Create(desired)
@@ -86,14 +95,28 @@ def compare(
     noted = meta.annotation(existing, keys.CONTENT_DIGEST) == digest
     if noted and standing is Standing.OURS and essence.difference(_stated(new_spec), old_spec) is None:
         return Unchanged()
-    changes: list[Change] = []
-    for change in _harm(existing, old_spec, new_spec, has_objects=has_objects):
-        changes.append(change)
-        if len(changes) == _MOST_CHANGES:
-            break
-    if changes:
-        return Held(tuple(changes))
+    # What is final comes first, so the end of the report does not hide it.
+    harm = _harm(existing, old_spec, new_spec, has_objects=has_objects)
+    changes = tuple(itertools.islice(harm, MOST_CHANGES))
+    offer = "" if any(change.final for change in changes) else offer_of(existing, desired)
+    if changes and (not offer or consent != offer):
+        return Held(changes, offer, has_objects)
     return Update({**desired, "metadata": owner.signed(existing, desired)})
+
+
+def offer_of(existing: Mapping[str, Any], desired: Mapping[str, Any]) -> str:
+    """Name of the offer to replace the CRD as it is by the desired one.
+
+    Not the desired content alone names it: the binding keeps a consent for good, and a provider could add a field
+    again that was consented to be removed, wait until it is used, and remove it again without a question. With UID
+    and generation of the CRD a consent is used up by what it let through, and by any other change of the CRD.
+
+    Args:
+        existing: the CRD as found on the app cluster.
+        desired: from ``desired_crd``.
+    """
+    content = meta.annotation(desired, keys.CONTENT_DIGEST)
+    return essence.digest([content, meta.uid(existing), meta.generation(existing)])
 
 
 def _foreign(existing: Mapping[str, Any], standing: Standing) -> Foreign:
@@ -111,17 +134,21 @@ def _foreign(existing: Mapping[str, Any], standing: Standing) -> Foreign:
 def _harm(
     existing: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any], *, has_objects: bool
 ) -> Iterator[Change]:
+    # The API server gives scope and kind away only before it has served them for the first time.
+    served = conditions.is_true(conditions.of(existing), ConditionType.ESTABLISHED)
     for field, before, after in (
         ("scope", old.get("scope"), new.get("scope")),
         ("names.kind", _mapping(old.get("names")).get("kind"), _mapping(new.get("names")).get("kind")),
     ):
         if before != after:
-            yield Change("", f"{field} changes from {before} to {after}, which needs a new binding")
+            change = f"{field} changes from {word(before)} to {word(after)}"
+            yield Change("", change, final=served)
     before_versions, after_versions = _versions(old), _versions(new)
     stored = _mapping(existing.get("status")).get("storedVersions")
     for name in stored if isinstance(stored, list) else []:
         if name not in after_versions:
-            yield Change(str(name), "the version is removed, but objects are stored in it")
+            removed = "the version is removed, but status.storedVersions of the CRD names it"
+            yield Change(str(name), removed, final=True)
     if has_objects:
         for name, version in before_versions.items():
             if name in after_versions:

@@ -26,6 +26,7 @@ from bind_agent.devcluster import ClusterOptions, ControlPlane, Playground
 from bind_agent.devcluster.ports import LOOPBACK
 from bind_agent.kube.client import Client
 from tests.fakes.chaos_proxy import ChaosProxy
+from tests.fakes.commands import run_verbatim
 from tests.fakes.control_plane import (
     ACCOUNT,
     KUBECONFIG,
@@ -204,6 +205,41 @@ async def test_a_crd_of_somebody_else_is_left_alone(plane: ControlPlaneSystem, u
     finally:
         binding.cancel()
         await asyncio.gather(binding, return_exceptions=True)
+
+
+async def test_the_operator_consents_to_a_change_that_would_harm_objects(
+    plane: ControlPlaneSystem, control_plane: ControlPlane, unique: Unique
+) -> None:
+    """The binding is on the control plane, where the app cluster's owner has no access."""
+    properties = {"size": {"type": "string"}, "colour": {"type": "string"}}
+    spec = {"type": "object", "properties": properties}
+    resource = Resource("plane.example", "v1", "consents", kind="Consent")
+    service = await plane.publish(resource, schema={"type": "object", "properties": {"spec": spec}})
+    await plane.bind(service)
+    namespace = await plane.namespace(unique("consent"))
+    await plane.down.create(resource, thing(resource, f"{namespace}/one", size="1"))
+    await plane.synced(resource, f"{namespace}/one")
+    path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size"
+    await plane.up.json_patch(CRDS, service.name, [{"op": "remove", "path": path}])
+
+    async def held() -> str:
+        found = await plane.condition(service, "SchemaInSync")
+        assert found.get("reason") == "SchemaUpdateHeld", found
+        return str(found["message"])
+
+    _, told, command = (await eventually(held, what="the update held")).rpartition(
+        "run on the control plane: "
+    )
+    assert told
+    await run_verbatim(command, plane.provider, control_plane)
+
+    async def applied() -> bool:
+        found = await plane.condition(service, "SchemaInSync")
+        crd = await plane.down.get(CRDS, service.name)
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        return found["status"] == "True" and set(schema["properties"]["spec"]["properties"]) == {"colour"}
+
+    await eventually(applied, what="the change on the app cluster", timeout=60)
 
 
 async def test_a_rotated_kubeconfig_is_taken_over_under_way(

@@ -15,7 +15,8 @@ from bind_agent.backend.pages.times import Moment, moment
 from bind_agent.backend.tenancy.rotation import parse_time
 
 _MOST: Final = 40
-_MESSAGE: Final = 600
+_MESSAGE: Final = 1000
+"""The command that helps stands at the end of a message, and the longest ones are that long."""
 _WORD: Final = 80
 
 

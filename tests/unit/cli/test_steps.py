@@ -685,6 +685,23 @@ def test_a_binding_deleted_while_waiting_for_it() -> None:
         flow(provider, consumer).run(plan(wait_ready=True))
 
 
+def test_who_waits_in_vain_reads_the_command_at_the_end_of_the_reason() -> None:
+    provider, consumer = answering(), Scripted(NAMESPACE)
+    original = consumer.merge_patch
+    reason = "held: " + "v1.spec.field: the field is removed; " * 20 + "run: kubectl annotate --overwrite"
+
+    def patch(*arguments: Any, **options: Any) -> dict[str, Any]:
+        result = original(*arguments, **options)
+        said = {"type": "Ready", "status": "False", "reason": "SchemaUpdateHeld", "message": reason}
+        consumer.objects[BINDINGS.plural, API]["status"] = {"conditions": [said]}
+        return result
+
+    consumer.merge_patch = patch  # type: ignore[method-assign]
+    with pytest.raises(CliError) as caught:
+        flow(provider, consumer).run(plan(wait_ready=True, timeout=-1.0))
+    assert str(caught.value).endswith(reason)
+
+
 def test_a_deployment_that_says_nothing_of_its_pods() -> None:
     consumer = Scripted((DEPLOYMENTS, {"metadata": {"name": keys.KONNECTOR}}), served=False)
     installer = Installer(consumer, Progress(io.StringIO()), sleep=nap)  # type: ignore[arg-type]

@@ -8,26 +8,13 @@ import pytest
 from bind_agent.api import keys
 from bind_agent.api.conditions import Condition
 from bind_agent.kube.errors import Invalid
-from bind_agent.runtime.store import Store, make_entry
 from konnector.controllers import schema
+from tests.fakes.collections import collection
 
 pytestmark = pytest.mark.unit
 
 NAME = "dbs.example.com"
 KEY = f"klutch-bind/{NAME}"
-
-
-def collection(*objects: dict[str, Any]) -> Any:
-    store = Store()
-    for obj in objects:
-        store.put(make_entry(obj))
-
-    async def synced() -> None:
-        """It is."""
-
-    return SimpleNamespace(
-        store=store, resource_version="1", wait_synced=synced, add_handler=lambda _: lambda: None
-    )
 
 
 async def _verdicts(

@@ -1,11 +1,12 @@
 """Whether and how an existing CRD is written (spec 6.6.3, design 4.6)."""
 
 import copy
+import re
 
 import pytest
 
 from bind_agent.api import keys
-from konnector.schema.compare import Create, Foreign, Held, Unchanged, Update, compare
+from konnector.schema.compare import Create, Foreign, Held, Unchanged, Update, compare, offer_of
 from konnector.schema.crd import desired_crd
 
 pytestmark = pytest.mark.unit
@@ -107,8 +108,8 @@ def test_a_field_that_was_only_described_goes_without_a_question_when_nothing_is
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (desired(scope="Cluster"), "scope changes from Namespaced to Cluster, which needs a new binding"),
-        (desired(kind="Other"), "names.kind changes from MangoDB to Other, which needs a new binding"),
+        (desired(scope="Cluster"), "scope changes from Namespaced to Cluster"),
+        (desired(kind="Other"), "names.kind changes from MangoDB to Other"),
     ],
     ids=["scope", "kind"],
 )
@@ -116,6 +117,65 @@ def test_what_the_api_server_would_not_change_is_held_in_any_case(wanted, messag
     held = compare(installed(), wanted, has_objects=False)
     assert isinstance(held, Held)
     assert [str(change) for change in held.changes] == [message]
+
+
+ESTABLISHED = [{"type": "Established", "status": "True"}]
+
+
+@pytest.mark.parametrize("wanted", [desired(scope="Cluster"), desired(kind="Other")], ids=["scope", "kind"])
+def test_no_consent_releases_what_the_api_server_refuses(wanted):
+    existing = installed()
+    existing["status"]["conditions"] = ESTABLISHED
+    held = compare(existing, wanted, consent=offer_of(existing, wanted))
+    assert isinstance(held, Held)
+    assert [change.final for change in held.changes] == [True]
+    assert held.offer == ""
+    # Before it has served them for the first time, the API server changes both.
+    existing["status"]["conditions"] = []
+    assert isinstance(compare(existing, wanted, consent=offer_of(existing, wanted)), Update)
+
+
+def test_no_consent_releases_the_removal_of_a_stored_version():
+    wanted = desired(versions=[version("v2", storage=True)])
+    held = compare(installed(), wanted, consent=offer_of(installed(), wanted))
+    assert isinstance(held, Held)
+    assert [change.final for change in held.changes] == [True]
+    assert held.offer == ""
+
+
+# --- consent --------------------------------------------------------------------------------------
+
+
+def test_a_consent_lets_this_offer_through_and_no_other():
+    wanted, other = desired(b={"type": "string"}), desired(c={"type": "string"})
+    held = compare(installed(), wanted)
+    assert isinstance(held, Held)
+    assert isinstance(compare(installed(), wanted, consent=held.offer), Update)
+    assert compare(installed(), other, consent=held.offer) == compare(installed(), other)
+    assert compare(installed(), wanted, consent="true") == held
+
+
+def test_a_consent_is_used_up():
+    """Else a provider could add the field again, wait until it is used, and remove it once more."""
+    wanted = desired(b={"type": "string"})
+    held = compare(installed(generation=1), wanted)
+    assert isinstance(held, Held)
+    later = compare(installed(generation=3), wanted, consent=held.offer)
+    assert isinstance(later, Held)
+    assert later.offer != held.offer
+    # A CRD that was made again counts from one again.
+    anew = compare(installed(generation=1, uid="another"), wanted, consent=held.offer)
+    assert isinstance(anew, Held)
+
+
+def test_a_consent_is_no_licence_over_the_crd_of_somebody_else():
+    wanted = desired(b={"type": "string"})
+    foreign = installed(ownerReferences=[])
+    assert isinstance(compare(foreign, wanted, consent=offer_of(foreign, wanted)), Foreign)
+
+
+def test_an_offer_fits_into_a_command():
+    assert re.fullmatch("[0-9a-f]{40}", offer_of(installed(), desired()))
 
 
 def version(name, *, storage):
@@ -131,7 +191,7 @@ def test_a_version_that_objects_are_stored_in_is_not_removed():
     held = compare(installed(), wanted, has_objects=False)
     assert isinstance(held, Held)
     assert [str(change) for change in held.changes] == [
-        "v1: the version is removed, but objects are stored in it"
+        "v1: the version is removed, but status.storedVersions of the CRD names it"
     ]
 
 

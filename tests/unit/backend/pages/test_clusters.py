@@ -146,7 +146,7 @@ def test_what_the_tenant_wrote_is_stripped() -> None:
     assert not set(found.konnector) & set("\u202e\x1b")
     assert found.interval == ""
     (first, *_) = condition_view.rows(binding, world.NOW)
-    assert len(first.badge.message) <= 600
+    assert len(first.badge.message) <= 1000
 
 
 @pytest.mark.parametrize("status", [None, [], "x", {"conditions": 7, "lastHeartbeatTime": 3}])
