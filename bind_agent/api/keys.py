@@ -114,7 +114,8 @@ PAUSED: Final = f"{GROUP}/paused"
 """On a binding: `TRUE` stops all writes for it."""
 
 RESUME: Final = f"{GROUP}/resume"
-"""On a binding: time (RFC 3339) at which a person released the brake on mass deletion."""
+"""On a binding: time (RFC 3339) at which a person released the brake on mass deletion. Any value counts but the one
+that stood there when the brake came to hold."""
 
 TRUE: Final = "true"
 """Value of annotations that are switches."""

@@ -181,6 +181,8 @@ class Execution:
         excused = source is not None and meta.is_deleting(source)
         total = len(self._consumer.store)
         if not self._brake.ask(key, total=total, now=time.monotonic(), excused=excused):
+            if not self._brake.held:
+                return Result(after=self._brake.rest)
             self._on_brake()
             return Result(after=BRAKE_RECHECK_SECONDS)
         answer = await self._provider.delete(

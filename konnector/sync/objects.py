@@ -233,6 +233,7 @@ class ObjectSync:
                 return None  # its sync enqueues the key again
             consumer, provider = self._execution.read(key, placed)
             if consumer is None and provider is None:
+                self._execution.keep(key)
                 self._execution.forget(key)
                 self.reports.clear(key)
                 return None

@@ -1,5 +1,6 @@
 """Execution of steps: one request each, what is remembered, and every race told apart from a refusal."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -82,7 +83,7 @@ class Case:
             KIND,
             consumer=cast("Any", self.here),
             provider_informer=cast("Any", lambda _: self.there),
-            brake=brake or Brake(),
+            brake=brake or Brake(rest=0.0),
             on_brake=self._hold,
         )
 
@@ -214,6 +215,16 @@ async def test_the_brake_holds_what_nobody_was_seen_to_ask_for() -> None:
     with pytest.raises(ReplanError):
         await asked.run(DELETE)
     assert asked.provider.verbs == ["delete"]
+
+
+async def test_a_deletion_that_nobody_was_seen_to_ask_for_rests_first() -> None:
+    case = Case(provider=CannedClient(delete=None), copy=_copy(), brake=Brake(rest=0.02))
+    assert await case.run(DELETE) == Result(after=0.02)
+    assert (case.provider.calls, case.held) == ([], 0)
+    await asyncio.sleep(0.03)
+    with pytest.raises(ReplanError):
+        await case.run(DELETE)
+    assert case.provider.verbs == ["delete"]
 
 
 # --- absence ----------------------------------------------------------------------------------------
