@@ -146,7 +146,11 @@ class Exports:
         bindings = self._bindings_of(name)
         self._crds.keep(meta.split_key(key)[1] for key in self._served())
         crd_entry = self._crds.watch(name).store.get(name) if bindings else None
-        export = self._recent.read(export_key, export_entry) if export_entry else None
+        export = (
+            self._recent.read(export_key, export_entry, self._exports.resource_version)
+            if export_entry
+            else None
+        )
         binding_key, binding, crd = choose_binding(
             bindings, crd_entry.object() if crd_entry else None, control_plane=self._app.control_plane
         )

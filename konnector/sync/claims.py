@@ -91,7 +91,13 @@ class ClaimSync:
         name = f"claims-{resource.group_resource}"
         self.controller = Controller(name, self._reconcile, workers=app.options.workers)
         self._watches = ClaimWatches(
-            app.pool, pool, mapping, resource, is_news=self._is_news, enqueue=self.controller.enqueue
+            app.pool,
+            pool,
+            mapping,
+            resource,
+            is_news=self._is_news,
+            listed=lambda side, namespace: self._recent[side].listed(namespace),
+            enqueue=self.controller.enqueue,
         )
 
     def update(
@@ -172,7 +178,10 @@ class ClaimSync:
         return Result(after=1.0)
 
     def _read(self, side: Side, placement: ClaimPlacement) -> Object | None:
-        return self._recent[side].read(placement.key(side), self._watches.entry(side, placement))
+        watches = self._watches
+        return self._recent[side].read(
+            placement.key(side), watches.entry(side, placement), watches.progress(side, placement)
+        )
 
     async def _carry_out(
         self, key: str, steps: tuple[ClaimStep, ...], placement: ClaimPlacement

@@ -88,12 +88,15 @@ class Execution:
 
     def read(self, key: str, placed: Placement | None) -> tuple[Object | None, Object | None]:
         """Both copies as they are known now: (consumer's, provider's)."""
-        consumer = self.recent[Side.CONSUMER].read(key, self._consumer.store.get(key))
+        here = self._consumer
+        consumer = self.recent[Side.CONSUMER].read(key, here.store.get(key), here.resource_version)
         informer = self._provider_informer(placed) if placed is not None else None
         if placed is None or informer is None:
             return consumer, None
         entry = informer.store.get(placed.provider_key)
-        return consumer, self.recent[Side.PROVIDER].read(placed.provider_key, entry)
+        return consumer, self.recent[Side.PROVIDER].read(
+            placed.provider_key, entry, informer.resource_version
+        )
 
     async def execute(self, key: str, step: Step, placed: Placement) -> Result | None:
         """Execute one step.

@@ -25,8 +25,11 @@ def collection(*objects: dict[str, Any]) -> Any:
     async def synced() -> None:
         """It is."""
 
+    def added(_: Any) -> Any:
+        return lambda: None
+
     return SimpleNamespace(
-        store=store, resource_version="1", wait_synced=synced, add_handler=lambda _: lambda: None
+        store=store, resource_version="1", wait_synced=synced, add_handler=added, add_list_handler=added
     )
 
 
