@@ -166,8 +166,12 @@ class Execution:
                 return await self._delete(key, placed, uid)
             case model.ConfirmAbsence(side=side, uid=uid):
                 await self._confirm_absence(key, side, uid, placed)
-            case model.MigrateManagedFields():
+            case model.MigrateManagedFields(uid=uid):
                 live = await self._provider.get(resource, placed.provider_name, namespace=there)
+                if meta.uid(live) != uid:
+                    # Another object has taken the name since its marks were read.
+                    self._note_provider(placed, live)
+                    raise ReplanError
                 if operations := [dict(op) for op in managed_fields.migration_patch(live)]:
                     await self._provider.json_patch(
                         resource, placed.provider_name, operations, namespace=there

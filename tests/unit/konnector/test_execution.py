@@ -156,6 +156,18 @@ async def test_managed_fields_are_moved_on_what_the_server_has() -> None:
     assert idle.provider.verbs == ["get"]
 
 
+async def test_managed_fields_of_another_object_than_was_judged_are_left_alone() -> None:
+    live = _copy("30", uid="another-uid")
+    live["metadata"]["managedFields"] = [
+        {"manager": keys.GO_FIELD_MANAGER, "operation": "Update", "fieldsV1": {"f:spec": {}}}
+    ]
+    case = Case(provider=CannedClient(get=live), copy=_copy())
+    with pytest.raises(ReplanError):
+        await case.run(MIGRATE)
+    assert case.provider.verbs == ["get"]
+    assert case.read()[1] == "30"  # planned on next
+
+
 async def test_a_release_that_ends_the_object_is_known_at_once() -> None:
     source = guarded(deleting=True)
     freed = thing(version="14", deleting=True)
