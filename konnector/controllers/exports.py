@@ -78,7 +78,9 @@ class Exports:
         self._namespace_uid = ""
         self._brakes = Brakes(status)
         self._generations: dict[str, tuple[int, int]] = {}
-        self.claims = Claims(app, provider, mapping, status, bindings=self._served_bindings)
+        self.claims = Claims(
+            app, provider, mapping, status, bindings=self._served_bindings, alone=self._is_alone
+        )
         self.controller = Controller("exports", self._reconcile, workers=1)
 
     def __enter__(self) -> "Exports":
@@ -139,6 +141,13 @@ class Exports:
     def _served_bindings(self) -> list[Object]:
         entries = (self._bindings.store.get(key) for key in self._served())
         return [entry.object() for entry in entries if entry is not None]
+
+    def _is_alone(self) -> bool:
+        """Whether all bindings of the app cluster lead to this provider.
+
+        In control plane mode there may be others, which are bound elsewhere: that is never known.
+        """
+        return not self._app.control_plane and self._served().issuperset(self._bindings.store)
 
     async def _reconcile(self, name: str) -> None:
         export_key = meta.join_key(self._provider.namespace, name)

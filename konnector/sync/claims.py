@@ -6,7 +6,8 @@ creation, looked at once, and left alone.
 
 import asyncio
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import structlog
 
@@ -65,6 +66,7 @@ class ClaimSync:
         *,
         provider_id: str,
         reports: Reports,
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start with no claims; nothing is watched before ``update`` and ``run``.
 
@@ -76,6 +78,7 @@ class ClaimSync:
             resource: the claimed kind.
             provider_id: identity of the provider as it was reached.
             reports: where refusals are reported.
+            alone: whether no other provider is bound in the app cluster, as far as that is known.
         """
         self.resource = resource
         self._app = app
@@ -84,6 +87,7 @@ class ClaimSync:
         self.reports = reports
         self._policy = ClaimPolicy(cluster_id=app.cluster_id, provider_id=provider_id)
         self._copies = f"{keys.COPY}={self._policy.copy_label}"
+        self._alone = alone
         self._claims = ClaimSet(resource)
         self._binding = ""
         self._recent = {Side.CONSUMER: RecentWrites(), Side.PROVIDER: RecentWrites()}
@@ -165,11 +169,10 @@ class ClaimSync:
             return None  # the mapping's or the watch's completion enqueues the key again
         placement = ClaimPlacement(namespace, service_namespace, name)
         live: dict[Side, Object | None] = {}
+        policy = replace(self._policy, alone=self._alone())
         for _ in range(_ROUNDS):
             both = {side: live[side] if side in live else self._read(side, placement) for side in Side}
-            steps = plan_claim(
-                both[Side.CONSUMER], both[Side.PROVIDER], placement, self._claims, self._policy
-            )
+            steps = plan_claim(both[Side.CONSUMER], both[Side.PROVIDER], placement, self._claims, policy)
             try:
                 return await self._carry_out(key, steps, placement)
             except _ReplanError as replan:
