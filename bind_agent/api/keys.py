@@ -113,7 +113,8 @@ PAUSED: Final = f"{GROUP}/paused"
 """On a binding: `TRUE` stops all writes for it."""
 
 RESUME: Final = f"{GROUP}/resume"
-"""On a binding: time (RFC 3339) at which a person released the brake on mass deletion."""
+"""On a binding: time (RFC 3339) at which a person released the brake on mass deletion. Any value counts but the one
+that stood there when the brake came to hold."""
 
 ACCEPT_SCHEMA: Final = f"{GROUP}/accept-schema"
 """On a binding: a person has consented to one offer of a schema that would harm stored objects, and names it. The

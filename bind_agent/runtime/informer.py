@@ -104,6 +104,7 @@ class Informer:
         self._transform = transform or (strip_last_applied if keep_managed_fields else strip)
         self._digest = digest
         self._handlers: list[Handler] = []
+        self._list_handlers: list[Callable[[], None]] = []
         self._synced = asyncio.Event()
         self._seen: set[str] | None = None
         self._meters = Meters.of(cluster, resource.group_resource)
@@ -172,6 +173,24 @@ class Informer:
 
         return remove
 
+    def add_list_handler(self, handler: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called after each complete list, when handlers were told of it.
+
+        For who knows more than the store shows: of an object that came and went while nothing was watched no event is
+        told. Like a handler it must be quick and must not wait; `resource_version` is that of the list at the next turn
+        of the loop.
+
+        Returns:
+            A function that removes it again.
+        """
+        self._list_handlers.append(handler)
+
+        def remove() -> None:
+            with contextlib.suppress(ValueError):
+                self._list_handlers.remove(handler)
+
+        return remove
+
     def nudge(self) -> None:
         """Have a failed informer try again now: its kind was installed, a right granted, or alike."""
         self._reflector.nudge()
@@ -201,6 +220,8 @@ class Informer:
         for key in [known for known in self.store if known not in seen]:
             self._delete(key)
         self._synced.set()
+        for handler in tuple(self._list_handlers):
+            self._guarded(handler)
 
     def change(self, event: WatchEvent) -> None:
         """A change."""
@@ -256,8 +277,11 @@ class Informer:
             self.initial = False
 
     def _call(self, handler: Handler, event: Event, old: Entry | None, new: Entry | None) -> None:
+        self._guarded(lambda: handler(event, old, new))
+
+    def _guarded(self, call: Callable[[], None]) -> None:
         try:
-            handler(event, old, new)
+            call()
         except Exception as error:
             # Not `exception`: the text in a traceback may quote content.
             log.error(  # noqa: TRY400

@@ -87,7 +87,7 @@ class BindingStatus:
 
     async def _reconcile(self, key: str) -> None:
         entry = self._bindings.store.get(key)
-        binding = self._recent.read(key, entry)
+        binding = self._recent.read(key, entry, self._bindings.resource_version)
         if entry is None or binding is None:
             self.forget(key)
             return

@@ -66,6 +66,7 @@ class Claims:
         status: BindingStatus,
         *,
         bindings: Callable[[], Iterable[Object]],
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start with no claim.
 
@@ -75,7 +76,9 @@ class Claims:
             mapping: consumer namespaces to service namespaces.
             status: where conditions of bindings are stated.
             bindings: the bindings of the session as they are now.
+            alone: whether no other provider is bound in the app cluster, as far as that is known.
         """
+        self._alone = alone
         self._bindings = bindings
         self._app = app
         self._provider = provider
@@ -225,6 +228,7 @@ class Claims:
             resource,
             provider_id=self._provider.identity,
             reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
+            alone=self._alone,
         )
         sync.update(claims, held=held, binding=binding)
         self._running[kind] = (

@@ -20,21 +20,27 @@ class CrdWatches:
         """
         self._pool = pool
         self._on_change = on_change
-        self._watched: dict[str, tuple[Informer, Callable[[], None]]] = {}
+        self._watched: dict[str, tuple[Informer, tuple[Callable[[], None], ...]]] = {}
 
     def watch(self, name: str) -> Informer:
         """The informer of one CRD; it has not synced yet when it is new."""
         if name not in self._watched:
             informer = self._pool.acquire(CRDS, field_selector=f"metadata.name={name}")
-            self._watched[name] = (informer, informer.add_handler(self._on_event))
+            # A CRD that came and went unseen is told by no event; a list is.
+            removers = (
+                informer.add_handler(self._on_event),
+                informer.add_list_handler(lambda: self._on_change(name, False)),
+            )
+            self._watched[name] = (informer, removers)
         return self._watched[name][0]
 
     def keep(self, names: Iterable[str]) -> None:
         """Give back all but these."""
         needed = set(names)
         for name in [name for name in self._watched if name not in needed]:
-            informer, remove = self._watched.pop(name)
-            remove()
+            informer, removers = self._watched.pop(name)
+            for remove in removers:
+                remove()
             self._pool.release(informer)
 
     def close(self) -> None:

@@ -5,31 +5,31 @@ subresource replaces the running sync by a new one on the same informers; change
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
 
 import structlog
 
-from bind_agent.api import conditions, keys, meta
-from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity, Status
+from bind_agent.api import keys, meta
+from bind_agent.api.conditions_catalogue import ConditionType, Status
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORTS, NAMESPACES
 from bind_agent.kube.errors import Conflict
-from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.status import write_status
 from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster, Provider
 from konnector.controllers.binding_status import BindingStatus
+from konnector.controllers.brakes import Brakes
 from konnector.controllers.claims import Claims
 from konnector.controllers.crds import CrdWatches
 from konnector.controllers.export_status import export_status
 from konnector.controllers.retirement import mirrored
 from konnector.controllers.shape import Shape, choose_binding, shape_of
 from konnector.controllers.troubles import Followed, Trouble
-from konnector.sync.brake import Brake
 from konnector.sync.model import Policy
 from konnector.sync.namespaces import ServiceNamespaces
 from konnector.sync.objects import ObjectSync, Tenant
@@ -76,10 +76,11 @@ class Exports:
         self._removers: list[Callable[[], None]] = []
         self._running: dict[str, tuple[Shape, ObjectSync, asyncio.Task[None]]] = {}
         self._namespace_uid = ""
-        self._brakes: dict[str, Brake] = {}
-        self._resumed: dict[str, str] = {}
+        self._brakes = Brakes(status)
         self._generations: dict[str, tuple[int, int]] = {}
-        self.claims = Claims(app, provider, mapping, status, bindings=self._served_bindings)
+        self.claims = Claims(
+            app, provider, mapping, status, bindings=self._served_bindings, alone=self._is_alone
+        )
         self.controller = Controller("exports", self._reconcile, workers=1)
 
     def __enter__(self) -> "Exports":
@@ -141,21 +142,32 @@ class Exports:
         entries = (self._bindings.store.get(key) for key in self._served())
         return [entry.object() for entry in entries if entry is not None]
 
+    def _is_alone(self) -> bool:
+        """Whether all bindings of the app cluster lead to this provider.
+
+        In control plane mode there may be others, which are bound elsewhere: that is never known.
+        """
+        return not self._app.control_plane and self._served().issuperset(self._bindings.store)
+
     async def _reconcile(self, name: str) -> None:
         export_key = meta.join_key(self._provider.namespace, name)
         export_entry = self._exports.store.get(export_key)
         bindings = self._bindings_of(name)
         self._crds.keep(meta.split_key(key)[1] for key in self._served())
         crd_entry = self._crds.watch(name).store.get(name) if bindings else None
-        export = self._recent.read(export_key, export_entry) if export_entry else None
+        export = (
+            self._recent.read(export_key, export_entry, self._exports.resource_version)
+            if export_entry
+            else None
+        )
         binding_key, binding, crd = choose_binding(
             bindings, crd_entry.object() if crd_entry else None, control_plane=self._app.control_plane
         )
         shape = shape_of(export, binding, crd) if export and binding and crd else None
-        await self._ensure_running(name, shape)
-        self._follow_schema(name, export, crd)
         if binding is not None and binding_key is not None:
             self._follow_brake(name, binding_key, meta.annotation(binding, keys.RESUME))
+        await self._ensure_running(name, shape)
+        self._follow_schema(name, export, crd)
         if shape is not None and export is not None and binding is not None and binding_key is not None:
             self.claims.update(name, binding_key, export, binding)
         else:
@@ -199,7 +211,7 @@ class Exports:
                 paused=shape.paused,
             ),
             cluster_wide=shape.cluster_wide,
-            brake=self._brakes.setdefault(name, Brake()),
+            brake=self._brakes[name],
             on_brake=lambda: self.controller.enqueue(name),
             reports=Reports(self._app.recorder, shape.resource.group_resource),
         )
@@ -217,23 +229,12 @@ class Exports:
         self._generations[name] = generations
 
     def _follow_brake(self, name: str, binding_key: str, resume: str) -> None:
-        """Release the brake when a person says so, and say on the binding whether it holds."""
-        brake = self._brakes.setdefault(name, Brake())
-        if self._resumed.setdefault(name, resume) != resume:
-            self._resumed[name] = resume
-            if brake.held and resume:
-                waiting = brake.waiting
-                brake.resume()
-                if name in self._running:
-                    self._running[name][1].recheck(waiting)
-        metrics.DELETIONS_HELD(name).set(len(brake.waiting))
-        if brake.held:
-            held = conditions.false(
-                ConditionType.DELETIONS_ALLOWED, Reason.MASS_DELETION_HELD, Severity.ERROR, brake.message
-            )
-            self._status.state([binding_key], held)
-        elif self._status.stated(binding_key, ConditionType.DELETIONS_ALLOWED) is not None:
-            self._status.state([binding_key], conditions.true(ConditionType.DELETIONS_ALLOWED))
+        """See ``Brakes.follow``; to be called before a sync is started, which asks the brake."""
+        news = self._brakes.follow(name, binding_key, resume, now=time.monotonic())
+        if name in self._running:
+            self._running[name][1].recheck(news.approved)
+        if news.look_again:
+            self.controller.enqueue(name, after=news.look_again)
 
     def _follow_retirement(self, binding_key: str, binding: Object, export: Object) -> None:
         """Show on a binding that the provider has announced the end of its export."""

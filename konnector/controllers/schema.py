@@ -147,7 +147,7 @@ class Schemas:
             return None
         try:
             informer = await self._crd(name)
-            existing = self._recent.read(name, informer.store.get(name))
+            existing = self._recent.read(name, informer.store.get(name), informer.resource_version)
             return await self._write(key, binding, existing, desired)
         except Forbidden as error:
             self._said.disconnected(

@@ -150,6 +150,18 @@ def change(desired: Mapping[str, Any], copy: Mapping[str, Any], claims: ClaimSet
     return Change.UPDATE
 
 
+def same_content(source: Mapping[str, Any], copy: Mapping[str, Any], claims: ClaimSet) -> bool:
+    """Whether a copy holds what the source does, apart from what its own cluster may have filled in.
+
+    Raises:
+        ContentError: one of them cannot be compared.
+    """
+    wanted, found = _body(source, claims.resource), _body(copy, claims.resource)
+    if claims.resource.group_resource not in _FIELDS:
+        return essence.difference(wanted, found) is None
+    return all(essence.same(wanted.get(field), found.get(field)) for field in ("type", *_PAYLOAD))
+
+
 def updated(desired: Object, copy: Mapping[str, Any], claims: ClaimSet, *, reset: bool) -> Object:
     """The object for a PUT: desired content on top of what the copy's own cluster keeps on it.
 

@@ -129,11 +129,13 @@ class ClaimPolicy:
         provider_id: identity of the provider as we reached it (its kubeconfig's identity): a provider cannot
             choose it, so it cannot pass for the one that another provider's copies came from.
         paused: no steps at all.
+        alone: no other provider is bound, so that what a Go konnector copied can be nobody else's.
     """
 
     cluster_id: str
     provider_id: str
     paused: bool = False
+    alone: bool = False
 
     @property
     def copy_label(self) -> str:

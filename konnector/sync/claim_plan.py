@@ -30,6 +30,7 @@ from konnector.sync.model import ConfirmAbsence, Reason, Refuse, Side
 Steps = tuple[ClaimStep, ...]
 
 _NOTHING: Final[Steps] = ()
+_IF_OLD_COPY: Final = "; if it is an earlier copy of that object, remove it: it is made again"
 _COPIES: Final = frozenset({Role.COPY, Role.COPY_BY_GO})
 
 
@@ -148,8 +149,8 @@ def _one_way(pair: _Pair) -> Steps:
     if copy is None:
         return _create(pair, source)
     go_copy = pair.copy_role is Role.COPY_BY_GO and _proves_go(pair, source)
-    if pair.copy_role is not Role.COPY and not go_copy:
-        return (_conflict(pair),)
+    if pair.copy_role is not Role.COPY and not (go_copy and _may_take_over(pair, source, copy)):
+        return (_conflict(pair, _IF_OLD_COPY if go_copy else ""),)
     return (*_refresh(pair, source, copy), *_mark(pair, source))
 
 
@@ -227,6 +228,18 @@ def _annotation(pair: _Pair, source: Object, owner: str | None) -> MarkSource:
     return MarkSource(pair.side.other, meta.uid(source), meta.resource_version(source), patch)
 
 
+def _may_take_over(pair: _Pair, source: Object, copy: Object) -> bool:
+    """Whether what a Go konnector marked as a copy of that name may be overwritten with this source's content.
+
+    Go's marks name no provider. On the app cluster a copy can therefore be that of another provider, which must not be
+    overwritten because this one has an object of the same name; with equal content nothing is lost, and where only one
+    provider is bound there is no other. A service namespace serves one app cluster alone.
+    """
+    if pair.side is Side.PROVIDER or pair.policy.alone:
+        return True
+    return claim_copy.same_content(source, copy, pair.claims)
+
+
 def _source_gone(pair: _Pair) -> Steps:
     copy = pair.copy
     if copy is None or pair.copy_role is not Role.COPY or meta.is_deleting(copy) or _rests(pair, copy):
@@ -260,11 +273,11 @@ def _delete(pair: _Pair, copy: Mapping[str, Any], why: str) -> DeleteCopy:
     return DeleteCopy(pair.side, meta.uid(copy), meta.resource_version(copy), why)
 
 
-def _conflict(pair: _Pair) -> Refuse:
+def _conflict(pair: _Pair, hint: str = "") -> Refuse:
     existing = essence.title(pair.copy or {})
     where = "this cluster" if pair.side is Side.CONSUMER else "the provider"
     return Refuse(
         Reason.FOREIGN_MARK if pair.copy_role in {Role.FOREIGN, *_COPIES} else Reason.CONFLICT,
         f"{existing} exists on {where} and was not made from the object of that name on the other side; it "
-        "is left as it is. Rename or remove one of the two, or narrow the claim",
+        f"is left as it is. Rename or remove one of the two, or narrow the claim{hint}",
     )

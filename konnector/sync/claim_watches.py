@@ -67,6 +67,7 @@ class ClaimWatches:
         resource: Resource,
         *,
         is_news: Callable[[Side, Event, Entry], bool],
+        listed: Callable[[Side, str | None], Iterable[str]],
         enqueue: Callable[[str], None],
     ) -> None:
         """Nothing is watched before ``follow``.
@@ -77,17 +78,19 @@ class ClaimWatches:
             mapping: consumer namespaces to service namespaces.
             resource: the claimed kind.
             is_news: whether an event tells more than is known.
+            listed: told of a complete list; gives the keys, as they are on that side, that may have changed unseen.
             enqueue: takes the consumer key of an object that has to be looked at.
         """
         self._resource = resource
         self._pools = {Side.CONSUMER: app, Side.PROVIDER: provider}
         self._mapping = mapping
         self._is_news = is_news
+        self._listed = listed
         self._hand_on = enqueue
         self._wanted = Watched(frozenset(), frozenset())
         self._consumer: dict[str, Informer] = {}
         self._provider: dict[tuple[str, str], Informer] = {}
-        self._removers: dict[int, Callable[[], None]] = {}
+        self._removers: dict[int, tuple[Callable[[], None], ...]] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
         self._opened: set[str] = set()
         self._synced = False
@@ -143,7 +146,7 @@ class ClaimWatches:
             if selector not in self._consumer:
                 informer = self._pools[Side.CONSUMER].acquire(self._resource, label_selector=selector)
                 self._consumer[selector] = informer
-                self._removers[id(informer)] = informer.add_handler(self._on_consumer)
+                self._hear(Side.CONSUMER, informer)
         for selector in wanted.consumer:
             await self._consumer[selector].wait_synced()
         self._synced = True
@@ -188,7 +191,7 @@ class ClaimWatches:
                     self._resource, namespace=service_namespace, label_selector=selector
                 )
                 self._provider[service_namespace, selector] = informer
-                self._removers[id(informer)] = informer.add_handler(self._on_provider)
+                self._hear(Side.PROVIDER, informer)
         return [self._provider[service_namespace, selector] for selector in self._wanted.provider]
 
     def _release_others(self, service_namespace: str, wanted: frozenset[str]) -> None:
@@ -197,7 +200,8 @@ class ClaimWatches:
             self._release(Side.PROVIDER, self._provider.pop(pair), keys_again=True)
 
     def _release(self, side: Side, informer: Informer, *, keys_again: bool = False) -> None:
-        self._removers.pop(id(informer))()
+        for remove in self._removers.pop(id(informer)):
+            remove()
         if keys_again:
             for key in informer.store.keys():
                 self._enqueue(side, key)
@@ -205,11 +209,15 @@ class ClaimWatches:
 
     # --- what has to be looked at -------------------------------------------------------------------------
 
-    def _on_consumer(self, event: Event, old: Entry | None, new: Entry | None) -> None:
-        self._on_event(Side.CONSUMER, event, new or old)
+    def _hear(self, side: Side, informer: Informer) -> None:
+        def on_event(event: Event, old: Entry | None, new: Entry | None) -> None:
+            self._on_event(side, event, new or old)
 
-    def _on_provider(self, event: Event, old: Entry | None, new: Entry | None) -> None:
-        self._on_event(Side.PROVIDER, event, new or old)
+        def on_list() -> None:
+            for key in self._listed(side, informer.namespace):
+                self._enqueue(side, key)
+
+        self._removers[id(informer)] = informer.add_handler(on_event), informer.add_list_handler(on_list)
 
     def _on_event(self, side: Side, event: Event, entry: Entry | None) -> None:
         if entry is not None and self._is_news(side, event, entry):

@@ -8,6 +8,7 @@ import asyncio
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -66,6 +67,7 @@ class ClaimSync:
         *,
         provider_id: str,
         reports: Reports,
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start with no claims; nothing is watched before ``update`` and ``run``.
 
@@ -77,6 +79,7 @@ class ClaimSync:
             resource: the claimed kind.
             provider_id: identity of the provider as it was reached.
             reports: where refusals are reported.
+            alone: whether no other provider is bound in the app cluster, as far as that is known.
         """
         self.resource = resource
         self._app = app
@@ -85,6 +88,7 @@ class ClaimSync:
         self.reports = reports
         self._policy = ClaimPolicy(cluster_id=app.cluster_id, provider_id=provider_id)
         self._copies = f"{keys.COPY}={self._policy.copy_label}"
+        self._alone = alone
         self._claims = ClaimSet(resource)
         self._by_api: dict[str, tuple[PermissionClaim, ...]] = {}
         self._crossing: dict[frozenset[str], ClaimSet] = {}
@@ -94,7 +98,13 @@ class ClaimSync:
         name = f"claims-{resource.group_resource}"
         self.controller = Controller(name, self._reconcile, workers=app.options.workers)
         self._watches = ClaimWatches(
-            app.pool, pool, mapping, resource, is_news=self._is_news, enqueue=self.controller.enqueue
+            app.pool,
+            pool,
+            mapping,
+            resource,
+            is_news=self._is_news,
+            listed=lambda side, namespace: self._recent[side].listed(namespace),
+            enqueue=self.controller.enqueue,
         )
 
     def update(
@@ -186,6 +196,7 @@ class ClaimSync:
             return None  # the mapping's or the watch's completion enqueues the key again
         placement = ClaimPlacement(namespace, service_namespace, name)
         live: dict[Side, Object | None] = {}
+        policy = replace(self._policy, alone=self._alone())
         for _ in range(_ROUNDS):
             both = {side: live[side] if side in live else self._read(side, placement) for side in Side}
             steps = plan_claim(
@@ -193,7 +204,7 @@ class ClaimSync:
                 both[Side.PROVIDER],
                 placement,
                 self._claims,
-                self._policy,
+                policy,
                 crossing=self._crossing_in(namespace),
             )
             try:
@@ -204,7 +215,10 @@ class ClaimSync:
         return Result(after=1.0)
 
     def _read(self, side: Side, placement: ClaimPlacement) -> Object | None:
-        return self._recent[side].read(placement.key(side), self._watches.entry(side, placement))
+        watches = self._watches
+        return self._recent[side].read(
+            placement.key(side), watches.entry(side, placement), watches.progress(side, placement)
+        )
 
     async def _carry_out(
         self, key: str, steps: tuple[ClaimStep, ...], placement: ClaimPlacement

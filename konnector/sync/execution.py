@@ -88,12 +88,15 @@ class Execution:
 
     def read(self, key: str, placed: Placement | None) -> tuple[Object | None, Object | None]:
         """Both copies as they are known now: (consumer's, provider's)."""
-        consumer = self.recent[Side.CONSUMER].read(key, self._consumer.store.get(key))
+        here = self._consumer
+        consumer = self.recent[Side.CONSUMER].read(key, here.store.get(key), here.resource_version)
         informer = self._provider_informer(placed) if placed is not None else None
         if placed is None or informer is None:
             return consumer, None
         entry = informer.store.get(placed.provider_key)
-        return consumer, self.recent[Side.PROVIDER].read(placed.provider_key, entry)
+        return consumer, self.recent[Side.PROVIDER].read(
+            placed.provider_key, entry, informer.resource_version
+        )
 
     async def execute(self, key: str, step: Step, placed: Placement) -> Result | None:
         """Execute one step.
@@ -163,8 +166,12 @@ class Execution:
                 return await self._delete(key, placed, uid)
             case model.ConfirmAbsence(side=side, uid=uid):
                 await self._confirm_absence(key, side, uid, placed)
-            case model.MigrateManagedFields():
+            case model.MigrateManagedFields(uid=uid):
                 live = await self._provider.get(resource, placed.provider_name, namespace=there)
+                if meta.uid(live) != uid:
+                    # Another object has taken the name since its marks were read.
+                    self._note_provider(placed, live)
+                    raise ReplanError
                 if operations := [dict(op) for op in managed_fields.migration_patch(live)]:
                     await self._provider.json_patch(
                         resource, placed.provider_name, operations, namespace=there
@@ -181,6 +188,8 @@ class Execution:
         excused = source is not None and meta.is_deleting(source)
         total = len(self._consumer.store)
         if not self._brake.ask(key, total=total, now=time.monotonic(), excused=excused):
+            if not self._brake.held:
+                return Result(after=self._brake.rest)
             self._on_brake()
             return Result(after=BRAKE_RECHECK_SECONDS)
         answer = await self._provider.delete(

@@ -146,6 +146,7 @@ class ObjectSync:
         try:
             await self._consumer.wait_synced()
             removers.append(self._consumer.add_handler(self._on_consumer))
+            removers.append(self._consumer.add_list_handler(self._on_consumer_list))
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 if self._cluster_wide:
@@ -179,6 +180,14 @@ class ObjectSync:
         if key is not None and self._is_news(Side.PROVIDER, event, entry):
             self.controller.enqueue(key)
 
+    def _on_consumer_list(self) -> None:
+        self.recheck(self._execution.recent[Side.CONSUMER].listed(self._consumer.namespace))
+
+    def _on_provider_list(self, informer: Informer) -> None:
+        for provider_key in self._execution.recent[Side.PROVIDER].listed(informer.namespace):
+            if (key := self._consumer_key(provider_key)) is not None:
+                self.controller.enqueue(key)
+
     def _is_news(self, side: Side, event: Event, entry: Entry) -> bool:
         if event is Event.DELETED:
             self._execution.recent[side].deleted(entry.key, entry.uid)
@@ -204,6 +213,7 @@ class ObjectSync:
         if self._provider.get(service_namespace) is not informer:
             return  # the mapping ended meanwhile
         informer.add_handler(self._on_provider)
+        informer.add_list_handler(lambda: self._on_provider_list(informer))
         self._enqueue_namespace(self._mapping.consumer_namespace(service_namespace) or "")
 
     def _enqueue_namespace(self, consumer_namespace: str) -> None:
@@ -238,6 +248,7 @@ class ObjectSync:
                 return None  # its sync enqueues the key again
             consumer, provider = self._execution.read(key, placed)
             if consumer is None and provider is None:
+                self._execution.keep(key)
                 self._execution.forget(key)
                 self.reports.clear(key)
                 return None

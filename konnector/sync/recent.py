@@ -3,6 +3,10 @@
 After a write the answer is newer than the store until the watch catches up. Planning on the store alone would
 repeat the write; ``RecentWrites`` keeps the answer for just that long, so a write is never sent twice and the event
 that it causes needs no work.
+
+What is kept ends without an event as well: an object that was made and went again while nothing was watched is not in
+the next list, and nothing is told of it. So an answer counts only until the store has come as far, and a list that is
+complete says which keys are to be looked at again.
 """
 
 from collections.abc import Mapping
@@ -46,13 +50,20 @@ class RecentWrites:
         if seen is not None and seen.uid == uid:
             self._gone[key] = uid
 
-    def read(self, key: str, seen: Entry | None) -> Object | None:
-        """The newest known object: the answer while it is ahead of the store, else the store's entry."""
+    def read(self, key: str, seen: Entry | None, progress: str) -> Object | None:
+        """The newest known object: the answer while it is ahead of the store, else the store's entry.
+
+        Args:
+            key: the object's key on its side.
+            seen: the store's entry of now.
+            progress: the newest resource version that the informer has seen: what it has passed and not shown has
+                gone again.
+        """
         answer = self._answers.get(key)
         if answer is not None:
-            if seen is None or version_number(seen.resource_version) < version_number(
-                meta.resource_version(answer)
-            ):
+            written = version_number(meta.resource_version(answer))
+            shown = version_number(seen.resource_version) if seen is not None else 0
+            if max(shown, version_number(progress)) < written:
                 return answer
             del self._answers[key]
         if seen is None or self._gone.get(key) == seen.uid:
@@ -78,6 +89,21 @@ class RecentWrites:
         answer = self._answers.get(key)
         if answer is not None and meta.uid(answer) == uid:
             del self._answers[key]
+
+    def listed(self, namespace: str | None) -> list[str]:
+        """Note a complete list, of one namespace or of all.
+
+        What it shows exists, also where a server had said that it is gone. Was the list older than that answer, then
+        the event is still to come, and until then a write is refused because of its UID.
+
+        Returns:
+            The keys of which no event may ever tell: look at them again.
+        """
+        prefix = f"{namespace}/" if namespace else ""
+        gone = [key for key in self._gone if key.startswith(prefix)]
+        for key in gone:
+            del self._gone[key]
+        return gone + [key for key in self._answers if key.startswith(prefix)]
 
     def forget(self, key: str) -> None:
         """Drop what is kept for a key: the store is to be believed again."""

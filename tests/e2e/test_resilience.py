@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from bind_agent.api import keys, meta
+from bind_agent.api import conditions, keys, meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import BINDINGS, CLUSTER_BINDINGS, SECRETS
+from bind_agent.api.resource import BINDINGS, CLUSTER_BINDINGS, SECRETS, Resource
 from bind_agent.devcluster.server import Server
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import KubeError
+from konnector.sync.brake import REST_SECONDS
 from tests.fakes.system import Service, System, eventually, thing
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -190,12 +191,62 @@ async def _consumer_token(system: System) -> bytes:
     return base64.b64decode(secret["data"][keys.KUBECONFIG])
 
 
+@pytest.mark.timeout(300)
+async def test_no_restart_releases_the_brake_on_mass_deletion_and_a_word_said_meanwhile_does(
+    system: System, unique: Unique
+) -> None:
+    service = await system.publish(Resource("e2e.example", "v1", "ledgers", kind="Ledger"))
+    await system.bind(service)
+    namespace = await system.namespace(unique("brake"))
+    wanted = {f"{namespace}/object-{n:03d}" for n in range(30)}
+    await _create_all(system, service, sorted(wanted))
+    await _all_there(system, service, wanted, [namespace])
+    # All are gone without having been deleted before the konnector's eyes, as after a restore.
+    await system.konnector.kill()
+    for key in sorted(wanted):
+        name = meta.split_key(key)[1]
+        free = {"metadata": {"finalizers": None}}
+        await system.down.merge_patch(service.resource, name, free, namespace=namespace)
+        await system.down.delete(service.resource, name, namespace=namespace)
+    await system.konnector.start()
+
+    async def allowed(status: str) -> Object | None:
+        binding = await system.down.get(BINDINGS, service.name, namespace=keys.CONSUMER_NAMESPACE)
+        found = conditions.get(conditions.of(binding), "DeletionsAllowed")
+        assert found is not None
+        assert found.status == status, found
+        return binding
+
+    first = await eventually(lambda: allowed("False"), what="brake", timeout=60)
+    for graceful in (True, False):
+        await system.konnector.restart(graceful=graceful)
+        await asyncio.sleep(REST_SECONDS + 3.0)
+        again = await allowed("False")
+        assert again is not None
+        assert conditions.get(conditions.of(again), "DeletionsAllowed") == conditions.get(
+            conditions.of(first), "DeletionsAllowed"
+        )
+        assert set(await _copies(system, service, [namespace])) == wanted
+    await system.konnector.kill()
+    said = {"metadata": {"annotations": {keys.RESUME: "2026-01-01T00:00:00Z"}}}
+    await system.down.merge_patch(BINDINGS, service.name, said, namespace=keys.CONSUMER_NAMESPACE)
+    await system.konnector.start()
+
+    async def gone() -> bool:
+        left = await _copies(system, service, [namespace])
+        assert not left, f"{len(left)} copies left"
+        return True
+
+    await eventually(gone, what="copies gone", timeout=90, poll=0.5)
+    await eventually(lambda: allowed("True"), what="all clear")
+
+
 async def test_the_heartbeat_is_written(system: System, databases: Service) -> None:
     binding = await system.up.get(CLUSTER_BINDINGS, keys.CLUSTER_BINDING_NAME, namespace=system.tenant)
     status = binding["status"]
     assert status["heartbeatInterval"] == "5m0s"
     assert status["konnectorVersion"].startswith("v")
-    conditions = {c["type"]: c["status"] for c in status["conditions"]}
-    assert {"Ready", "Healthy", "SecretValid", "ValidVersion"} <= set(conditions)
-    assert set(conditions.values()) == {"True"}
+    found = {c["type"]: c["status"] for c in status["conditions"]}
+    assert {"Ready", "Healthy", "SecretValid", "ValidVersion"} <= set(found)
+    assert set(found.values()) == {"True"}
     assert databases.name

@@ -16,5 +16,9 @@ def collection(*objects: dict[str, Any]) -> Any:
         """It is."""
 
     return SimpleNamespace(
-        store=store, resource_version="1", wait_synced=synced, add_handler=lambda _: lambda: None
+        store=store,
+        resource_version="1",
+        wait_synced=synced,
+        add_handler=lambda _: lambda: None,
+        add_list_handler=lambda _: lambda: None,
     )

@@ -25,6 +25,8 @@ class StillInformer:
         self.resource = resource
         self.store = Store()
         self.handlers: list[Handler] = []
+        self.list_handlers: list[Callable[[], None]] = []
+        self.namespace: str | None = None
         self.last_error: KubeError | None = None
         self.resource_version = ""
         self.priority = 0
@@ -55,6 +57,17 @@ class StillInformer:
         for entry in self.store.entries():
             handler(Event.ADDED, None, entry)
         return lambda: self.handlers.remove(handler)
+
+    def add_list_handler(self, handler: Callable[[], None]) -> Callable[[], None]:
+        """As the real one."""
+        self.list_handlers.append(handler)
+        return lambda: self.list_handlers.remove(handler)
+
+    def list_again(self, resource_version: str) -> None:
+        """A list is complete, and shows what is in the store."""
+        for handler in list(self.list_handlers):
+            handler()
+        self.resource_version = resource_version
 
     def put(self, obj: Object) -> None:
         """An object comes or changes."""
@@ -89,7 +102,9 @@ class StillPool:
     def acquire(self, resource: Resource, *, namespace: str | None = None, **selectors: str) -> StillInformer:
         """The informer of a kind and the rest of what selects."""
         key = (resource.plural, "/".join([namespace or "", *filter(None, selectors.values())]))
-        return self.made.setdefault(key, StillInformer(resource, synced=self.synced))
+        informer = self.made.setdefault(key, StillInformer(resource, synced=self.synced))
+        informer.namespace = namespace
+        return informer
 
     def release(self, informer: Any) -> None:
         """Noted."""

@@ -30,6 +30,7 @@ class Watch:
         self.store = Store()
         self.resource_version = ""
         self.handlers: list[Callable[..., None]] = []
+        self.list_handlers: list[Callable[[], None]] = []
         self._synced = asyncio.Event()
 
     @property
@@ -43,14 +44,20 @@ class Watch:
         self.handlers.append(handler)
         return lambda: self.handlers.remove(handler)
 
-    def list(self, *objects: dict[str, Any]) -> None:
-        self.resource_version = "1"
+    def add_list_handler(self, handler: Callable[[], None]) -> Callable[[], None]:
+        self.list_handlers.append(handler)
+        return lambda: self.list_handlers.remove(handler)
+
+    def list(self, *objects: dict[str, Any], version: str = "1") -> None:
         for obj in objects:
             entry = make_entry(obj)
             self.store.put(entry)
             for handler in self.handlers:
                 handler(Event.ADDED, None, entry)
         self._synced.set()
+        for told in self.list_handlers:
+            told()
+        self.resource_version = version
 
 
 class Pool:
@@ -198,6 +205,26 @@ async def test_a_namespace_that_ends_before_it_was_watched_is_never_watched() ->
     world.mapping.end("brief")
     await world.settle()
     assert {namespace for namespace, _ in world.there.watches} == {"cns-shop", "cns-dead"}
+    running.cancel()
+
+
+async def test_a_copy_that_came_and_went_unseen_is_made_again_after_the_next_list() -> None:
+    world = World()
+    world.sync.update({API: [claim()]})
+    running = asyncio.create_task(world.sync.run())
+    await world.settle()
+    source = secret("cns-shop/creds")
+    source["metadata"]["annotations"] = {keys.RESOURCE_OWNER: keys.OWNER_PROVIDER}
+    world.there.of("cns-shop").list(source)
+    await world.settle()
+    assert world.created == ["shop/creds"]
+    (copies,) = world.here.watches.values()
+    copies.list(version="8")  # of before the copy was made: it may be there
+    await world.settle()
+    assert world.created == ["shop/creds"]
+    copies.list(version="12")
+    await world.settle()
+    assert world.created == ["shop/creds", "shop/creds"]
     running.cancel()
 
 

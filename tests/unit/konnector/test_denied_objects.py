@@ -56,6 +56,7 @@ class Case:
         self, app: CannedClient, provider: CannedClient | None = None, mapping: Mapping | None = None
     ) -> None:
         self.events = NotedEvents()
+        self.brake = Brake()
         self.mapping = mapping or Mapping()
         cluster = app_cluster(app)
         pool = StillPool()
@@ -66,7 +67,7 @@ class Case:
             KIND,
             Policy("cluster-uid"),
             cluster_wide=False,
-            brake=Brake(),
+            brake=self.brake,
             on_brake=lambda: None,
             reports=Reports(cast("Any", self.events), KIND.group_resource),
         )
@@ -243,3 +244,13 @@ async def test_what_is_in_the_way_is_looked_at_ever_less_often() -> None:
     second: Any = await case.sync._carry_out("shop/creds", refuse, PLACE)
     assert (first.after, second.after) == (1.0, 10.0)
     assert len(case.events.events) == 1
+
+
+async def test_a_held_deletion_whose_copy_went_by_itself_waits_no_more() -> None:
+    case = Case(CannedClient())
+    case.brake.count = 0
+    case.brake.share = 0.0
+    assert not case.brake.ask("shop/one", total=1, now=0.0)
+    assert case.brake.waiting == {"shop/one"}
+    assert await case.run() is None
+    assert not case.brake.waiting

@@ -1,5 +1,6 @@
 """Execution of steps: one request each, what is remembered, and every race told apart from a refusal."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -82,7 +83,7 @@ class Case:
             KIND,
             consumer=cast("Any", self.here),
             provider_informer=cast("Any", lambda _: self.there),
-            brake=brake or Brake(),
+            brake=brake or Brake(rest=0.0),
             on_brake=self._hold,
         )
 
@@ -155,6 +156,18 @@ async def test_managed_fields_are_moved_on_what_the_server_has() -> None:
     assert idle.provider.verbs == ["get"]
 
 
+async def test_managed_fields_of_another_object_than_was_judged_are_left_alone() -> None:
+    live = _copy("30", uid="another-uid")
+    live["metadata"]["managedFields"] = [
+        {"manager": keys.GO_FIELD_MANAGER, "operation": "Update", "fieldsV1": {"f:spec": {}}}
+    ]
+    case = Case(provider=CannedClient(get=live), copy=_copy())
+    with pytest.raises(ReplanError):
+        await case.run(MIGRATE)
+    assert case.provider.verbs == ["get"]
+    assert case.read()[1] == "30"  # planned on next
+
+
 async def test_a_release_that_ends_the_object_is_known_at_once() -> None:
     source = guarded(deleting=True)
     freed = thing(version="14", deleting=True)
@@ -214,6 +227,16 @@ async def test_the_brake_holds_what_nobody_was_seen_to_ask_for() -> None:
     with pytest.raises(ReplanError):
         await asked.run(DELETE)
     assert asked.provider.verbs == ["delete"]
+
+
+async def test_a_deletion_that_nobody_was_seen_to_ask_for_rests_first() -> None:
+    case = Case(provider=CannedClient(delete=None), copy=_copy(), brake=Brake(rest=0.02))
+    assert await case.run(DELETE) == Result(after=0.02)
+    assert (case.provider.calls, case.held) == ([], 0)
+    await asyncio.sleep(0.03)
+    with pytest.raises(ReplanError):
+        await case.run(DELETE)
+    assert case.provider.verbs == ["delete"]
 
 
 # --- absence ----------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ def _entry(version: int, uid: str = "u1", **fields: Any) -> Entry:
     return make_entry(_obj(version, uid, **fields))
 
 
-def _read(recent: RecentWrites, seen: Entry | None) -> str | None:
-    found = recent.read("a", seen)
+def _read(recent: RecentWrites, seen: Entry | None, progress: str = "") -> str | None:
+    found = recent.read("a", seen, progress)
     return None if found is None else found["metadata"]["resourceVersion"]
 
 
@@ -108,6 +108,44 @@ def test_a_deletion_of_an_earlier_object_leaves_the_answer_about_the_new_one() -
     assert _read(recent, None) == "5"
     recent.deleted("a", "u2")
     assert _read(recent, None) is None
+
+
+# --- what no event tells ------------------------------------------------------------------------------------
+
+
+def test_what_was_made_and_went_unseen_is_not_there() -> None:
+    recent = RecentWrites()
+    recent.remember("a", _obj(100), None, "90")
+    assert _read(recent, None, "") == "100"  # a list is due, or on its way
+    assert _read(recent, None, "99") == "100"
+    assert _read(recent, None, "110") is None
+    assert len(recent) == 0
+
+
+def test_a_watch_that_has_passed_an_answer_is_believed() -> None:
+    recent = RecentWrites()
+    recent.remember("a", _obj(100), _entry(90), "95")
+    assert _read(recent, _entry(90), "100") == "90"
+    assert len(recent) == 0
+
+
+def test_a_list_names_what_no_event_may_tell() -> None:
+    recent = RecentWrites()
+    recent.remember("shop/made", _obj(100), None, "90")
+    recent.remember("store/made", _obj(101), None, "90")
+    recent.gone("shop/went", "u1", _entry(80))
+    assert recent.listed("shop") == ["shop/went", "shop/made"]
+    assert recent.listed("shop") == ["shop/made"]  # an answer may still be ahead of that list
+    assert sorted(recent.listed(None)) == ["shop/made", "store/made"]
+    assert recent.listed("sho") == []
+
+
+def test_what_a_list_shows_again_is_there_whatever_a_server_said_before() -> None:
+    recent = RecentWrites()
+    recent.gone("a", "u1", _entry(5))
+    assert _read(recent, _entry(5), "9") is None  # the event may still be to come
+    recent.listed(None)
+    assert _read(recent, _entry(5), "9") == "5"
 
 
 ORDERS = [

@@ -42,6 +42,10 @@ class Informer:
             handler(Event.ADDED, None, entry)
         return lambda: self.handlers.remove(handler)
 
+    def add_list_handler(self, handler: Callable[[], None]) -> Callable[[], None]:
+        """It never lists again."""
+        return lambda: None
+
     async def wait_synced(self) -> None:
         """It is."""
 

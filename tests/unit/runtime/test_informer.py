@@ -130,6 +130,31 @@ async def test_410_lists_again_and_tells_the_difference() -> None:
         assert bench.informer.last_error is None
 
 
+async def test_each_complete_list_is_told_after_what_it_showed() -> None:
+    bench = Bench()
+    bench.client.lists.append(([thing("a", 1)], 5))
+    bench.client.watches.append([event("ADDED", thing("b", 6)), gone()])
+    bench.client.lists.append(([thing("a", 1)], 10))
+    lists: list[tuple[str, ...]] = []
+
+    def broken() -> None:
+        raise RuntimeError("its own problem")
+
+    bench.informer.add_list_handler(broken)
+    remove = bench.informer.add_list_handler(lambda: lists.append(tuple(bench.informer.store)))
+    async with bench.running():
+        assert lists == [("ns/a",)]
+        await bench.clock.advance(1)
+        assert lists == [("ns/a",), ("ns/a",)]
+        assert bench.told.log[-1] == "DELETED ns/b 6>-"
+        assert bench.informer.resource_version == "10"
+        remove()
+        remove()
+        bench.informer.begin()
+        bench.informer.complete()
+    assert len(lists) == 2
+
+
 async def test_an_object_created_again_unseen_is_deleted_then_added() -> None:
     bench = Bench()
     bench.client.lists.append(([thing("a", 1, uid="first")], 5))

@@ -13,19 +13,24 @@ def ask_many(brake: Brake, count: int, *, total: int, now: float = 0.0, first: i
     return [brake.ask(f"ns/{n}", total=total, now=now) for n in range(first, first + count)]
 
 
+def counting() -> Brake:
+    """A brake in which nothing rests: the numbers alone decide."""
+    return Brake(rest=0.0)
+
+
 def test_deleting_a_few_objects_is_nobodys_business():
-    brake = Brake()
+    brake = counting()
     assert all(ask_many(brake, 20, total=20))
     assert not brake.held
     assert brake.message == ""
 
 
 def test_deleting_many_of_many_more_is_fine():
-    assert all(ask_many(Brake(), 500, total=1000))
+    assert all(ask_many(counting(), 500, total=1000))
 
 
 def test_more_than_half_and_more_than_twenty_stops():
-    brake = Brake()
+    brake = counting()
     answers = ask_many(brake, 40, total=30)
     assert answers == [True] * 20 + [False] * 20
     assert brake.held
@@ -35,29 +40,29 @@ def test_more_than_half_and_more_than_twenty_stops():
 
 
 def test_a_list_that_came_back_empty_stops_at_the_count():
-    brake = Brake()
+    brake = counting()
     assert ask_many(brake, 30, total=0) == [True] * 20 + [False] * 10
     assert "21 of 21 objects" in brake.message
 
 
 def test_the_measure_is_the_largest_total_of_the_window():
-    brake = Brake()
+    brake = counting()
     answers = [brake.ask(f"ns/{n}", total=100 - n, now=0.0) for n in range(60)]
     assert answers == [True] * 50 + [False] * 10
 
 
 def test_asking_again_counts_once():
-    brake = Brake()
+    brake = counting()
     assert all(brake.ask("ns/one", total=1, now=float(n)) for n in range(50))
 
 
 def test_slow_deletion_never_trips():
-    brake = Brake()
+    brake = counting()
     assert all(brake.ask(f"ns/{n}", total=30, now=n * 10.0) for n in range(30))
 
 
 def test_the_deletion_of_the_namespace_itself_is_excused():
-    brake = Brake()
+    brake = counting()
     assert all(brake.ask(f"ns/{n}", total=30, now=0.0, excused=True) for n in range(30))
     assert all(ask_many(brake, 20, total=30))
     ask_many(brake, 5, total=30, first=20)
@@ -66,7 +71,7 @@ def test_the_deletion_of_the_namespace_itself_is_excused():
 
 
 def test_time_does_not_release_it_but_a_person_does():
-    brake = Brake()
+    brake = counting()
     ask_many(brake, 30, total=30)
     assert not brake.ask("ns/25", total=30, now=10_000.0)
     brake.resume()
@@ -76,20 +81,151 @@ def test_time_does_not_release_it_but_a_person_does():
 
 
 def test_after_resuming_counting_begins_anew():
-    brake = Brake()
+    brake = counting()
     ask_many(brake, 30, total=30)
     brake.resume()
     assert ask_many(brake, 30, total=30, now=1.0, first=100) == [True] * 20 + [False] * 10
 
 
 def test_a_withdrawn_deletion_is_not_approved_by_a_later_resume():
-    brake = Brake()
+    brake = counting()
     ask_many(brake, 30, total=30)
     brake.withdraw("ns/25")
     assert "ns/25" not in brake.waiting
     brake.resume()
     ask_many(brake, 30, total=30, now=1.0, first=100)
     assert not brake.ask("ns/25", total=30, now=1.0)
+
+
+# --- rest: nothing goes before all is counted ---------------------------------------------------------------
+
+
+def test_a_deletion_goes_when_nobody_new_has_asked_for_a_while():
+    brake = Brake()
+    assert not brake.ask("ns/a", total=3, now=0.0)
+    assert not brake.ask("ns/b", total=3, now=4.0)
+    assert not brake.ask("ns/a", total=3, now=5.0)  # the other one came just now
+    assert brake.ask("ns/a", total=3, now=9.0)
+    assert brake.ask("ns/b", total=3, now=9.0)
+    assert not brake.held
+
+
+def test_a_mass_deletion_is_held_before_the_first_one_goes():
+    brake = Brake()
+    assert not any(brake.ask(f"ns/{n}", total=30, now=n * 1.0) for n in range(21))
+    assert brake.held
+    assert len(brake.waiting) == 21  # those that rested wait for a person as well
+    brake.resume()
+    assert all(brake.ask(f"ns/{n}", total=30, now=30.0) for n in range(21))
+
+
+def test_restarts_delete_nothing_of_a_mass_however_often():
+    """Each life finds the same orphans and sees no more than its beginning."""
+    orphans = {f"ns/{n}" for n in range(40)}
+    for life in range(50):
+        brake = Brake()  # nothing is known of the lives before
+        gone = {key for key in sorted(orphans) if brake.ask(key, total=10, now=life * 7.0)}
+        gone |= {key for key in sorted(orphans) if brake.ask(key, total=10, now=life * 7.0 + 6.0)}
+        assert not gone
+        assert brake.held
+
+
+def test_a_restart_delays_a_few_deletions_and_no_more():
+    brake = Brake()
+    assert not any(ask_many(brake, 20, total=10))
+    assert all(ask_many(brake, 20, total=10, now=5.0))
+
+
+def test_who_asks_all_the_time_does_not_stop_the_others_for_ever():
+    brake = Brake()
+    went = [n for n in range(100) if not brake.ask(f"ns/{n}", total=1000, now=float(n)) and n >= 30]
+    assert went  # nobody new ever goes at once
+    assert not brake.ask("ns/80", total=1000, now=100.0)
+    assert brake.ask("ns/70", total=1000, now=100.0)
+
+
+def test_what_was_withdrawn_rests_again_and_what_went_does_not():
+    brake = Brake()
+    brake.ask("ns/a", total=3, now=0.0)
+    brake.withdraw("ns/a")
+    assert not brake.ask("ns/a", total=3, now=50.0)
+    assert brake.ask("ns/a", total=3, now=55.0)
+    brake.withdraw("ns/a")  # its copy is on its way out
+    assert brake.ask("ns/a", total=3, now=56.0)
+
+
+# --- restarts: what was held stays held ---------------------------------------------------------------------
+
+
+def held_under(value: str) -> Brake:
+    brake = counting()
+    brake.note("klutch-bind/b", value)
+    ask_many(brake, 30, total=30)
+    assert brake.held
+    return brake
+
+
+def restored(brake: Brake, value: str) -> Brake:
+    return Brake.restored(brake.message, binding="klutch-bind/b", resume=value, now=100.0)
+
+
+@pytest.mark.parametrize("value", ["", "2026-01-01T00:00:00Z", "none", "(x)\n", "y" * 5000])
+def test_the_message_says_under_which_annotation_it_holds_and_survives_restarts(value):
+    brake = held_under(value)
+    assert len(brake.message) < 300
+    after = restored(brake, "other")
+    assert after.held
+    assert after.message == brake.message
+    assert not after.ask("ns/x", total=30, now=1000.0)
+    assert not after.is_meant(value)
+    assert not after.is_meant("")
+    assert after.is_meant("2026-02-02T00:00:00Z")
+
+
+def test_a_release_while_the_process_was_away_counts_once_all_that_waits_was_found():
+    after = restored(held_under("old"), "new")
+    assert after.is_meant("new")
+    assert after.gathers(100.0) == pytest.approx(30.0)
+    assert not any(ask_many(after, 25, total=5, now=110.0))
+    assert after.gathers(130.0) == 0.0
+    after.resume()
+    assert all(ask_many(after, 25, total=5, now=131.0))
+
+
+def test_in_one_life_a_release_counts_at_once():
+    brake = held_under("")
+    assert brake.gathers(0.0) == 0.0
+    brake.note("klutch-bind/b", "new")  # looking at it does not make it the old one
+    assert brake.is_meant("new")
+    brake.resume()
+    brake.note("klutch-bind/b", "new")
+    ask_many(brake, 60, total=30, first=100)
+    assert brake.held
+    assert not brake.is_meant("new")
+
+
+def test_a_message_of_somebody_else_holds_and_the_annotation_of_now_is_the_old_one():
+    for text in ("stopped by hand", ""):
+        brake = Brake.restored(text, binding="b", resume="1", now=0.0)
+        assert brake.held
+        assert brake.message.startswith(text or "many objects")
+        assert not brake.is_meant("1")
+        assert brake.is_meant("2")
+        again = Brake.restored(brake.message, binding="b", resume="1", now=0.0)
+        assert again.message == brake.message
+
+
+def test_what_stands_on_another_binding_was_not_meant_for_this():
+    brake = held_under("1")
+    brake.note("klutch-bind/other", "2")
+    assert not brake.is_meant("2")
+    assert brake.is_meant("3")
+
+
+def test_without_anything_held_nothing_can_be_meant():
+    brake = Brake()
+    brake.note("b", "1")
+    assert not brake.is_meant("2")
 
 
 # --- attempts -----------------------------------------------------------------------------------------------

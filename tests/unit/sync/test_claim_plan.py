@@ -4,6 +4,7 @@ Each direction is the mirror image of the other, so most cases run in both.
 """
 
 import copy
+from dataclasses import replace
 
 import pytest
 
@@ -553,6 +554,47 @@ def test_a_copy_by_go_is_taken_over_and_loses_what_should_not_have_crossed(down)
     assert update.object["metadata"]["annotations"][keys.SOURCE_UID] == meta.uid(source)
 
 
+def changed_by_go(way):
+    """A copy by Go whose source was changed since: a rotated password, or another provider's Secret."""
+    return secret(way.copy_side, annotations={keys.RESOURCE_OWNER: way.owner}, data={"password": "b2xk"})
+
+
+def test_where_other_providers_may_have_made_it_a_copy_by_go_of_other_content_is_left_alone():
+    way = Way(down=True)
+    (refuse,) = way.plan(way.source(), changed_by_go(way))
+    assert isinstance(refuse, Refuse)
+    assert refuse.reason is Reason.FOREIGN_MARK
+    assert "made again" in refuse.message
+    other_type = {**secret(way.copy_side, annotations={keys.RESOURCE_OWNER: way.owner}), "type": "x/y"}
+    assert kinds(way.plan(way.source(), other_type)) == ["Refuse"]
+
+
+def test_where_one_provider_is_bound_a_copy_by_go_is_its_whatever_has_changed_since():
+    way = Way(down=True)
+    (update,) = way.plan(way.source(), changed_by_go(way), policy=replace(POLICY, alone=True))
+    assert update.object["data"] == {"password": "cGc="}
+
+
+def test_in_the_service_namespace_a_copy_by_go_can_only_be_of_this_cluster():
+    way = Way(down=False)
+    (update,) = way.plan(way.source(), changed_by_go(way))
+    assert update.object["data"] == {"password": "cGc="}
+
+
+@pytest.mark.parametrize(("size", "wanted"), [("3", "UpdateCopy"), ("4", "Refuse")])
+def test_a_copy_by_go_of_another_kind_is_compared_with_room_for_defaults(size, wanted):
+    way = Way(down=True)
+    source = way.source(resource=WIDGETS, spec={"size": "3"})
+    by_go = secret(
+        Side.CONSUMER,
+        resource=WIDGETS,
+        annotations={keys.RESOURCE_OWNER: way.owner},
+        spec={"size": size, "defaulted": True},
+    )
+    claimed = claims(claim(WIDGETS, owner=way.owner), resource=WIDGETS)
+    assert kinds(way.plan(source, by_go, claimed)) == [wanted]
+
+
 @both_ways
 def test_a_copy_by_go_is_taken_over_when_its_source_lost_the_mark_and_a_claim_names_the_owner(down):
     # Whoever writes the source anew without its annotation, as an operator does, says nothing about the owner.
@@ -560,7 +602,7 @@ def test_a_copy_by_go_is_taken_over_when_its_source_lost_the_mark_and_a_claim_na
     by_go = secret(way.copy_side, uid="go", annotations={keys.RESOURCE_OWNER: way.owner})
     source = way.source(marked_owner=False, data={"password": "bmV3"})
     for wanted in (way.claims, claims(claim(), claim(owner=way.owner))):
-        (update,) = way.plan(source, by_go, wanted)
+        (update,) = way.plan(source, by_go, wanted, replace(POLICY, alone=True))
         assert isinstance(update, UpdateCopy)
         assert (update.uid, update.object["data"]) == ("go", {"password": "bmV3"})
         ours = {**update.object, "metadata": {**update.object["metadata"], "resourceVersion": "6"}}
