@@ -133,7 +133,14 @@ CONTROLLER_GEN_VERSION: Final = "v0.19.0"
 
 APP_CLUSTER_BINDING: Final = f"{GROUP}/app-cluster-binding"
 """On a binding root namespace, by the backend: `<namespace>/<name>` of the AppClusterBinding that it belongs to.
-The name of such a namespace is ambiguous, this record is not."""
+The name of such a namespace is ambiguous, this record is not. On the ClusterBinding in it instead, where a Go backend
+made the namespace."""
+
+APP_CLUSTER_PROOF: Final = f"{GROUP}/app-cluster-proof"
+"""Label on the backend's own RoleBinding in a binding root namespace that lacks the record above, because a Go backend
+made it: what stands for it, `CLUSTER_BINDING_PROOF`. Admission looks at that by itself then."""
+
+CLUSTER_BINDING_PROOF: Final = "cluster-binding"
 
 ACCEPT_CLAIMS: Final = f"{GROUP}/accept-claims"
 """On an AppClusterBinding: which claims are accepted without asking: `none` (default), `all`, or a comma list of

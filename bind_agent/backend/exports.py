@@ -5,7 +5,7 @@ the same reasons (spec 4.7, 4.8; W-B9, W-B16, W-B17, W-B18).
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bind_agent.api import guards, keys, meta, naming
@@ -14,9 +14,11 @@ from bind_agent.api.conversion import InvalidCRD, crd_part, spec_hash
 from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, NAMESPACED
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORTS
-from bind_agent.backend import claims, names
+from bind_agent.backend import claims, names, versions
 from bind_agent.backend.access import Kind
 from bind_agent.backend.templates import Choice
+
+_MARKS: Final = (keys.SOURCE_SPEC_HASH, names.TEMPLATE, names.VERSIONS)
 
 _KEPT: Final = ("informerScope", "clusterScopedIsolation")
 """Fields of an existing export that stay: the first is immutable, the second decides where objects are."""
@@ -30,11 +32,13 @@ class Problem:
         reason: word for the condition.
         message: what is wrong and what to do.
         final: nothing that happens on the provider can cure it.
+        existing: what exports that exist go on with; None when they stay as they are.
     """
 
     reason: str
     message: str
     final: bool = False
+    existing: "Draft | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +58,38 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What an export should say.
+    """What exports of a resource should say.
 
     Attributes:
-        spec: whole spec of a new export.
-        hash: of its CRD part, for the annotation.
+        part: of the CRD, with all versions.
+        more: the rest of the spec of a new export.
         template: `<namespace>/<name>` of the template behind it.
+        version: that the template selects; empty for all.
+        hashes: those that were asked for, by the versions. Thousands of exports say one of few things.
     """
 
-    spec: Mapping[str, Any]
-    hash: str
+    part: Mapping[str, Any]
+    more: Mapping[str, Any]
     template: str = ""
+    version: str = ""
+    hashes: dict[tuple[tuple[str, bool], ...], str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def marks(self) -> dict[str, str]:
-        """Annotations of the export."""
-        return {keys.SOURCE_SPEC_HASH: self.hash, names.TEMPLATE: self.template}
+    def spec(self) -> dict[str, Any]:
+        """Whole spec of a new export."""
+        return {**versions.of_new(self.part, self.version).part, **self.more}
+
+    def marks(self, offered: versions.Offered) -> dict[str, str]:
+        """Annotations of an export.
+
+        Args:
+            offered: by it, of this part.
+        """
+        known = tuple((str(one["name"]), bool(one["storage"])) for one in offered.part["versions"])
+        if known not in self.hashes:
+            self.hashes[known] = spec_hash(offered.part)
+        marks = {keys.SOURCE_SPEC_HASH: self.hashes[known], names.TEMPLATE: self.template}
+        return {**marks, names.VERSIONS: offered.mark} if offered.mark else marks
 
 
 def refuse_kind(kind: Kind) -> Problem | None:
@@ -122,7 +142,7 @@ def draft(kind: Kind, crd: Object | None, choice: Choice | None, policy: Policy)
         part = crd_part(crd)
     except InvalidCRD as error:
         return Problem(Reason.CRD_INVALID, str(error))
-    return _unsuitable(kind, part, choice, policy) or _offer(part, choice, policy)
+    return _unsuitable(kind, part, choice, policy) or _offer(kind, part, choice, policy)
 
 
 def _unsuitable(kind: Kind, part: Mapping[str, Any], choice: Choice, policy: Policy) -> Problem | None:
@@ -137,35 +157,34 @@ def _unsuitable(kind: Kind, part: Mapping[str, Any], choice: Choice, policy: Pol
             " --consumer-scope Cluster to export it",
             final=True,
         )
-    if choice.version and choice.version not in {version["name"] for version in part["versions"]}:
-        return Problem(
-            Reason.TEMPLATE_INVALID,
-            f"template {template} selects version {choice.version}, which the CRD {kind} does not serve:"
-            " change APIServiceSelector.version",
-        )
     return None
 
 
-def _offer(part: Mapping[str, Any], choice: Choice, policy: Policy) -> Draft:
-    if choice.version:
-        # The one version that is left has to be the one that is stored.
-        versions = [{**one, "storage": True} for one in part["versions"] if one["name"] == choice.version]
-        part = {**part, "versions": versions}
-    return Draft(spec=_spec(part, choice, policy), hash=spec_hash(part), template=choice.key)
+def _offer(kind: Kind, part: Mapping[str, Any], choice: Choice, policy: Policy) -> Draft | Problem:
+    found = Draft(part, _more(part, choice, policy), choice.key, choice.version)
+    if not choice.version or versions.serves(part, choice.version):
+        return found
+    return Problem(
+        Reason.TEMPLATE_INVALID,
+        f"template {choice.key} selects version {choice.version}, which the CRD {kind} does not serve: change"
+        " APIServiceSelector.version",
+        existing=found,
+    )
 
 
 def new_export(namespace: str, wanted: Draft) -> Object:
     """The export as it is created."""
-    plural = wanted.spec["names"]["plural"]
+    offered = versions.of_new(wanted.part, wanted.version)
+    plural = wanted.part["names"]["plural"]
     return {
         "apiVersion": EXPORTS.api_version,
         "kind": EXPORTS.kind,
         "metadata": {
-            "name": f"{plural}.{wanted.spec['group']}",
+            "name": f"{plural}.{wanted.part['group']}",
             "namespace": namespace,
-            "annotations": wanted.marks,
+            "annotations": wanted.marks(offered),
         },
-        "spec": dict(wanted.spec),
+        "spec": wanted.spec,
     }
 
 
@@ -174,14 +193,15 @@ def revised(export: Object, wanted: Draft) -> Object | Problem | None:
 
     Args:
         export: as observed.
-        wanted: what a new one would say.
+        wanted: what exports of the resource should say.
 
     Returns:
         The whole object to write, None when nothing differs, or why it cannot follow.
     """
     old = export.get("spec")
     old = old if isinstance(old, Mapping) else {}
-    spec = {**wanted.spec, **{field: old[field] for field in _KEPT if field in old}}
+    offered = versions.of_existing(wanted.part, wanted.version, export)
+    spec = {**offered.part, **wanted.more, **{name: old[name] for name in _KEPT if name in old}}
     if spec["scope"] == CLUSTER and spec.get("informerScope") != CLUSTER:
         return Problem(
             Reason.SCOPE_NOT_SUPPORTED,
@@ -191,18 +211,20 @@ def revised(export: Object, wanted: Draft) -> Object | Problem | None:
         )
     if spec["scope"] != CLUSTER:
         spec.pop("clusterScopedIsolation", None)
-    marks = {**meta.annotations(export), **wanted.marks}
+    foreign = {key: value for key, value in meta.annotations(export).items() if key not in _MARKS}
+    marks = {**foreign, **wanted.marks(offered)}
     if spec == dict(old) and marks == dict(meta.annotations(export)):
         return None
     return {**export, "metadata": {**meta.metadata(export), "annotations": marks}, "spec": spec}
 
 
-def _spec(part: Mapping[str, Any], choice: Choice, policy: Policy) -> dict[str, Any]:
-    spec = {**part, "informerScope": policy.scope}
+def _more(part: Mapping[str, Any], choice: Choice, policy: Policy) -> dict[str, Any]:
+    """What a new export says beside the CRD part."""
+    more: dict[str, Any] = {"informerScope": policy.scope}
     if part["scope"] == CLUSTER:
-        spec["clusterScopedIsolation"] = policy.isolation
+        more["clusterScopedIsolation"] = policy.isolation
     if choice.claims:
         # As the API server keeps them in the template, defaults and empty lists included: the export's schema
         # gives the same defaults, so an equal export compares equal, and `namespaces: []` keeps its meaning.
-        spec["permissionClaims"] = [dict(claim) for claim in choice.claims]
-    return spec
+        more["permissionClaims"] = [dict(claim) for claim in choice.claims]
+    return more

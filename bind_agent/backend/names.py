@@ -68,6 +68,15 @@ TOKENS_RETIRING: Final = f"{keys.TEMPLATE_GROUP}/tokens-retiring"
 TEMPLATE: Final = f"{keys.TEMPLATE_GROUP}/template"
 """`<namespace>/<name>` of the template that it was made from and follows."""
 
+VERSIONS: Final = f"{keys.TEMPLATE_GROUP}/versions"
+"""What decides which versions an export offers, where that is not plain: one of the two below."""
+
+VERSIONS_OF_CRD: Final = "crd"
+"""The CRD, whatever a template selects: the export was made by a Go backend, which never narrowed any."""
+
+VERSIONS_OF_TEMPLATE: Final = "template"
+"""The template has selected a version; what was offered before stays."""
+
 RETIRE_AT: Final = f"{keys.TEMPLATE_GROUP}/retire-at"
 """RFC 3339: when the export goes."""
 
@@ -115,6 +124,10 @@ ACCESS_GRANTED: Final = "AccessGranted"
 
 ALLOWED: Final = "Allowed"
 """On an export, only while it does not hold: the tenant could not request it any more."""
+
+VERSION_NOT_SERVED: Final = "TemplateVersionNotServed"
+"""On an export: True while the template selects a version that the CRD does not serve. The export goes on, so this
+never decides `Ready`."""
 
 CONSUMER_SEEN: Final = "ConsumerSeen"
 """On a ClusterBinding, only while it does not hold: the consumer has been silent for long, and what follows

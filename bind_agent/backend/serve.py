@@ -145,7 +145,11 @@ class Backend:
             self.working = False
 
     def _watch(self, pool: InformerPool, *, cluster_role_bindings: bool) -> Watched:
-        views = Views(pool, cluster_role_bindings=cluster_role_bindings)
+        views = Views(
+            pool,
+            cluster_role_bindings=cluster_role_bindings,
+            app_clusters=self._options.control_plane.enabled,
+        )
         spent = None
         if self._options.web is not None:
             spent = Spent.watched(

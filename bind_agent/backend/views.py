@@ -73,13 +73,17 @@ class Views:
         cluster_role_bindings: likewise; None when the backend may not use them.
     """
 
-    def __init__(self, pool: InformerPool, *, cluster_role_bindings: bool) -> None:
+    def __init__(
+        self, pool: InformerPool, *, cluster_role_bindings: bool, app_clusters: bool = False
+    ) -> None:
         """Start the informers.
 
         Args:
             pool: entered; stops them in the end.
             cluster_role_bindings: whether the backend may watch these (see the cluster-scope overlay).
+            app_clusters: control plane mode, in which root namespaces that a Go backend made are looked after.
         """
+        self._app_clusters = app_clusters
         namespaced = {BY_NAMESPACE: _namespace}
         self.namespaces = pool.acquire(
             NAMESPACES,
@@ -174,10 +178,24 @@ class Views:
         """The ClusterBinding of a tenant."""
         return get(self.cluster_bindings, f"{cluster_namespace}/{keys.CLUSTER_BINDING_NAME}")
 
+    def namespace(self, name: str) -> Object | None:
+        """A Namespace, with its record (see `with_owner`); None when there is none."""
+        found = get(self.namespaces, name)
+        return None if found is None else self.with_owner(found)
+
+    def with_owner(self, namespace: Object) -> Object:
+        """A Namespace with the record that it has, or that its ClusterBinding stands for (see `roots`)."""
+        if not self._app_clusters:
+            return namespace
+        key = roots.proof(namespace, self.binding(meta.name(namespace)))
+        return roots.recorded(namespace, key) if key else namespace
+
     def tenant(self, cluster_namespace: str) -> Object | None:
-        """The Namespace of a tenant; None when there is none, it is on its way out, or it is no tenant's."""
-        namespace = get(self.namespaces, cluster_namespace)
+        """The Namespace of a tenant; None when there is none, it is on its way out, or it is no tenant's (yet)."""
+        namespace = self.namespace(cluster_namespace)
         if namespace is None or meta.is_deleting(namespace) or not roots.is_tenant(namespace):
+            return None
+        if roots.is_proven(namespace) and not roots.is_taken(namespace, self.binding(cluster_namespace)):
             return None
         return namespace
 

@@ -182,7 +182,13 @@ class ExportReconciler:
 
 
 _OURS = frozenset(
-    {ConditionType.PROVIDER_IN_SYNC, ConditionType.RETIRING, names.ACCESS_GRANTED, names.ALLOWED}
+    {
+        ConditionType.PROVIDER_IN_SYNC,
+        ConditionType.RETIRING,
+        names.ACCESS_GRANTED,
+        names.ALLOWED,
+        names.VERSION_NOT_SERVED,
+    }
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bind_agent.api import conditions, meta
 from bind_agent.api.conditions import Condition
-from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity, Status
 from bind_agent.api.meta import Object
 from bind_agent.backend import access, exports, names
 from bind_agent.backend.access import ExportNeeds, HeldRights, Rule
@@ -19,7 +19,7 @@ _SPEC_WORDS: Final = {Reason.CRD_INVALID: Reason.CRD_UPDATE_FAILED}
 _MILD: Final = frozenset({Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_AMBIGUOUS})
 """The export goes on as it is."""
 
-_PASSING: Final = (names.ALLOWED, ConditionType.RETIRING)
+_PASSING: Final = (names.ALLOWED, names.VERSION_NOT_SERVED, ConditionType.RETIRING)
 """Conditions that stand only while there is something to say."""
 
 
@@ -51,7 +51,7 @@ def decide(
 
     Args:
         export: as observed.
-        wanted: what it should say, or why that is not known.
+        wanted: what it should say, or why that is not known or nothing new is exported.
         granted: the condition about the tenant's rights; None when it is not known yet and stays as it is.
         told: conditions that stand only while there is something to say: `Allowed`, `Retiring`.
         again: when to ask again for rights that are missing.
@@ -59,6 +59,10 @@ def decide(
     """
     old = export.get("status")
     status = dict(old) if isinstance(old, Mapping) else {}
+    warnings = []
+    if isinstance(wanted, Problem) and wanted.existing is not None:
+        warnings.append(_goes_on(wanted))
+        wanted = wanted.existing
     change = exports.revised(export, wanted) if isinstance(wanted, Draft) else wanted
     if isinstance(change, dict):
         return Decision(write=change, status=status)
@@ -66,7 +70,7 @@ def decide(
     if granted is not None:
         found.append(granted)
     entries = conditions.of(export)
-    spoken = {condition.type: condition for condition in told}
+    spoken = {condition.type: condition for condition in (*told, *warnings)}
     for passing in _PASSING:
         if passing in spoken:
             found.append(spoken[passing])
@@ -84,6 +88,19 @@ def _in_sync(problem: Problem | None) -> Condition:
         _SPEC_WORDS.get(problem.reason, problem.reason),
         Severity.WARNING if problem.reason in _MILD else Severity.ERROR,
         problem.message,
+    )
+
+
+def _goes_on(problem: Problem) -> Condition:
+    """The condition for an export whose template makes no new ones.
+
+    It is True while it warns: the export works, and stays ready.
+    """
+    return Condition(
+        type=names.VERSION_NOT_SERVED,
+        status=Status.TRUE,
+        reason=problem.reason,
+        message=f"{problem.message}; until then nothing new is exported from it, and this export goes on",
     )
 
 

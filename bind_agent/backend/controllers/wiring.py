@@ -56,7 +56,7 @@ class Wiring:
         if views.cluster_role_bindings is not None:
             self._on(views.cluster_role_bindings, cluster_bindings, _tenant_of_role, present=False)
         self._granting = (exports, cluster_bindings)
-        self._asking = (requests, exports)
+        self._asking = (requests, exports, service_namespaces)
         self._removers.append(views.cluster_bindings.add_handler(self._reconsider))
         self._removers.append(views.export_roles.add_handler(self._regrant))
         self._removers.append(views.templates.add_handler(self._report_shadowed))
@@ -111,7 +111,7 @@ class Wiring:
         yield from self._in(self._context.views.service_namespaces, namespace)
 
     def _tenant_itself(self, namespace: Object) -> Iterable[str]:
-        if roots.is_tenant(namespace):
+        if roots.is_tenant(self._context.views.with_owner(namespace)):
             yield f"{meta.name(namespace)}/{keys.CLUSTER_BINDING_NAME}"
 
     def _exports_of_role(self, role: Object) -> Iterable[str]:
@@ -124,9 +124,8 @@ class Wiring:
         entry = self._context.views.namespaces.store.get(meta.namespace(binding))
         return () if entry is None else self._mappings_of(entry.object())
 
-    @staticmethod
-    def _in(informer: Informer, namespace: Object) -> Iterable[str]:
-        if not roots.is_tenant(namespace):
+    def _in(self, informer: Informer, namespace: Object) -> Iterable[str]:
+        if not roots.is_tenant(self._context.views.with_owner(namespace)):
             return ()
         return informer.store.by_index(BY_NAMESPACE, meta.name(namespace))
 
@@ -142,17 +141,18 @@ class Wiring:
                     controller.enqueue(key, after=after)
 
     def _reconsider(self, event: Event, old: Entry | None, new: Entry | None) -> None:
-        """What is noted about a tenant changed: a login brought other groups, an operator another list.
+        """What is noted about a tenant changed: other groups by a login, another list by an operator, or whose it is.
 
-        Heartbeats, which are most of the events, change no annotation.
+        Heartbeats, which are most of the events, change none of it.
         """
         views = self._context.views
         if new is None or views.cluster_bindings.initial:
             return
         binding = new.object()
-        if old is not None and meta.annotations(old.object()) == meta.annotations(binding):
+        if old is not None and _noted(old.object()) == _noted(binding):
             return
-        for controller, informer in zip(self._asking, (views.requests, views.exports), strict=True):
+        concerned = (views.requests, views.exports, views.service_namespaces)
+        for controller, informer in zip(self._asking, concerned, strict=True):
             for key in tuple(informer.store.by_index(BY_NAMESPACE, meta.namespace(binding))):
                 controller.enqueue(key)
 
@@ -173,6 +173,10 @@ class Wiring:
                     " delete all but one"
                 ),
             )
+
+
+def _noted(binding: Object) -> tuple[dict[str, str], dict[str, str]]:
+    return dict(meta.annotations(binding)), dict(meta.labels(binding))
 
 
 def _own(obj: Object) -> Iterable[str]:

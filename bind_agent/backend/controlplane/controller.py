@@ -40,7 +40,7 @@ class AppClusterBindingReconciler:
         self._views = views
         self._watches = watches
         self._source = Source(context.rights, watches, settings)
-        self._roots = RootNamespaces(context, watches)
+        self._roots = RootNamespaces(context, views, watches)
         self._apis = Apis(context, views)
         self._workload = Workload(context, settings.konnector_image)
         self._leaving = Leaving(context, views, self._roots)

@@ -42,6 +42,7 @@ class Leaving:
         self._context = context
         self._views = views
         self._roots = roots_
+        self._going: dict[str, str] = {}
 
     async def advance(self, wanted: Wanted) -> Waiting | None:
         """Do what can be done now.
@@ -57,9 +58,14 @@ class Leaving:
             match step:
                 case steps.DeleteBinding(name, uid):
                     log.info("deleting a binding", binding=name, namespace=wanted.root)
-                    await self._roots.access(wanted)
+                    await self._access(wanted, seen)
                     await self._context.client.delete(BINDINGS, name, namespace=wanted.root, uid=uid)
                 case steps.DeleteRoot(name, uid):
+                    if seen.root is not None and roots.is_proven(seen.root):
+                        # Admission lets nobody else delete a namespace without a record.
+                        await self._access(wanted, seen)
+                        # What proves whose it is goes with it.
+                        self._going[wanted.key] = uid
                     log.info("deleting a root namespace", namespace=name)
                     # The rights in it end with it, and watches that are refused would be of no use to anybody.
                     self._roots.left(wanted.key)
@@ -74,15 +80,20 @@ class Leaving:
                         log.info(
                             "a role of the legacy name is not ours and stays", role=meta.name(seen.legacy)
                         )
+                    self._going.pop(wanted.key, None)
                     return None
         raise AssertionError("a plan ends with a Wait or a Release")
 
     async def _observe(self, wanted: Wanted) -> steps.Observed:
         views, name = self._context.views, wanted.root
-        root = get(views.namespaces, name)
+        root = views.namespace(name)
         if root is None:
             # Absence has to be confirmed before the finalizer comes off.
             root = await self._roots.confirmed(name)
+        if root is not None and self._roots.rivals(wanted, root):
+            root = get(views.namespaces, name)
+        if root is not None and self._going.get(wanted.key) == meta.uid(root):
+            root = roots.recorded(root, wanted.key)
         if root is not None and (roots.owner(root) != wanted.key or meta.is_deleting(root)):
             self._roots.left(wanted.key)
         records = f"{name}/"
@@ -104,6 +115,10 @@ class Leaving:
             legacy=legacy,
             rivals=() if legacy is None else self._rivals(wanted),
         )
+
+    async def _access(self, wanted: Wanted, seen: steps.Observed) -> None:
+        if seen.root is not None:
+            await self._roots.access(wanted, seen.root)
 
     def _rivals(self, wanted: Wanted) -> list[str]:
         """Other AppClusterBindings for which older backends would have made a role of the same name."""

@@ -22,7 +22,7 @@ from bind_agent.backend.access import Kind
 from bind_agent.backend.controlplane import secret_plan
 from bind_agent.backend.controlplane.model import Wanted
 
-_POD_SECURITY: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
+POD_SECURITY: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
 """`overrides` may say anything about the konnector's container, and its author is not always an administrator of the
 control plane cluster; a privileged container is refused."""
 
@@ -37,22 +37,26 @@ def root_namespace(wanted: Wanted) -> Object:
         "kind": NAMESPACES.kind,
         "metadata": {
             "name": wanted.root,
-            "labels": {**_MANAGED, **_POD_SECURITY, **wanted.labels},
+            "labels": {**_MANAGED, **POD_SECURITY, **wanted.labels},
             "annotations": {keys.APP_CLUSTER_BINDING: wanted.key},
         },
     }
 
 
-def backend_binding(wanted: Wanted, account: tuple[str, str]) -> Object:
+def backend_binding(wanted: Wanted, account: tuple[str, str], *, proven: bool = False) -> Object:
     """RoleBinding by which the backend may work in this root namespace, and in no other one.
 
     Args:
         wanted: the AppClusterBinding.
         account: namespace and name of the backend's service account.
+        proven: the namespace has no record of its own; admission is to look at what stands for it.
     """
     subject = {"kind": "ServiceAccount", "namespace": account[0], "name": account[1]}
     reference = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": names.BACKEND_ROOT_ROLE}
-    return _role_binding(wanted, names.BACKEND_ROOT_ROLE, reference, subject, owners=())
+    binding = _role_binding(wanted, names.BACKEND_ROOT_ROLE, reference, subject, owners=())
+    if proven:
+        binding["metadata"]["labels"][keys.APP_CLUSTER_PROOF] = keys.CLUSTER_BINDING_PROOF
+    return binding
 
 
 def account(wanted: Wanted) -> Object:
@@ -81,11 +85,18 @@ def secret_type(secret: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) and found else "Opaque"
 
 
-def cluster_binding(wanted: Wanted) -> Object:
+def cluster_binding(wanted: Wanted, *, proven: bool = False) -> Object:
     """ClusterBinding `cluster`, which makes the root namespace a tenant's for the other controllers.
 
     It notes what is listed, so that nothing else can be requested there (see `roots.requester`).
+
+    Args:
+        wanted: the AppClusterBinding.
+        proven: the namespace has no record of its own; then this object has it (see `roots.is_taken`).
     """
+    noted = {names.ALLOWED_KINDS: ",".join(sorted(str(kind) for kind in wanted.kinds))}
+    if proven:
+        noted[keys.APP_CLUSTER_BINDING] = wanted.key
     return {
         "apiVersion": CLUSTER_BINDINGS.api_version,
         "kind": CLUSTER_BINDINGS.kind,
@@ -93,7 +104,7 @@ def cluster_binding(wanted: Wanted) -> Object:
             "name": keys.CLUSTER_BINDING_NAME,
             "namespace": wanted.root,
             "labels": wanted.labels,
-            "annotations": {names.ALLOWED_KINDS: ",".join(sorted(str(kind) for kind in wanted.kinds))},
+            "annotations": noted,
         },
         "spec": {
             "providerPrettyName": wanted.name,

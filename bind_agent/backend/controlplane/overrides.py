@@ -43,6 +43,22 @@ def merged(container: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[s
     return result
 
 
+def raising(overrides: Mapping[str, Any]) -> list[str]:
+    """Fields of overrides by which a container could get more than the pod security standard `restricted` allows.
+
+    A namespace that enforces the standard refuses what goes too far. One that a Go backend made does not.
+
+    Args:
+        overrides: as for `merged`.
+    """
+    effective = pruned(overrides)
+    ports = effective.get("ports")
+    listed = ports if isinstance(ports, list) else []
+    shared = any(isinstance(one, Mapping) and one.get("hostPort") for one in listed)
+    found = {"securityContext": "securityContext" in effective, "ports.hostPort": shared}
+    return [field for field, asked in found.items() if asked]
+
+
 def pruned(value: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping without what is empty, zero or false, at any depth outside of lists.
 

@@ -1,12 +1,12 @@
 """The binding root namespace and what stands in it: the shell around `objects` (spec 5.3 steps 2 and 3)."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 
-from bind_agent.api import conditions, keys, meta
+from bind_agent.api import conditions, keys, meta, naming
 from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Severity
 from bind_agent.api.meta import Object
@@ -24,6 +24,7 @@ from bind_agent.backend import names, roots
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controlplane import objects, words
 from bind_agent.backend.controlplane.model import Wanted
+from bind_agent.backend.controlplane.views import ControlPlaneViews
 from bind_agent.backend.controlplane.watches import Root, Watches
 from bind_agent.backend.grants import ensure
 from bind_agent.backend.views import get
@@ -48,9 +49,10 @@ class NotUsable(Exception):  # noqa: N818 - says what is the case
 class RootNamespaces:
     """Keeps root namespaces."""
 
-    def __init__(self, context: Context, watches: Watches) -> None:
+    def __init__(self, context: Context, views: ControlPlaneViews, watches: Watches) -> None:
         """Set up."""
         self._context = context
+        self._views = views
         self._watches = watches
         self._settled: set[str] = set()
         (self._policy,) = load_manifests("konnector/networkpolicy.yaml")
@@ -70,11 +72,11 @@ class RootNamespaces:
             KubeError: a request failed.
         """
         namespace = await self.namespace(wanted)
-        await self.access(wanted)
+        await self.access(wanted, namespace)
         seen = await self._watches.root(wanted)
         await self._keep(SERVICEACCOUNTS, objects.account(wanted), seen.account)
         await self._mirror(objects.mirror(wanted, secret), seen.mirror)
-        await self._cluster_binding(wanted)
+        await self._cluster_binding(wanted, proven=roots.is_proven(namespace))
         policy = objects.network_policy(self._policy, wanted)
         await self._keep(NETWORKPOLICIES, policy, seen.network_policy, "spec")
         await self._keep(ROLES, objects.connector_role(wanted, namespace), seen.role, "rules")
@@ -94,7 +96,7 @@ class RootNamespaces:
             NotUsable: it belongs to others, or is going.
             KubeError: a request failed.
         """
-        found = get(self._context.views.namespaces, wanted.root)
+        found = self._context.views.namespace(wanted.root)
         if found is None:
             log.info("creating a root namespace", namespace=wanted.root)
             try:
@@ -107,6 +109,8 @@ class RootNamespaces:
             )
         if roots.owner(found) != wanted.key:
             raise NotUsable(words.ROOT_NAMESPACE_TAKEN, _taken(wanted, found))
+        if rivals := self.rivals(wanted, found):
+            raise NotUsable(words.ROOT_NAMESPACE_TAKEN, _contested(wanted, rivals))
         if meta.is_deleting(found):
             self.left(wanted.key)
             raise NotUsable(
@@ -122,11 +126,38 @@ class RootNamespaces:
         Raises:
             KubeError: the request failed.
         """
-        found = await self._context.client.list(NAMESPACES, field_selector=f"metadata.name={name}")
-        return next(iter(found.items), None)
+        listed = await self._context.client.list(NAMESPACES, field_selector=f"metadata.name={name}")
+        found = next(iter(listed.items), None)
+        return None if found is None else self._context.views.with_owner(found)
 
-    async def access(self, wanted: Wanted) -> None:
+    def rivals(self, wanted: Wanted, namespace: Mapping[str, Any]) -> list[str]:
+        """Other AppClusterBindings that stand against the proof for this one, because theirs may be the same tomorrow.
+
+        A Go backend lets all use a root namespace whose names give the same one, and writes the labels of each in
+        turn: they prove nothing then.
+
+        Args:
+            wanted: the AppClusterBinding.
+            namespace: the root namespace; none stand against a record, or once it was taken over.
+        """
+        if not roots.is_proven(namespace) or roots.is_taken(
+            namespace, self._context.views.binding(wanted.root)
+        ):
+            return []
+        found = (meta.split_key(key) for key in self._views.app_cluster_bindings.store.keys())
+        return sorted(
+            meta.join_key(namespace, name)
+            for namespace, name in found
+            if (namespace, name) != (wanted.namespace, wanted.name)
+            and naming.binding_root_namespace(namespace, name) == wanted.root
+        )
+
+    async def access(self, wanted: Wanted, namespace: Mapping[str, Any]) -> None:
         """Make sure of the backend's own rights in a root namespace that was just seen to be ours.
+
+        Args:
+            wanted: the AppClusterBinding.
+            namespace: the root namespace.
 
         Raises:
             KubeError: a request failed.
@@ -134,7 +165,8 @@ class RootNamespaces:
         account = (await self._context.rights.account()).service_account
         if account is not None:
             known = get(self._context.views.role_bindings, f"{wanted.root}/{names.BACKEND_ROOT_ROLE}")
-            await ensure(self._context.client, objects.backend_binding(wanted, account), known)
+            binding = objects.backend_binding(wanted, account, proven=roots.is_proven(namespace))
+            await ensure(self._context.client, binding, known)
         if wanted.key in self._settled:
             return
         for _ in range(_TRIES):
@@ -171,8 +203,8 @@ class RootNamespaces:
             resource, objects.repaired(live, wanted, *parts), namespace=namespace
         )
 
-    async def _cluster_binding(self, wanted: Wanted) -> None:
-        desired = objects.cluster_binding(wanted)
+    async def _cluster_binding(self, wanted: Wanted, *, proven: bool) -> None:
+        desired = objects.cluster_binding(wanted, proven=proven)
         name = keys.CLUSTER_BINDING_NAME
         live = get(self._context.views.cluster_bindings, f"{wanted.root}/{name}")
         if live is None:
@@ -205,6 +237,14 @@ class RootNamespaces:
             "spec": {"providerPrettyName": desired["spec"]["providerPrettyName"]},
         }
         await self._context.client.merge_patch(CLUSTER_BINDINGS, name, patch, namespace=wanted.root)
+
+
+def _contested(wanted: Wanted, rivals: Sequence[str]) -> str:
+    return (
+        f"namespace {wanted.root} has no record of its own, and its ClusterBinding proves nothing, because"
+        f" {', '.join(rivals[:5])} would use the same one: annotate the namespace with"
+        f" {keys.APP_CLUSTER_BINDING}=NAMESPACE/NAME of the one that it belongs to"
+    )
 
 
 def _taken(wanted: Wanted, found: Mapping[str, Any]) -> str:

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable
 
-from bind_agent.api import meta
+from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
 from bind_agent.backend import roots
 from bind_agent.backend.access import Kind
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controlplane.views import ControlPlaneViews
 from bind_agent.backend.templates import selected_kind
-from bind_agent.backend.views import get
 from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
@@ -30,7 +29,9 @@ class Wiring:
         self._on(views.app_cluster_bindings, lambda one: (meta.key(one),), present=True)
         # All that stands in a root namespace leads to its AppClusterBinding by the namespace's record: an owner
         # reference cannot, because it does not cross namespaces.
-        self._on(shared.namespaces, _owner)
+        self._on(shared.namespaces, lambda namespace: _owner(shared.with_owner(namespace)))
+        # Also one that is not believed yet, or not any more: the namespace may have no record of its own.
+        self._on(shared.cluster_bindings, _labelled)
         for informer in (
             views.bindings,
             shared.exports,
@@ -71,13 +72,19 @@ class Wiring:
         self._removers.append(informer.add_handler(handle))
 
     def _owner_of_its_namespace(self, obj: Object) -> Iterable[str]:
-        namespace = get(self._context.views.namespaces, meta.namespace(obj))
+        namespace = self._context.views.namespace(meta.namespace(obj))
         return () if namespace is None else _owner(namespace)
 
 
 def _owner(namespace: Object) -> Iterable[str]:
     key = roots.owner(namespace)
     return (key,) if key else ()
+
+
+def _labelled(obj: Object) -> Iterable[str]:
+    labels = meta.labels(obj)
+    own, name = labels.get(keys.APP_CLUSTER_BINDING_NAMESPACE), labels.get(keys.APP_CLUSTER_BINDING_NAME)
+    return (meta.join_key(own, name),) if own and name else ()
 
 
 def _defined(crd: Object) -> Kind:

@@ -9,12 +9,19 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import DEPLOYMENTS
 from bind_agent.backend import names
 from bind_agent.backend.controllers.context import Context
-from bind_agent.backend.controlplane import deployment
+from bind_agent.backend.controlplane import deployment, objects
 from bind_agent.backend.controlplane.model import Wanted
+from bind_agent.backend.controlplane.overrides import raising
 from bind_agent.kube.errors import ApiError, BadRequest, Forbidden, Invalid, PayloadTooLarge
 from bind_agent.manifests import load_manifests
 
 log = structlog.get_logger(__name__)
+
+
+def _failed(message: str) -> Condition:
+    return conditions.false(
+        ConditionType.KONNECTOR_DEPLOYED, Reason.KONNECTOR_DEPLOYMENT_FAILED, Severity.ERROR, message
+    )
 
 
 class Workload:
@@ -47,6 +54,8 @@ class Workload:
         Raises:
             KubeError: a request failed for a reason that may pass.
         """
+        if wanted.deploy and (unchecked := self._unchecked(wanted)):
+            return _failed(unchecked), None
         try:
             if wanted.deploy:
                 await self._apply(wanted, live)
@@ -59,11 +68,24 @@ class Workload:
             message = (
                 f"the API server refuses the Deployment {wanted.root}/{wanted.deployment}: {error.message}"
             )
-            failed = conditions.false(
-                ConditionType.KONNECTOR_DEPLOYED, Reason.KONNECTOR_DEPLOYMENT_FAILED, Severity.ERROR, message
-            )
-            return failed, error
+            return _failed(message), error
         return conditions.true(ConditionType.KONNECTOR_DEPLOYED), None
+
+    def _unchecked(self, wanted: Wanted) -> str:
+        """What is wrong with overrides that nobody would check; empty when nothing is."""
+        namespace = self._context.views.namespace(wanted.root)
+        # One that is not seen yet was made a moment ago, with the label.
+        if namespace is None or objects.POD_SECURITY.items() <= meta.labels(namespace).items():
+            return ""
+        fields = raising(wanted.overrides)
+        if not fields:
+            return ""
+        label = "=".join(*objects.POD_SECURITY.items())
+        return (
+            f"namespace {wanted.root} does not enforce the pod security standard restricted, so {' and '.join(fields)}"
+            f" in spec.konnector.overrides could ask for anything: run kubectl label namespace {wanted.root} {label},"
+            " or take that out"
+        )
 
     async def _apply(self, wanted: Wanted, live: Object | None) -> None:
         desired = deployment.konnector(self._shipped, wanted, self._image)

@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler
 from bind_agent.backend.http import headers, host, limits
 from bind_agent.backend.http.context import VIEW, WEB, Web
 from bind_agent.backend.http.handlers import bind, export, health, login, logout, redeem
+from bind_agent.backend.http.parameters import found
 from bind_agent.backend.http.refusal import Refusal, of_status, wants_page
 from bind_agent.backend.http.view import View
 from bind_agent.obs import metrics
@@ -130,20 +131,38 @@ def _say(request: web.Request, refusal: Refusal) -> web.Response:
     return refusal.page(request.app[VIEW].error(request, refusal))
 
 
+def _under_our_name(request: web.Request, app: Web) -> web.Response | None:
+    """None when a request is meant for us as it stands; else where it is to be asked.
+
+    Raises:
+        Refusal: it is not meant for us, or is no mere question.
+    """
+    name, path, origin = request.headers.get("Host", ""), request.path, app.options.origin
+    if path == "/metrics" and host.loopback(request.host):
+        return None
+    if path not in host.PROBES and host.by_another_name(name, app.options):
+        if path in host.WITHOUT_COOKIES:
+            return None
+        if request.method in _READING and request.raw_path.startswith("/"):
+            return found(f"{origin}{request.raw_path}")
+    elif host.expected(name, path, app.options):
+        return None
+    raise Refusal(
+        421,
+        "wrong_host",
+        "This server does not answer under this name.",
+        f"Use {origin}.",
+        link=f"{origin}/",
+        link_text=f"Go to {origin}",
+    )
+
+
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     app = request.app[WEB]
     path = request.path
-    metrics_here = path == "/metrics" and host.loopback(request.host)
-    if not metrics_here and not host.expected(request.headers.get("Host", ""), path, app.options):
-        raise Refusal(
-            421,
-            "wrong_host",
-            "This server does not answer under this name.",
-            f"Use {app.options.origin}.",
-            link=f"{app.options.origin}/",
-            link_text=f"Go to {app.options.origin}",
-        )
+    if (moved := _under_our_name(request, app)) is not None:
+        return moved
     client = limits.bucket_key(limits.remote(request, app.options.trusted_proxies))
     # A page that refuses wants its style sheet; the page that says that there is no such file is one as any other.
     drawing = request.method in _READING and path in request.app[VIEW].files

@@ -11,6 +11,9 @@ from bind_agent.backend.options.web_values import LOOPBACK_HOSTS
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Answered under any name: a kubelet asks by address, and the answer tells nothing."""
 
+WITHOUT_COOKIES: Final = frozenset({"/export", "/redeem"})
+"""Asked by programs, which keep no cookies: it does not matter to them under which name of this machine."""
+
 _NETLOC: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -32,6 +35,27 @@ def expected(host: str, path: str, options: WebOptions) -> bool:
         if asked and (asked[0], asked[1] or default) == (name, port):
             return True
     return False
+
+
+def by_another_name(host: str, options: WebOptions) -> bool:
+    """Whether a Host header names us by another name of this machine than the one that browsers come back to.
+
+    With a callback at `127.0.0.1` these are `localhost` and `[::1]` with the same port, and so on around. No name that
+    anybody could point here is among them, so a page of another site is as far away as before (DNS rebinding).
+
+    Such a request cannot just be answered: cookies belong to one name, so a login that began under `localhost` would
+    come back to `127.0.0.1` in what looks like another browser, and be refused. Browsers are sent to the right name
+    before anything begins.
+
+    Args:
+        host: the Host header.
+        options: the callback URL says the name, also where another one is advertised for logging in.
+    """
+    asked = _split(host)
+    name, port, default = _ours(options.callback_url)
+    if asked is None or not {asked[0], name} <= LOOPBACK_HOSTS:
+        return False
+    return asked[0] != name and (asked[1] or default) == port
 
 
 def loopback(host: str) -> bool:

@@ -10,6 +10,7 @@ from bind_agent.api import conditions
 from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Severity, Status
 from bind_agent.api.text import printable
+from bind_agent.backend import names
 from bind_agent.backend.consumer_words import for_consumers
 from bind_agent.backend.pages.times import Moment, moment
 from bind_agent.backend.tenancy.rotation import parse_time
@@ -59,7 +60,7 @@ class Row:
     since: Moment | None
 
 
-_WARNINGS: Final = frozenset({ConditionType.RETIRING})
+_WARNINGS: Final = frozenset({ConditionType.RETIRING, names.VERSION_NOT_SERVED})
 """Conditions that warn while they hold."""
 
 _FALSE: Final = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.WARN, Severity.INFO: Tone.WAIT}

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bind_agent.api import conditions, keys
+from bind_agent.api import conditions, keys, meta
+from bind_agent.api.conversion import crd_part
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import (
     CLUSTERROLES,
@@ -17,8 +18,9 @@ from bind_agent.api.resource import (
     EXPORTS,
     Resource,
 )
+from bind_agent.backend import names
 from bind_agent.kube.errors import Forbidden, NotFound
-from tests.fakes.backend_lab import Lab, claim, crd_of, eventually, template_of
+from tests.fakes.backend_lab import Lab, Party, claim, crd_of, eventually, template_of
 
 pytestmark = pytest.mark.integration
 
@@ -232,17 +234,150 @@ async def test_the_younger_of_two_templates_hears_of_it(backend: Lab, kind: Reso
     await eventually(told)
 
 
-async def test_the_templates_version_is_honoured(backend: Lab, kind: Resource) -> None:
-    party = await backend.join("version")
-    crd = crd_of(kind)
-    crd["spec"]["versions"].append({**crd["spec"]["versions"][0], "name": "v2", "storage": False})
-    await backend.publish(kind, template=False, crd=False)
-    await backend.admin.create(CRDS, crd)
-    await backend.admin.create(EXPORT_TEMPLATES, template_of(kind, version="v2"))
-    await backend.bind(party, kind)
-    export = await backend.export(party, kind)
-    assert export is not None
-    assert [(one["name"], one["storage"]) for one in export["spec"]["versions"]] == [("v2", True)]
+class TestVersionOfTheTemplate:
+    """Go never looks at it, so old templates may name anything (spec 3.3)."""
+
+    async def crd(self, backend: Lab, kind: Resource, *names_: str) -> None:
+        """The first of the versions is stored."""
+        crd = crd_of(kind)
+        (only,) = crd["spec"]["versions"]
+        crd["spec"]["versions"] = [
+            {**only, "name": name, "storage": number == 0} for number, name in enumerate(names_)
+        ]
+        await backend.admin.apply(CRDS, crd, field_manager="platform")
+
+    async def select(self, backend: Lab, kind: Resource, version: str | None) -> None:
+        template = template_of(kind, version=version)
+        await backend.admin.apply(EXPORT_TEMPLATES, template, field_manager="platform")
+
+    async def settled(self, backend: Lab, party: Party, kind: Resource, offered: str) -> Object:
+        """Wait until an export offers this, and nothing is written about it any more; `*` marks what is stored."""
+
+        async def says() -> Object:
+            export = await backend.export(party, kind)
+            assert export is not None
+            found = [one["name"] + "*" * one["storage"] for one in export["spec"]["versions"]]
+            assert " ".join(found) == offered
+            return export
+
+        await eventually(says)
+        await asyncio.sleep(1)
+        first = await says()
+        wake = {"metadata": {"labels": {"touched": "yes"}}}
+        mark = backend.cluster.audit_mark()
+        await backend.admin.merge_patch(EXPORT_TEMPLATES, kind.crd_name, wake, namespace="default")
+        await backend.admin.merge_patch(CRDS, kind.crd_name, wake)
+        await asyncio.sleep(1)
+        await backend.admin.merge_patch(CRDS, kind.crd_name, {"metadata": {"labels": {"touched": None}}})
+        await asyncio.sleep(1)
+        last = await says()
+        writes = [
+            f"{one.verb} {one.uri}"
+            for one in backend.cluster.audit_requests(since=mark)
+            if one.user.endswith(":bind-backend")
+            and f"/{party.namespace}/apiserviceexports" in one.uri
+            and one.verb not in {"get", "watch"}
+        ]
+        assert writes == []
+        assert last["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+        return last
+
+    async def test_something_new_has_it_alone(self, backend: Lab, kind: Resource) -> None:
+        party = await backend.join("version")
+        await self.crd(backend, kind, "v1", "v2")
+        await self.select(backend, kind, "v2")
+        await backend.publish(kind, crd=False, template=False)
+        await backend.bind(party, kind)
+        await self.settled(backend, party, kind, "v2*")
+
+    async def test_something_new_is_refused_while_it_is_not_served(
+        self, backend: Lab, kind: Resource
+    ) -> None:
+        party = await backend.join("unserved")
+        await self.crd(backend, kind, "v1", "v2")
+        await self.select(backend, kind, "v1beta1")
+        await backend.publish(kind, crd=False, template=False)
+        await backend.request(party, kind)
+        found = await backend.condition(
+            party, EXPORT_REQUESTS, kind.crd_name, "ExportsReady", "TemplateInvalid"
+        )
+        assert "v1beta1" in found.message
+        assert await backend.export(party, kind) is None
+        await self.select(backend, kind, "v1")
+        await backend.phase(party, kind, "Succeeded")
+        await self.settled(backend, party, kind, "v1*")
+
+    async def test_an_existing_export_never_loses_a_version_by_it(self, backend: Lab, kind: Resource) -> None:
+        party = await backend.join("stored")
+        await self.crd(backend, kind, "v1", "v2")
+        await backend.publish(kind, crd=False)
+        await backend.bind(party, kind)
+        before = await self.settled(backend, party, kind, "v1* v2")
+        await self.select(backend, kind, "v1")
+
+        async def noticed() -> bool:
+            export = await backend.export(party, kind)
+            return meta.annotation(export or {}, names.VERSIONS) == names.VERSIONS_OF_TEMPLATE
+
+        await eventually(noticed)
+        after = await self.settled(backend, party, kind, "v1* v2")
+        assert after["metadata"]["generation"] == before["metadata"]["generation"]
+        # What is new in the CRD is not offered, and what the CRD serves no more goes.
+        await self.crd(backend, kind, "v1", "v2", "v3")
+        await self.settled(backend, party, kind, "v1* v2")
+        await self.select(backend, kind, "v3")
+        await self.settled(backend, party, kind, "v1* v2 v3")
+        await self.crd(backend, kind, "v1", "v3")
+        await self.settled(backend, party, kind, "v1* v3")
+        await self.crd(backend, kind, "v1", "v3", "v4")
+        await self.select(backend, kind, None)
+        await self.settled(backend, party, kind, "v1* v3 v4")
+
+    async def test_what_go_made_follows_its_crd(self, backend: Lab, kind: Resource) -> None:
+        """Go offers everything and leaves no note of the template."""
+        party = await backend.join("go")
+        await self.crd(backend, kind, "v1", "v2")
+        await self.select(backend, kind, "v1beta1")
+        await backend.publish(kind, crd=False, template=False)
+        crd = await backend.admin.get(CRDS, kind.crd_name)
+        part = crd_part(crd)
+        await backend.admin.create(
+            EXPORTS,
+            {
+                "apiVersion": EXPORTS.api_version,
+                "kind": EXPORTS.kind,
+                "metadata": {
+                    "name": kind.crd_name,
+                    "namespace": party.namespace,
+                    "annotations": {keys.SOURCE_SPEC_HASH: "ofgo"},
+                },
+                "spec": {**part, "informerScope": "Namespaced"},
+            },
+            namespace=party.namespace,
+        )
+        warned = names.VERSION_NOT_SERVED
+
+        async def told() -> bool:
+            found = conditions.get(conditions.of(await backend.export(party, kind) or {}), warned)
+            assert found is not None
+            return (found.status, found.reason) == ("True", "TemplateInvalid") and "v1beta1" in found.message
+
+        await eventually(told)
+        export = await self.settled(backend, party, kind, "v1* v2")
+        assert export["metadata"]["generation"] == 1
+        await backend.condition(party, EXPORTS, kind.crd_name, "Ready")
+        events = await backend.admin.list(CORE_EVENTS, namespace=party.namespace)
+        assert [one["type"] for one in events.items if one["reason"] == "TemplateInvalid"] == ["Warning"]
+        await self.crd(backend, kind, "v1", "v2", "v3")
+        await self.settled(backend, party, kind, "v1* v2 v3")
+        # One that is served narrows nothing either, and the warning ends.
+        await self.select(backend, kind, "v2")
+
+        async def quiet() -> bool:
+            return conditions.get(conditions.of(await backend.export(party, kind) or {}), warned) is None
+
+        await eventually(quiet)
+        await self.settled(backend, party, kind, "v1* v2 v3")
 
 
 async def test_rights_that_the_backend_lacks_are_named_and_asked_for_again(

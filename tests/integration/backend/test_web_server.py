@@ -21,6 +21,7 @@ from yarl import URL
 from bind_agent.aio.tasks import background
 from bind_agent.api.resource import LEASES, Resource
 from bind_agent.backend import names
+from bind_agent.backend.access import Kind
 from bind_agent.backend.http import headers
 from bind_agent.backend.http.app import create_app
 from bind_agent.backend.http.server import WebServer
@@ -44,7 +45,9 @@ async def visitor() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 class TestHosts:
-    @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost:{port}"])
+    @pytest.mark.parametrize(
+        "host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost", "localhost.evil.example:{port}"]
+    )
     async def test_other_names_are_not_answered(
         self, web: Portal, visitor: aiohttp.ClientSession, host: str
     ) -> None:
@@ -54,6 +57,79 @@ class TestHosts:
             assert (await answer.json())["error"] == "wrong_host"
         async with visitor.get(web.at("/healthz"), headers=sent) as answer:
             assert answer.status == 200
+
+    @pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "[::1]"])
+    async def test_browsers_that_come_by_another_name_of_this_machine_are_sent_on(
+        self, web: Portal, visitor: aiohttp.ClientSession, name: str
+    ) -> None:
+        sent = {"Host": f"{name}:{URL(web.url).port}"}
+        for path in (
+            "/",
+            "/login?next=/clusters",
+            "/authorize?u=a%2Bb&s=1",
+            "/callback?state=x",
+            "//evil.example",
+        ):
+            async with visitor.get(
+                URL(web.url + path, encoded=True), headers=sent, allow_redirects=False
+            ) as answer:
+                assert (answer.status, answer.headers["Location"]) == (302, web.url + path)
+                assert "Set-Cookie" not in answer.headers
+        async with visitor.post(web.at("/logout"), headers=sent, allow_redirects=False) as answer:
+            assert answer.status == 421
+            assert web.url in (await answer.json())["message"]
+
+    async def test_a_target_that_is_no_path_leads_nowhere(self, web: Portal) -> None:
+        port = URL(web.url).port
+        for target in (b"@evil.example/", b"http://evil.example/", b".evil.example/", b"*"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                b"GET %s HTTP/1.1\r\nHost: localhost:%d\r\nConnection: close\r\n\r\n" % (target, port)
+            )
+            answer = await reader.read()
+            writer.close()
+            assert answer.split()[1] in {b"400", b"404", b"421"}, answer
+            assert b"evil" not in answer.partition(b"\r\n\r\n")[0]
+
+    @pytest.mark.parametrize(("begun", "callback"), [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost")])
+    async def test_a_whole_bind_by_another_name_of_this_machine(
+        self,
+        backend: Lab,
+        issuer: Issuer,
+        kind: Resource,
+        unique: Callable[[str], str],
+        begun: str,
+        callback: str,
+    ) -> None:
+        """Cookies belong to one name: what begins under another one has to go on under that of the callback."""
+        await backend.publish(kind)
+        port = free_port()
+        ours = f"http://{callback}:{port}"
+        async with portal(backend, issuer, port=port, callback_origin=ours) as other, browser() as person:
+            web = replace(other, url=ours)
+
+            async def offered() -> bool:
+                return bool(web.watched.views.templates_of(Kind(kind.group, kind.plural)))
+
+            await eventually(offered)
+            cli = Cli.ours(unique("c"))
+            async with aiohttp.ClientSession() as program:
+                asked = f"http://{begun}:{port}"
+                async with program.get(f"{asked}/export") as answer:
+                    (method,) = (await answer.json())["authenticationMethods"]
+                    assert answer.headers["Link"].startswith(f"<{asked}/redeem>")
+                begin = method["oauth2CodeGrant"]["authenticatedURL"]
+                assert begin == f"{ours}/authorize"
+                # Whoever has the other address from elsewhere gets through as well.
+                for address in (begin, f"{asked}/authorize"):
+                    landed = await follow_login(person, URL(address).with_query(cli.query()))
+                    assert (landed.status, str(landed.url.origin())) == (200, ours), landed.body
+                code = (await web.bind(person, cli, kind)).query["code"]
+                body = {"code": code, "code_verifier": cli.verifier}
+                async with program.post(f"{asked}/redeem", json=body) as answer:
+                    assert answer.status == 200, await answer.text()
+            pages = await follow_login(person, f"{asked}/clusters")
+            assert (pages.status, pages.url.host) == (200, callback)
 
     async def test_what_a_client_says_about_a_proxy_does_not_count(
         self, web: Portal, visitor: aiohttp.ClientSession

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import pytest
 
-from bind_agent.api import conditions, keys
+from bind_agent.api import conditions, keys, meta
 from bind_agent.api.conditions_catalogue import ConditionType
+from bind_agent.api.conversion import spec_hash
 from bind_agent.backend import exports, names, retirement
 from bind_agent.backend.access import ExportNeeds, Kind, cluster_wide_role, tenant_role
 from bind_agent.backend.controllers import export_plan, heartbeat_plan, request_plan
@@ -251,7 +252,7 @@ class TestDraft:
         assert export["metadata"] == {
             "name": "databases.example.org",
             "namespace": "cluster-a",
-            "annotations": {keys.SOURCE_SPEC_HASH: wanted.hash, names.TEMPLATE: "default/t"},
+            "annotations": {keys.SOURCE_SPEC_HASH: spec_hash(wanted.part), names.TEMPLATE: "default/t"},
         }
         assert export["spec"]["informerScope"] == "Namespaced"
         assert export["spec"]["permissionClaims"] == [SECRETS]
@@ -266,9 +267,9 @@ class TestDraft:
         wanted = self.draft(offered=Choice(template(selector={"version": "v2"})))
         assert isinstance(wanted, Draft)
         assert [(one["name"], one["storage"]) for one in wanted.spec["versions"]] == [("v2", True)]
-        whole = self.draft()
-        assert isinstance(whole, Draft)
-        assert whole.hash != wanted.hash
+        marks = meta.annotations(exports.new_export("cluster-a", wanted))
+        assert marks[names.VERSIONS] == names.VERSIONS_OF_TEMPLATE
+        assert marks[keys.SOURCE_SPEC_HASH] != spec_hash(wanted.part)
 
     @pytest.mark.parametrize(
         ("given", "reason", "final"),
@@ -348,7 +349,12 @@ class TestRevision:
         assert isinstance(changed, dict)
         assert changed["spec"]["informerScope"] == "Cluster"
         assert "clusterScopedIsolation" not in changed["spec"]
-        assert set(changed["metadata"]["annotations"]) == {"other", keys.SOURCE_SPEC_HASH, names.TEMPLATE}
+        assert set(changed["metadata"]["annotations"]) == {
+            "other",
+            keys.SOURCE_SPEC_HASH,
+            names.TEMPLATE,
+            names.VERSIONS,
+        }
 
     def test_a_scope_that_changed_cannot_be_followed(self) -> None:
         wide = exports.draft(KIND, crd(scope="Cluster"), Choice(template()), exports.Policy("Cluster"))
@@ -427,6 +433,24 @@ class TestExport:
         decision = export_plan.decide(export, wanted_draft(), self.granted, now=NOW)
         assert conditions.get(decision.status["conditions"], names.ALLOWED) is None
         assert conditions.is_true(decision.status["conditions"], ConditionType.READY)
+
+    def test_a_selected_version_that_is_not_served_warns_and_leaves_ready_alone(self) -> None:
+        export = self.export
+        problem = exports.draft(KIND, crd(), Choice(template(selector={"version": "v9"})), exports.Policy())
+        assert isinstance(problem, Problem)
+        decision = export_plan.decide(export, problem, self.granted, now=NOW)
+        found = decision.status["conditions"]
+        warned = conditions.get(found, names.VERSION_NOT_SERVED)
+        assert decision.write is None
+        assert warned is not None
+        assert (warned.status, warned.reason) == ("True", "TemplateInvalid")
+        assert "v9" in warned.message
+        assert conditions.is_true(found, ConditionType.PROVIDER_IN_SYNC)
+        assert conditions.is_true(found, ConditionType.READY)
+        export = {**export, "status": {"conditions": found}}
+        assert export_plan.decide(export, problem, self.granted, now=NOW).status == export["status"]
+        healed = export_plan.decide(export, wanted_draft(), self.granted, now=NOW).status["conditions"]
+        assert conditions.get(healed, names.VERSION_NOT_SERVED) is None
 
     def test_overlay(self) -> None:
         assert "cluster-scope" in export_plan.needs_overlay(self.export).message

@@ -21,12 +21,14 @@ async def export(request: web.Request) -> web.Response:
     """Answer with a BindingProvider.
 
     The document is Go's to the letter; that we exchange one-time codes stands in a header, where it disturbs
-    nobody.
+    nobody. A CLI exchanges them under the name that it asked, and takes no other; a browser logs in under the name
+    that it comes back to.
     """
     app = request.app[WEB]
     base = origin(request)
+    begin = app.options.origin if host.by_another_name(request.host, app.options) else base
     document = payloads.binding_provider(
-        app.tenancy.pretty_name, wire_version(__version__), app.options.authorize_url or f"{base}/authorize"
+        app.tenancy.pretty_name, wire_version(__version__), app.options.authorize_url or f"{begin}/authorize"
     )
     return web.Response(
         body=orjson.dumps(document),

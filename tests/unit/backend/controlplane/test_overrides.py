@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bind_agent.backend.controlplane.overrides import merged, pruned
+from bind_agent.backend.controlplane.overrides import merged, pruned, raising
 
 pytestmark = pytest.mark.unit
 
@@ -133,3 +133,18 @@ def test_lists_are_not_pruned() -> None:
         "args": ["", "x"],
         "d": {"e": [0]},
     }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fields"),
+    [
+        ({}, []),
+        ({"image": "x", "resources": {"limits": {"memory": "1Gi"}}, "ports": [{"containerPort": 1}]}, []),
+        ({"securityContext": {"privileged": False}, "ports": "x"}, []),
+        ({"securityContext": {"privileged": True}}, ["securityContext"]),
+        ({"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}, ["securityContext"]),
+        ({"ports": [{"containerPort": 1, "hostPort": 1}, 3]}, ["ports.hostPort"]),
+    ],
+)
+def test_what_could_ask_for_more_than_a_konnector_needs(overrides: dict[str, Any], fields: list[str]) -> None:
+    assert raising(overrides) == fields

@@ -147,6 +147,10 @@ def test_other_addresses_become_the_start_page(path: str) -> None:
     assert redirects.local(path) == "/"
 
 
+def at(callback: str) -> WebOptions:
+    return replace(OPTIONS, oidc=replace(OPTIONS.oidc, callback_url=callback))
+
+
 class TestHosts:
     @pytest.mark.parametrize("name", ["portal.example", "PORTAL.example", "portal.example:443"])
     def test_ours(self, name: str) -> None:
@@ -179,6 +183,47 @@ class TestHosts:
         options = replace(OPTIONS, authorize_url="https://login.example:8443/authorize")
         assert host.expected("login.example:8443", "/authorize", options)
         assert not host.expected("login.example", "/authorize", options)
+
+    @pytest.mark.parametrize("callback", ["localhost", "127.0.0.1", "[::1]"])
+    @pytest.mark.parametrize("asked", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"])
+    def test_names_of_this_machine(self, callback: str, asked: str) -> None:
+        options = at(f"http://{callback}:8080/callback")
+        same = asked.lower() == callback
+        assert host.by_another_name(f"{asked}:8080", options) is not same
+        assert host.expected(f"{asked}:8080", "/resources", options) is same
+        assert not host.by_another_name(f"{asked}:8081", options)
+        assert not host.by_another_name(asked, options)
+
+    def test_the_port_of_the_scheme_need_not_be_named(self) -> None:
+        assert host.by_another_name("localhost", at("http://127.0.0.1/callback"))
+        assert host.by_another_name("localhost:443", at("https://127.0.0.1/callback"))
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "",
+            "evil.example:8080",
+            "localhost.evil.example:8080",
+            "evil.localhost:8080",
+            "127.0.0.1.nip.io:8080",
+            "127.0.0.2:8080",
+            "127.1:8080",
+            "0.0.0.0:8080",
+            "[::]:8080",
+            "[::ffff:127.0.0.1]:8080",
+            "localhost:8080@evil.example",
+            "localhost.:8080",
+        ],
+    )
+    def test_names_that_others_may_point_here_stay_foreign(self, name: str) -> None:
+        """DNS rebinding: whoever owns a name decides where it leads."""
+        options = at("http://127.0.0.1:8080/callback")
+        assert not host.by_another_name(name, options)
+        assert not host.expected(name, "/resources", options)
+
+    def test_elsewhere_this_machine_has_no_name(self) -> None:
+        assert not host.by_another_name("localhost", OPTIONS)
+        assert not host.by_another_name("portal.example", at("http://localhost:8080/callback"))
 
     def test_this_machine(self) -> None:
         assert host.loopback("localhost:1")
