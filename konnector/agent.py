@@ -127,6 +127,7 @@ class OnAppCluster:
             cluster=Side.PROVIDER,
             fence=self.home.fence,
         )
-        async with client, InformerPool(client, cluster=Side.PROVIDER) as pool:
+        budget = self.home.budget()
+        async with client, InformerPool(client, cluster=Side.PROVIDER, budget=budget) as pool:
             provider = Provider(client, client, pool, kubeconfig.namespace, kubeconfig.identity)
             yield Ends(self._app, provider, Far(Side.PROVIDER, kubeconfig.server))

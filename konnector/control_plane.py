@@ -180,7 +180,7 @@ class OnControlPlane:
         async with (
             opened(kubeconfig.config(), Side.CONSUMER, self.home.fence) as client,
             opened(self._config, Side.PROVIDER, self._fence(guard)) as copies,
-            InformerPool(client, cluster=Side.CONSUMER) as app_pool,
+            InformerPool(client, cluster=Side.CONSUMER, budget=self.home.budget()) as app_pool,
             # Of its own, on the same client: what a session follows ends with it.
             InformerPool(self.home.client, cluster=Side.PROVIDER) as pool,
         ):

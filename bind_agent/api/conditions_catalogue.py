@@ -104,6 +104,8 @@ class Reason:
     """In control plane mode."""
     CREDENTIAL_REJECTED: Final = "CredentialRejected"
     PERMISSION_DENIED: Final = "PermissionDenied"
+    MEMORY_BUDGET_EXCEEDED: Final = "MemoryBudgetExceeded"
+    """On a binding: the other cluster has more than the konnector may keep in memory of it."""
     TEMPLATE_NOT_FOUND: Final = "TemplateNotFound"
     TEMPLATE_AMBIGUOUS: Final = "TemplateAmbiguous"
     TEMPLATE_INVALID: Final = "TemplateInvalid"
