@@ -29,6 +29,7 @@ from konnector.sync import remedies
 from konnector.sync.claims import ClaimSync
 from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.pacing import Pacing
 from konnector.sync.reports import Reports
 
 log = structlog.get_logger(__name__)
@@ -66,6 +67,7 @@ class Claims:
         status: BindingStatus,
         *,
         bindings: Callable[[], Iterable[Object]],
+        pacing: Pacing | None = None,
     ) -> None:
         """Start with no claim.
 
@@ -75,8 +77,10 @@ class Claims:
             mapping: consumer namespaces to service namespaces.
             status: where conditions of bindings are stated.
             bindings: the bindings of the session as they are now.
+            pacing: of the writes that the provider causes on the app cluster.
         """
         self._bindings = bindings
+        self._pacing = pacing or Pacing()
         self._app = app
         self._provider = provider
         self._mapping = mapping
@@ -225,6 +229,7 @@ class Claims:
             resource,
             provider_id=self._provider.identity,
             reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
+            pacing=self._pacing,
         )
         sync.update(claims, held=held, binding=binding)
         self._running[kind] = (

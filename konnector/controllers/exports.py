@@ -33,6 +33,7 @@ from konnector.sync.brake import Brake
 from konnector.sync.model import Policy
 from konnector.sync.namespaces import ServiceNamespaces
 from konnector.sync.objects import ObjectSync, Tenant
+from konnector.sync.pacing import Pacing
 from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
 
@@ -79,7 +80,10 @@ class Exports:
         self._brakes: dict[str, Brake] = {}
         self._resumed: dict[str, str] = {}
         self._generations: dict[str, tuple[int, int]] = {}
-        self.claims = Claims(app, provider, mapping, status, bindings=self._served_bindings)
+        self._pacing = Pacing()
+        self.claims = Claims(
+            app, provider, mapping, status, bindings=self._served_bindings, pacing=self._pacing
+        )
         self.controller = Controller("exports", self._reconcile, workers=1)
 
     def __enter__(self) -> "Exports":
@@ -202,6 +206,7 @@ class Exports:
             brake=self._brakes.setdefault(name, Brake()),
             on_brake=lambda: self.controller.enqueue(name),
             reports=Reports(self._app.recorder, shape.resource.group_resource),
+            pacing=self._pacing,
         )
         self._running[name] = (
             shape,

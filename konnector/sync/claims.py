@@ -16,6 +16,7 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthorized
+from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.pool import InformerPool
@@ -27,6 +28,7 @@ from konnector.sync.claim_plan import plan_claim
 from konnector.sync.claim_watches import ClaimWatches, Watched, watched
 from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.pacing import Pacing
 from konnector.sync.patience import recheck_after
 from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
@@ -34,6 +36,7 @@ from konnector.sync.reports import Reports
 log = structlog.get_logger(__name__)
 
 _ROUNDS = 4
+_COPYING = (claim_model.CreateCopy, claim_model.UpdateCopy, claim_model.ReplaceCopy)
 GRACE_SECONDS = 2.0
 """A right that is missing for so long is told."""
 
@@ -65,6 +68,7 @@ class ClaimSync:
         *,
         provider_id: str,
         reports: Reports,
+        pacing: Pacing | None = None,
     ) -> None:
         """Start with no claims; nothing is watched before ``update`` and ``run``.
 
@@ -76,12 +80,14 @@ class ClaimSync:
             resource: the claimed kind.
             provider_id: identity of the provider as it was reached.
             reports: where refusals are reported.
+            pacing: of the writes that the provider causes on the app cluster.
         """
         self.resource = resource
         self._app = app
         self._clients = {Side.CONSUMER: app.client, Side.PROVIDER: provider}
         self._mapping = mapping
         self.reports = reports
+        self._pacing = pacing or Pacing()
         self._policy = ClaimPolicy(cluster_id=app.cluster_id, provider_id=provider_id)
         self._copies = f"{keys.COPY}={self._policy.copy_label}"
         self._claims = ClaimSet(resource)
@@ -183,6 +189,8 @@ class ClaimSync:
                 lasted = self.reports.lasted(key, self._now())
                 self.reports.refuse(key, self._subject(placement), step.reason, step.message)
                 return Result(after=recheck_after(lasted))
+            if pause := self._pause(key, step):
+                return Result(after=pause)
             try:
                 await self._execute(step, placement)
             except (Forbidden, Unauthorized) as error:
@@ -201,6 +209,15 @@ class ClaimSync:
                 raise
         self.reports.clear(key)
         return None
+
+    def _pause(self, key: str, step: ClaimStep) -> float:
+        """Seconds for which a copy has to wait, because the provider changes its source too fast."""
+        if not isinstance(step, _COPYING) or step.side is not Side.CONSUMER:
+            return 0.0
+        pause = self._pacing.ask((self.resource, key), self._now())
+        if pause:
+            metrics.WRITES_HELD(f"claim:{self.resource.group_resource}").inc()
+        return pause
 
     def _denied(
         self, key: str, side: Side, placement: ClaimPlacement, error: Forbidden | Unauthorized
