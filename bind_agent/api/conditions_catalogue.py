@@ -120,6 +120,7 @@ class Reason:
     CLAIM_WAITING_FOR_CONSENT: Final = "ClaimWaitingForConsent"
     CLAIM_REJECTED: Final = "ClaimRejected"
     CLAIM_REFUSED: Final = "ClaimRefused"
+    CLAIM_LIMIT_REACHED: Final = "ClaimLimitReached"
     PROTECTED_OBJECT: Final = "ProtectedObject"
     MASS_DELETION_HELD: Final = "MassDeletionHeld"
     OBJECTS_REMAIN: Final = "ObjectsRemain"

@@ -26,6 +26,7 @@ from konnector.clusters import AppCluster, Provider
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.troubles import Followed, Trouble
 from konnector.sync import remedies
+from konnector.sync.claim_quota import Quota
 from konnector.sync.claims import ClaimSync
 from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
@@ -81,6 +82,7 @@ class Claims:
         """
         self._bindings = bindings
         self._pacing = pacing or Pacing()
+        self._quota = Quota(app.options.limits)
         self._app = app
         self._provider = provider
         self._mapping = mapping
@@ -230,6 +232,7 @@ class Claims:
             provider_id=self._provider.identity,
             reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
             pacing=self._pacing,
+            quota=self._quota,
         )
         sync.update(claims, held=held, binding=binding)
         self._running[kind] = (

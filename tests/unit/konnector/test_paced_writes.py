@@ -158,7 +158,7 @@ def test_all_that_one_provider_causes_is_paced_together() -> None:
         cast("Any", informer),
         cast("Any", informer),
         cast("Any", None),
-        served=lambda: frozenset(),
+        served=frozenset,
         status=cast("Any", None),
     )
     assert exports._pacing is exports.claims._pacing
