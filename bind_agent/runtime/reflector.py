@@ -161,6 +161,8 @@ class Reflector:
                         log.debug("watching anew after an outage", **self._fields())
                     else:
                         log.info("listing again, because the schema has changed", **self._fields())
+                # Without a turn there is none to be ended.
+                self._limit = None
                 await self._pause(wait)
         finally:
             self._limit = None

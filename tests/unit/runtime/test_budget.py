@@ -183,6 +183,17 @@ async def test_what_others_are_told_does_not_make_a_list_come_sooner() -> None:
         assert len(bench.client.listed) == 1
 
 
+async def test_a_schema_that_changes_while_a_list_is_waited_for_changes_nothing() -> None:
+    bench = Bench()
+    bench.client.lists.extend([([large("a", 1), large("b", 2)], 5), ([large("a", 3)], 6)])
+    async with bench.running():
+        bench.informer._reflector._start_anew()
+        await bench.clock.advance(10)
+        assert len(bench.client.listed) == 1
+        await bench.clock.advance(21)
+        assert bench.held == {"ns/a": "3"}
+
+
 async def test_the_pauses_grow_until_a_list_is_taken_in() -> None:
     bench = Bench()
     bench.client.lists.extend([([large("a", 1), large("b", 2)], 5)] * 20)
