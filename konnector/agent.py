@@ -13,6 +13,7 @@ from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.intake import ProviderKubeconfig
 from bind_agent.kube.intake_fields import IntakeError
+from bind_agent.runtime.budget import LARGEST
 from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.recorder import Recorder
 from konnector.clusters import AppCluster, Collection, Ends, Far, Home, Provider
@@ -126,7 +127,9 @@ class OnAppCluster:
             max_in_flight=self.home.options.max_in_flight,
             cluster=Side.PROVIDER,
             fence=self.home.fence,
+            max_object=LARGEST,
         )
-        async with client, InformerPool(client, cluster=Side.PROVIDER) as pool:
+        budget = self.home.budget()
+        async with client, InformerPool(client, cluster=Side.PROVIDER, budget=budget) as pool:
             provider = Provider(client, client, pool, kubeconfig.namespace, kubeconfig.identity)
             yield Ends(self._app, provider, Far(Side.PROVIDER, kubeconfig.server))

@@ -18,9 +18,11 @@ from dataclasses import dataclass, replace
 from bind_agent.api.resource import SECRETS, Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.intake import ProviderKubeconfig, accept_kubeconfig
+from bind_agent.runtime.budget import Budget
 from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.recorder import Recorder
 from konnector.guard import Guard, cluster_identity
+from konnector.limit_options import MEMORY_FLAG
 from konnector.options import Options
 from konnector.sync.model import Side
 
@@ -70,6 +72,11 @@ class Home:
     def secrets(self) -> tuple[Collection, ...]:
         """Those of ``needed`` that may hold kubeconfigs."""
         return tuple(one for one in self.needed if one.resource == SECRETS)
+
+    def budget(self) -> Budget:
+        """For what is kept in memory of one far cluster: it must not take what all others need."""
+        remedy = f"raise {MEMORY_FLAG} of the konnector, and the memory limit of its pod with it"
+        return Budget(self.options.limits.memory, remedy=remedy)
 
     def accept(self, kubeconfig: bytes, *, require_namespace: bool = True) -> ProviderKubeconfig:
         """Check a kubeconfig that comes out of a Secret (design section 5).

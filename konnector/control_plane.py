@@ -26,6 +26,7 @@ from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.errors import KubeError
 from bind_agent.kube.intake import ProviderKubeconfig
 from bind_agent.kube.intake_fields import IntakeError
+from bind_agent.runtime.budget import LARGEST
 from bind_agent.runtime.pool import InformerPool
 from bind_agent.runtime.recorder import Recorder
 from konnector.clusters import AppCluster, Collection, Ends, Far, Home, Provider
@@ -175,12 +176,13 @@ class OnControlPlane:
                 max_in_flight=options.max_in_flight,
                 cluster=side,
                 fence=fence,
+                max_object=LARGEST,
             )
 
         async with (
             opened(kubeconfig.config(), Side.CONSUMER, self.home.fence) as client,
             opened(self._config, Side.PROVIDER, self._fence(guard)) as copies,
-            InformerPool(client, cluster=Side.CONSUMER) as app_pool,
+            InformerPool(client, cluster=Side.CONSUMER, budget=self.home.budget()) as app_pool,
             # Of its own, on the same client: what a session follows ends with it.
             InformerPool(self.home.client, cluster=Side.PROVIDER) as pool,
         ):

@@ -3,13 +3,14 @@
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import click
 
 from bind_agent._version import __version__
 from bind_agent.api import keys
+from konnector.limit_options import Limits, limit_options, take_limits
 from konnector.mode_options import ControlPlane, control_plane_options, take_control_plane
 
 DEFAULT_LEASE_NAMESPACE = "kube-system"
@@ -43,6 +44,7 @@ class Options:
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, or ``console`` for people.
         leader_elect: False runs without a Lease, for a single process under a supervisor of its own.
+        limits: what the far cluster may cost.
         control_plane: set in control plane mode.
     """
 
@@ -62,6 +64,7 @@ class Options:
     log_level: str = "info"
     log_format: Literal["json", "console"] = "json"
     leader_elect: bool = True
+    limits: Limits = field(default_factory=Limits)
     control_plane: ControlPlane | None = None
 
 
@@ -134,6 +137,7 @@ def command(run: Callable[[Options], None]) -> click.Command:
         show_default=True,
         help="Requests to one API server at once.",
     )
+    @limit_options
     @click.option(
         "--allow-private-providers/--refuse-private-providers",
         "allow_private_addresses",
@@ -205,6 +209,7 @@ def command(run: Callable[[Options], None]) -> click.Command:
                 lease_namespace=lease_namespace or default_lease_namespace(control_plane),
                 health_host=host,
                 health_port=port,
+                limits=take_limits(values),
                 control_plane=control_plane,
                 **values,
             )

@@ -13,7 +13,7 @@ from bind_agent.kube.credentials import Credential
 from bind_agent.kube.discovery import Discovery
 from bind_agent.kube.errors import ConfigError, KubeError
 from bind_agent.kube.reading import Reading
-from bind_agent.kube.transport import Transport
+from bind_agent.kube.transport import MAX_OBJECT, Transport
 from bind_agent.kube.writing import Writing
 
 
@@ -44,6 +44,7 @@ class Client(Reading, Writing):
         max_in_flight: int = 64,
         cluster: str = "cluster",
         fence: Callable[[], None] | None = None,
+        max_object: int = MAX_OBJECT,
     ) -> "Client":
         """A client; it connects with the first request.
 
@@ -54,6 +55,7 @@ class Client(Reading, Writing):
             cluster: label of its metrics: the role of the cluster, such as `consumer` or `provider`.
             fence: called right before each write leaves; raises when this process may not write any more
                 (`LeaderElector.check`), and then nothing is sent.
+            max_object: most bytes that are read of an answer with one object.
 
         Returns:
             The client; close it, or use it as an asynchronous context manager.
@@ -62,7 +64,12 @@ class Client(Reading, Writing):
             ConfigError: the CA cannot be used.
         """
         transport = Transport(
-            config, user_agent=user_agent, max_in_flight=max_in_flight, cluster=cluster, fence=fence
+            config,
+            user_agent=user_agent,
+            max_in_flight=max_in_flight,
+            cluster=cluster,
+            fence=fence,
+            max_object=max_object,
         )
         return cls(config, transport)
 

@@ -237,6 +237,11 @@ class LineSplitter:
         return [line for line in lines if line and not line.isspace()]
 
     @property
+    def held(self) -> int:
+        """Bytes of a line that has not ended yet."""
+        return self._held
+
+    @property
     def inside_line(self) -> bool:
         """Whether a stream that ended now was cut off inside a line."""
         return any(not part.isspace() for part in self._tail if part)

@@ -1,10 +1,10 @@
 """Lists, page by page, with bounds on what a server may send.
 
-A page is at most 64 MiB; when that does not suffice the same page is asked for in smaller portions.  A server
-that hands out continue tokens without end, or the same one again, is noticed.
+A page is at most 64 MiB, or less where the caller wants it so; when that does not suffice the same page is asked for
+in smaller portions.  A server that hands out continue tokens without end, or the same one again, is noticed.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,9 +14,13 @@ from bind_agent.kube.codec import Object, decode, decode_page
 from bind_agent.kube.errors import AnswerTooLarge, Gone, MalformedAnswer
 from bind_agent.kube.transport import MAX_PAGE, Transport
 
-# Bounds far beyond sense: etcd's largest recommended database holds fewer objects, and fewer bytes.
+# Bounds far beyond sense: etcd's largest recommended database holds fewer objects, and fewer bytes. For who takes in
+# page by page and keeps what it will; see `bind_agent.runtime.budget` for servers that are not trusted.
 MAX_OBJECTS: Final = 2_000_000
 MAX_BYTES: Final = 8 * 1024**3
+# Whoever asks for a whole list gets it decoded, which takes ten times its length.
+MAX_COLLECTED_OBJECTS: Final = 100_000
+MAX_COLLECTED_BYTES: Final = 256 * 1024**2
 # A selector may leave a page empty, but servers fill pages up, so a long run of empty ones is no progress.
 MAX_EMPTY_PAGES: Final = 50
 # Times that a whole list is begun.
@@ -56,7 +60,10 @@ async def pages(
     field_selector: str,
     resource_version: str,
     page_size: int,
-) -> AsyncIterator[RawPage]:
+    page_bytes: int | None = None,
+    max_objects: int = MAX_OBJECTS,
+    max_bytes: int = MAX_BYTES,
+) -> AsyncGenerator[RawPage, None]:
     """The pages of a list; see `Client.pages`."""
     path = paths.collection(resource, namespace)
     sensitive = paths.is_secret(resource)
@@ -72,7 +79,9 @@ async def pages(
             **{"continue": token},
         )
         try:
-            body = await transport.call("list", path + query, limit=MAX_PAGE, sensitive=sensitive)
+            body = await transport.call(
+                "list", path + query, limit=page_bytes or MAX_PAGE, sensitive=sensitive
+            )
         except AnswerTooLarge:
             if size <= 1:
                 raise
@@ -82,7 +91,7 @@ async def pages(
         objects += len(items)
         total += len(body)
         empty = 0 if items else empty + 1
-        if objects > MAX_OBJECTS or total > MAX_BYTES or (following and empty > MAX_EMPTY_PAGES):
+        if objects > max_objects or total > max_bytes or (following and empty > MAX_EMPTY_PAGES):
             raise MalformedAnswer(f"the list of {resource.plural} does not end")
         if following and following == token:
             raise MalformedAnswer(f"the list of {resource.plural} repeats itself")
@@ -117,6 +126,8 @@ async def collect(
                 field_selector=field_selector,
                 resource_version=resource_version,
                 page_size=page_size,
+                max_objects=MAX_COLLECTED_OBJECTS,
+                max_bytes=MAX_COLLECTED_BYTES,
             ):
                 found.extend(decode(raw) for raw in page.items)
                 version = page.resource_version

@@ -1,6 +1,6 @@
 """The reading verbs of one cluster."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 
 from bind_agent.api.resource import Resource
 from bind_agent.kube import access, lists, paths
@@ -94,8 +94,18 @@ class Reading:
         field_selector: str = "",
         resource_version: str = "",
         page_size: int = 500,
-    ) -> AsyncIterator[RawPage]:
+        page_bytes: int | None = None,
+    ) -> AsyncGenerator[RawPage, None]:
         """As `list`, page by page with each object as exact bytes.
+
+        Args:
+            resource: the kind.
+            namespace: one namespace; None for all.
+            label_selector: as in the API.
+            field_selector: likewise.
+            resource_version: as in the API.
+            page_size: objects per page.
+            page_bytes: most bytes of one page, 64 MiB unless given; of larger objects fewer are asked for.
 
         Raises:
             Gone: the pages expired under way: start again.
@@ -109,6 +119,7 @@ class Reading:
             field_selector=field_selector,
             resource_version=resource_version,
             page_size=page_size,
+            page_bytes=page_bytes,
         )
 
     def watch(
@@ -121,6 +132,7 @@ class Reading:
         field_selector: str = "",
         initial_events: bool = False,
         inactivity: float | None = None,
+        on_half: Callable[[int], None] | None = None,
     ) -> Watch:
         """Follow a kind over one connection.
 
@@ -135,6 +147,8 @@ class Reading:
                 `BadRequest`: list instead.
             inactivity: seconds without a byte after which the connection counts as dead; the default lies
                 beyond the time at which the server ends a watch by itself.
+            on_half: told how many bytes are held of an event that has not come in full, 0 at the end; what it raises
+                ends the watch.
 
         Returns:
             An asynchronous iterator; see `bind_agent.kube.watch` for the ways it ends.
@@ -151,6 +165,7 @@ class Reading:
             field_selector=field_selector,
             initial_events=initial_events,
             inactivity=inactivity,
+            on_half=on_half,
         )
 
     async def can_i(

@@ -93,8 +93,10 @@ class Transport:
         max_in_flight: int,
         cluster: str,
         fence: Callable[[], None] | None = None,
+        max_object: int = MAX_OBJECT,
     ) -> None:
         self._fence = fence
+        self._max_object = max_object
         self.trouble: KubeError | None = None
         self._waiting: dict[object, float] = {}
         self._base = config.server.rstrip("/")
@@ -146,7 +148,7 @@ class Transport:
         body: bytes | None = None,
         content_type: str = "application/json",
         accept: str = "",
-        limit: int = MAX_OBJECT,
+        limit: int = 0,
         sensitive: bool = False,
     ) -> bytes:
         """One request and its JSON answer.
@@ -160,7 +162,7 @@ class Transport:
             body: JSON bytes.
             content_type: of the body.
             accept: other answers than plain JSON.
-            limit: most bytes that are read of the answer, after decompression.
+            limit: most bytes that are read of the answer, after decompression; 0 for what one object may have.
             sensitive: answers may quote a Secret.
 
         Returns:
@@ -174,6 +176,7 @@ class Transport:
         """
         url = URL(self._base + path, encoded=True)
         method = _METHODS[verb]
+        limit = limit or self._max_object
         request = _Request(verb, method, url, body, content_type, accept, limit, sensitive)
         source = self.source
         attempt, waited, renewed = 0, 0.0, False

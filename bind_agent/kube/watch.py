@@ -11,6 +11,7 @@ processed.
 
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Literal, get_args
 
 import aiohttp
@@ -106,12 +107,21 @@ class Watch:
             a row, is how some servers say that the resourceVersion is too old: list again.
     """
 
-    def __init__(self, transport: Transport, path: str, *, inactivity: float, sensitive: bool) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        *,
+        inactivity: float,
+        sensitive: bool,
+        on_half: Callable[[int], None] | None = None,
+    ) -> None:
         self.received = 0
         self._transport = transport
         self._path = path
         self._inactivity = inactivity
         self._sensitive = sensitive
+        self._on_half = on_half
         self._response: aiohttp.ClientResponse | None = None
         self._splitter = LineSplitter()
         self._lines: deque[bytes] = deque()
@@ -148,6 +158,10 @@ class Watch:
     def _close(self) -> None:
         self._ended = True
         self._lines.clear()
+        self._splitter = LineSplitter()
+        on_half, self._on_half = self._on_half, None
+        if on_half is not None:
+            on_half(0)
         response, self._response = self._response, None
         if response is not None:
             response.close()
@@ -166,6 +180,8 @@ class Watch:
             raise connection_error(error) from error
         if chunk:
             self._lines.extend(self._splitter.feed(chunk))
+            if self._on_half is not None:
+                self._on_half(self._splitter.held)
             return True
         if self._splitter.inside_line:
             raise ConnectionFailed("the watch ended inside an event", broken=True)
@@ -194,6 +210,7 @@ def open_watch(
     field_selector: str,
     initial_events: bool,
     inactivity: float | None,
+    on_half: Callable[[int], None] | None = None,
 ) -> Watch:
     """Prepare a watch; see `Client.watch`."""
     seconds = random.randint(_SHORTEST, _LONGEST)  # noqa: S311 - spreads load, guards nothing
@@ -212,4 +229,5 @@ def open_watch(
         paths.collection(resource, namespace) + paths.query(**parameters),
         inactivity=inactivity if inactivity is not None else seconds + _GRACE,
         sensitive=paths.is_secret(resource),
+        on_half=on_half,
     )

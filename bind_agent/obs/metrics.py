@@ -183,6 +183,11 @@ CONFLICTS: Final = _counter(
 REFUSALS: Final = _counter(
     "refusals_total", "Objects that may not cross, by reason word.", "binding", "reason"
 )
+WRITES_HELD: Final = _counter(
+    "writes_held_total",
+    "Times that a write to the app cluster was put off, because the other side changes things too fast.",
+    "binding",
+)
 DELETIONS_HELD: Final = _gauge(
     "deletions_held", "Deletions that wait for a person because the brake holds.", "binding"
 )
@@ -284,6 +289,7 @@ def forget_binding(binding: str) -> None:
         OBJECT_WRITES,
         CONFLICTS,
         REFUSALS,
+        WRITES_HELD,
         DELETIONS_HELD,
     ):
         metric.forget(binding=binding)

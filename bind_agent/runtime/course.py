@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bind_agent.aio.backoff import Backoff, Policy
@@ -10,6 +10,9 @@ from bind_agent.kube.errors import ApiError, NotFound
 
 RECONNECTS: Final = Policy(first=0.2, cap=30.0)
 """Waits between connections after failures, half of each random."""
+CROWDED: Final = Policy(first=30.0, cap=300.0)
+"""Waits before a collection is listed again that did not fit into memory: each attempt may cost a whole list, and what
+makes room is done by people."""
 HEALTHY: Final = 10.0
 """A watch that lived so many seconds ends a series of failures."""
 BRIEF: Final = 2.0
@@ -32,17 +35,19 @@ class Course:
         barren: watches in a row that brought nothing.
         backoff: counts failures since the last healthy watch.
         silence: seconds without a byte after which a connection counts as dead.
+        crowding: counts what did not fit since the last complete list.
     """
 
     version: str
     barren: int
     backoff: Backoff
     silence: float = SILENCE
+    crowding: Backoff = field(default_factory=lambda: Backoff(CROWDED))
 
     @classmethod
     def start(cls, draw: Callable[[], float] = random.random, *, silence: float = SILENCE) -> "Course":
         """Nothing known yet."""
-        return cls("", 0, Backoff(RECONNECTS, draw=draw), silence)
+        return cls("", 0, Backoff(RECONNECTS, draw=draw), silence, Backoff(CROWDED, draw=draw))
 
     def advance(self, version: str) -> None:
         """An event or bookmark was taken in."""
@@ -94,6 +99,22 @@ class Course:
             self.version = ""
         asked = error.retry_after if isinstance(error, ApiError) else None
         return self.backoff.next(at_least=asked or 0.0)
+
+    def crowded(self) -> float:
+        """What came does not fit into memory.
+
+        What was refused is not told again by a watch, and what makes room may come after it: only a list helps.
+
+        Returns:
+            Seconds to wait before it.
+        """
+        self.version = ""
+        self.barren = 0
+        return self.crowding.next()
+
+    def roomy(self) -> None:
+        """A complete list was taken in."""
+        self.crowding.reset()
 
     def _count_barren(self) -> None:
         self.barren += 1

@@ -4,6 +4,12 @@ An informer lists once and watches for ever (`reflector`). After a list that was
 had expired, the difference to the store is told as if it had been watched: ADDED, MODIFIED and DELETED
 events. A handler therefore cannot tell a deletion that was seen from one that was inferred; who deletes
 because of it confirms by a GET (design section 4.3).
+
+Of a cluster that is not trusted only so much is kept as a budget allows (`budget`). Beyond it a first list is given
+up as a whole: no handler and no `has_synced` ever stands for half of one. A collection that is known already stays as
+it is known: what is new is refused, what has changed stays as it was, and nothing is inferred to be gone but what a
+list that came to its end has shown to be gone. It is stale then, as one is whose server cannot be reached, and
+`last_error` says so; it is listed again after a while.
 """
 
 import asyncio
@@ -19,8 +25,10 @@ from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.api import meta
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import KubeError
+from bind_agent.kube.codec import decode_meta
+from bind_agent.kube.errors import KubeError, MalformedAnswer
 from bind_agent.kube.watch import WatchEvent
+from bind_agent.runtime.budget import LARGEST, OVERHEAD, Budget, OverBudget, Share
 from bind_agent.runtime.faults import describe
 from bind_agent.runtime.meters import Meters
 from bind_agent.runtime.queue import LOW, NORMAL
@@ -74,6 +82,7 @@ class Informer:
         page_size: int = 500,
         streaming: bool = True,
         cluster: str = "cluster",
+        budget: Budget | None = None,
         clock: Clock = SYSTEM,
     ) -> None:
         """Set up; nothing is asked before `run`.
@@ -92,6 +101,7 @@ class Informer:
             page_size: objects per page where the server has no streaming lists.
             streaming: try a streaming list.
             cluster: label of its metrics: the role of the cluster, as given to `Client.open`.
+            budget: bounds what is kept, together with that of others; None for a cluster that is trusted.
             clock: for waits between connections.
         """
         self.store = Store()
@@ -106,7 +116,10 @@ class Informer:
         self._handlers: list[Handler] = []
         self._list_handlers: list[Callable[[], None]] = []
         self._synced = asyncio.Event()
-        self._seen: set[str] | None = None
+        self._unseen: set[str] | None = None
+        self._refused: OverBudget | None = None
+        where = f" in namespace {namespace}" if namespace else ""
+        self._share = budget.share(f"{resource.group_resource}{where}") if budget is not None else None
         self._meters = Meters.of(cluster, resource.group_resource)
         self._reflector = Reflector(
             client,
@@ -119,6 +132,7 @@ class Informer:
             streaming=streaming,
             on_end=self._meters.ended,
             on_list=self._meters.listed,
+            share=self._share,
             clock=clock,
         )
 
@@ -199,6 +213,11 @@ class Informer:
         """List once more in a moment: the schema of the kind has changed (see `Reflector.refresh`)."""
         self._reflector.refresh()
 
+    def end(self) -> None:
+        """Nobody needs this any more: what it took of a budget is free for others."""
+        if self._share is not None:
+            self._share.close()
+
     async def run(self) -> None:
         """Follow the collection until cancelled; failures are waited out. Started again, it goes on."""
         with self._meters.watching(self):
@@ -208,17 +227,28 @@ class Informer:
 
     def begin(self) -> None:
         """A full list begins (see `reflector.Sink`)."""
-        self._seen = set()
+        self._unseen = set(self.store)
+        self._refused = None
+        if self._share is not None:
+            self._share.begin()
 
     def present(self, raw: bytes) -> None:
         """An object of the list."""
         self._upsert(raw)
 
     def complete(self) -> None:
-        """The list has ended: drop what does not exist any more."""
-        seen, self._seen = self._seen or set(), None
-        for key in [known for known in self.store if known not in seen]:
+        """The list has ended: drop what does not exist any more.
+
+        Raises:
+            OverBudget: not all of it could be kept; what is gone was dropped all the same, which makes room.
+        """
+        gone, self._unseen = self._unseen or set(), None
+        for key in gone:
             self._delete(key)
+        if self._refused is not None:
+            raise self._refused
+        if self._share is not None:
+            self._share.settle()
         self._synced.set()
         for handler in tuple(self._list_handlers):
             self._guarded(handler)
@@ -231,23 +261,63 @@ class Informer:
         else:
             self._upsert(event.raw)
 
+    def give_up(self) -> None:
+        """The half of a first list goes; nobody was told that it was complete."""
+        if self._share is not None and not self._synced.is_set():
+            self._share.take(-(self.store.bytes + OVERHEAD * len(self.store)))
+            self.store.clear()
+
     def _upsert(self, raw: bytes) -> None:
+        if self._share is not None and not self._admits(self._share, raw):
+            return
         entry = self._entry(raw)
         if entry is None:
             return
-        if self._seen is not None:
-            self._seen.add(entry.key)
+        if self._unseen is not None:
+            self._unseen.discard(entry.key)
         old = self.store.get(entry.key)
         if old is not None and old.uid != entry.uid:
             self._delete(entry.key)
             old = None
         if old is None:
+            if self._share is not None and not self._share.take(len(entry.body) + OVERHEAD):
+                self._refuse(self._share.exceeded())
+                return
             self.store.put(entry)
             self._tell(Event.ADDED, None, entry)
         elif (old.resource_version, old.digest) != (entry.resource_version, entry.digest):
             # The same version with other content: it was seen through an older schema.
+            if self._share is not None and not self._share.take(len(entry.body) - len(old.body)):
+                self._refuse(self._share.exceeded())
+                return
             self.store.put(entry)
             self._tell(Event.MODIFIED, old, entry)
+
+    def _admits(self, share: Share, raw: bytes) -> bool:
+        """Whether an object may be decoded at all."""
+        if self._unseen is not None and not share.listed(len(raw)):
+            raise share.endless()
+        if len(raw) <= LARGEST:
+            return True
+        with contextlib.suppress(MalformedAnswer):
+            key = decode_meta(raw).key
+            if self._unseen is not None:
+                self._unseen.discard(key)
+        self._refuse(share.too_large())
+        return False
+
+    def _refuse(self, error: OverBudget) -> None:
+        """There is no room for an object.
+
+        The rest of a list still tells which of the known objects exist, which takes no memory: what is gone makes room.
+
+        Raises:
+            OverBudget: it is no such list.
+        """
+        if self._unseen is not None and self._synced.is_set():
+            self._refused = error
+        else:
+            raise error
 
     def _entry(self, raw: bytes) -> Entry | None:
         """The entry for an object as it came; None for one that cannot be kept."""
@@ -266,6 +336,8 @@ class Informer:
     def _delete(self, key: str) -> None:
         old = self.store.remove(key)
         if old is not None:
+            if self._share is not None:
+                self._share.take(-(len(old.body) + OVERHEAD))
             self._tell(Event.DELETED, old, None)
 
     def _tell(self, event: Event, old: Entry | None, new: Entry | None) -> None:

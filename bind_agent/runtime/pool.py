@@ -8,6 +8,7 @@ from typing import Self
 
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
+from bind_agent.runtime.budget import Budget
 from bind_agent.runtime.informer import Informer
 from bind_agent.runtime.store import IndexFunction
 from bind_agent.runtime.transform import Transform
@@ -38,10 +39,17 @@ class InformerPool:
     Leaving the block stops all of them and waits for their end.
     """
 
-    def __init__(self, client: Client, *, cluster: str = "cluster") -> None:
-        """Set up for one cluster; `cluster` is the label of metrics, as given to `Client.open`."""
+    def __init__(self, client: Client, *, cluster: str = "cluster", budget: Budget | None = None) -> None:
+        """Set up for one cluster.
+
+        Args:
+            client: of the cluster.
+            cluster: the label of metrics, as given to `Client.open`.
+            budget: bounds what all informers keep together; None for a cluster that is trusted.
+        """
         self.client = client
         self._cluster = cluster
+        self._budget = budget
         self._shares: dict[tuple[object, ...], _Share] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -111,6 +119,7 @@ class InformerPool:
                 transform=transform,
                 indexes=indexes,
                 cluster=self._cluster,
+                budget=self._budget,
             )
             share = _Share(informer, key)
             run = informer.run()
@@ -139,6 +148,7 @@ class InformerPool:
                     del self._shares[share.key]
                     if share.task is not None:
                         share.task.cancel()
+                    informer.end()
                 return
 
     def informers(self) -> tuple[Informer, ...]:

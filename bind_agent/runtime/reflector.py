@@ -5,6 +5,7 @@ server sent it.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from enum import StrEnum
@@ -25,6 +26,7 @@ from bind_agent.kube.errors import (
     Unavailable,
 )
 from bind_agent.kube.watch import Watch, WatchEvent
+from bind_agent.runtime.budget import PAGE, OverBudget, Share
 from bind_agent.runtime.course import BRIEF, SILENCE, Course
 from bind_agent.runtime.faults import describe
 
@@ -43,7 +45,7 @@ _TURN: Final = 200
 
 
 class Sink(Protocol):
-    """What a reflector feeds; its methods do not wait and do not raise."""
+    """What a reflector feeds; its methods do not wait, and raise nothing but `OverBudget`, which ends a connection."""
 
     def begin(self) -> None:
         """A full list begins; a list that had begun before was broken off and counts for nothing."""
@@ -59,6 +61,10 @@ class Sink(Protocol):
 
     def change(self, event: WatchEvent) -> None:
         """A change: ADDED, MODIFIED or DELETED."""
+        ...
+
+    def give_up(self) -> None:
+        """There is no memory for more: a first list will not go on for a while, and frees what it took."""
         ...
 
 
@@ -93,6 +99,7 @@ class Reflector:
         streaming: bool = True,
         on_end: Callable[[End], None] = lambda _: None,
         on_list: Callable[[str], None] = lambda _: None,
+        share: Share | None = None,
         clock: Clock = SYSTEM,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -109,6 +116,7 @@ class Reflector:
             streaming: try a streaming list first; servers without it get a paged one.
             on_end: told how each watch ended.
             on_list: told `streamed`, `paged` or `failed` for each list.
+            share: bounds what is under way, too; None for a cluster that is trusted.
             clock: for waits.
             draw: random numbers from [0, 1) for the jitter.
         """
@@ -124,6 +132,7 @@ class Reflector:
         self._streaming = streaming
         self._on_end = on_end
         self._on_list = on_list
+        self._share = share
         self._clock = clock
         self._course = Course.start(draw, silence=SILENCE)
         self._nudged = asyncio.Event()
@@ -152,6 +161,8 @@ class Reflector:
                         log.debug("watching anew after an outage", **self._fields())
                     else:
                         log.info("listing again, because the schema has changed", **self._fields())
+                # Without a turn there is none to be ended.
+                self._limit = None
                 await self._pause(wait)
         finally:
             self._limit = None
@@ -190,6 +201,10 @@ class Reflector:
     async def _pause(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)
+            return
+        if isinstance(self.last_error, OverBudget):
+            # Nothing that others are told makes room here, and each attempt may cost a whole list.
+            await self._clock.sleep(seconds)
             return
         self._nudged.clear()
         pauses = {
@@ -253,7 +268,11 @@ class Reflector:
         self._on_end(End.SILENT if silent else End.ERROR)
         if listing:
             self._on_list("failed")
-        wait = self._course.failed(error, lasted=lasted, received=self._received)
+        if isinstance(error, OverBudget):
+            self._sink.give_up()
+            wait = self._course.crowded()
+        else:
+            wait = self._course.failed(error, lasted=lasted, received=self._received)
         log.warning(
             "list failed" if listing else "watch failed",
             error=describe(error),
@@ -263,6 +282,13 @@ class Reflector:
         return wait
 
     async def _paged_list(self) -> None:
+        if self._share is None:
+            await self._pages(None)
+            return
+        async with self._share.turns:
+            await self._pages(PAGE)
+
+    async def _pages(self, page_bytes: int | None) -> None:
         self._sink.begin()
         version = ""
         pages = self._client.pages(
@@ -271,18 +297,21 @@ class Reflector:
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             page_size=self._page_size,
+            page_bytes=page_bytes,
         )
-        async for page in pages:
-            version = page.resource_version
-            for raw in page.items:
-                self._sink.present(raw)
-            # A page of 500 takes some milliseconds to take in; others get their turn in between.
-            await asyncio.sleep(0)
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                version = page.resource_version
+                for raw in page.items:
+                    self._sink.present(raw)
+                # A page of 500 takes some milliseconds to take in; others get their turn in between.
+                await asyncio.sleep(0)
         self._listed("paged", version)
 
     def _listed(self, how: str, version: str) -> None:
         self._sink.complete()
         self._course.advance(version)
+        self._course.roomy()
         self.last_error = None
         self._since = self._clock.monotonic()
         self.listed += 1
@@ -302,6 +331,7 @@ class Reflector:
             field_selector=self._field_selector,
             initial_events=listing,
             inactivity=course.silence if self._bookmarks and not listing else None,
+            on_half=self._share.hold_half if self._share is not None else None,
         )
         async with watch:
             if listing:

@@ -211,6 +211,14 @@ class Store:
             self._reindex(key, old, None)
         return old
 
+    def clear(self) -> None:
+        """Drop all entries; the indexes stay, empty. For the informer."""
+        self._entries.clear()
+        self._bytes = 0
+        self.changes += 1
+        for name, index in self._indexes.items():
+            self._indexes[name] = _Index(name, index.fn)
+
     def _reindex(self, key: str, old: Entry | None, new: Entry | None) -> None:
         for index in self._indexes.values():
             # The old values are computed again instead of being kept: 3 us against 150 bytes per object and

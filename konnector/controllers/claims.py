@@ -26,9 +26,11 @@ from konnector.clusters import AppCluster, Provider
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.troubles import Followed, Trouble
 from konnector.sync import remedies
+from konnector.sync.claim_quota import Quota
 from konnector.sync.claims import ClaimSync
 from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.pacing import Pacing
 from konnector.sync.reports import Reports
 
 log = structlog.get_logger(__name__)
@@ -67,6 +69,7 @@ class Claims:
         *,
         bindings: Callable[[], Iterable[Object]],
         alone: Callable[[], bool] = lambda: False,
+        pacing: Pacing | None = None,
     ) -> None:
         """Start with no claim.
 
@@ -77,9 +80,12 @@ class Claims:
             status: where conditions of bindings are stated.
             bindings: the bindings of the session as they are now.
             alone: whether no other provider is bound in the app cluster, as far as that is known.
+            pacing: of the writes that the provider causes on the app cluster.
         """
         self._alone = alone
         self._bindings = bindings
+        self._pacing = pacing or Pacing()
+        self._quota = Quota(app.options.limits)
         self._app = app
         self._provider = provider
         self._mapping = mapping
@@ -229,6 +235,8 @@ class Claims:
             provider_id=self._provider.identity,
             reports=Reports(self._app.recorder, f"claim:{resource.group_resource}"),
             alone=self._alone,
+            pacing=self._pacing,
+            quota=self._quota,
         )
         sync.update(claims, held=held, binding=binding)
         self._running[kind] = (

@@ -33,6 +33,7 @@ from konnector.controllers.troubles import Followed, Trouble
 from konnector.sync.model import Policy
 from konnector.sync.namespaces import ServiceNamespaces
 from konnector.sync.objects import ObjectSync, Tenant
+from konnector.sync.pacing import Pacing
 from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
 
@@ -78,8 +79,15 @@ class Exports:
         self._namespace_uid = ""
         self._brakes = Brakes(status)
         self._generations: dict[str, tuple[int, int]] = {}
+        self._pacing = Pacing()
         self.claims = Claims(
-            app, provider, mapping, status, bindings=self._served_bindings, alone=self._is_alone
+            app,
+            provider,
+            mapping,
+            status,
+            bindings=self._served_bindings,
+            alone=self._is_alone,
+            pacing=self._pacing,
         )
         self.controller = Controller("exports", self._reconcile, workers=1)
 
@@ -214,6 +222,7 @@ class Exports:
             brake=self._brakes[name],
             on_brake=lambda: self.controller.enqueue(name),
             reports=Reports(self._app.recorder, shape.resource.group_resource),
+            pacing=self._pacing,
         )
         self._running[name] = (
             shape,

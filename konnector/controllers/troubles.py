@@ -21,6 +21,7 @@ from bind_agent.kube.errors import (
     ServerError,
     Unauthorized,
 )
+from bind_agent.runtime.budget import OverBudget
 from bind_agent.runtime.informer import Informer
 from konnector.clusters import Far
 from konnector.sync import remedies
@@ -31,6 +32,7 @@ _ORDER: Final = (
     Reason.PROVIDER_UNREACHABLE,
     Reason.APP_CLUSTER_UNREACHABLE,
     Reason.PERMISSION_DENIED,
+    Reason.MEMORY_BUDGET_EXCEEDED,
     Reason.CRD_NOT_FOUND,
     Reason.INFORMER_SYNC_TIMEOUT,
 )
@@ -97,6 +99,8 @@ def of_error(error: KubeError, resource: Resource, side: Side, binding: str, far
             return Trouble(
                 Reason.PERMISSION_DENIED, remedies.denied(side, error.message, binding, root=far.root)
             )
+        case OverBudget():
+            return Trouble(Reason.MEMORY_BUDGET_EXCEEDED, f"{_where(side, far)}: {error}")
         case NotFound():
             return Trouble(Reason.CRD_NOT_FOUND, remedies.not_served(side, resource))
         case ConnectionFailed() | ServerError() if side is far.side:

@@ -118,6 +118,11 @@ class ClaimWatches:
         found = [e for i in self._informers(side, placement) if (e := i.store.get(key)) is not None]
         return max(found, key=lambda e: int(e.resource_version or 0), default=None)
 
+    def on_consumer(self, key: str) -> Entry | None:
+        """The same for an object on the app cluster, by its key."""
+        namespace, name = meta.split_key(key)
+        return self.entry(Side.CONSUMER, ClaimPlacement(namespace, "", name))
+
     def progress(self, side: Side, placement: ClaimPlacement) -> str:
         """The resource version that every watch that may show an object has reached."""
         informers = self._informers(side, placement)

@@ -9,6 +9,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeGuard
 
 import structlog
 
@@ -18,17 +19,23 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthorized
+from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.pool import InformerPool
+from bind_agent.runtime.queue import LOW
 from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster
+from konnector.limit_options import Limits
 from konnector.sync import claim_model, model, remedies
 from konnector.sync.claim_model import ClaimPlacement, ClaimPolicy, ClaimSet, ClaimStep
 from konnector.sync.claim_plan import plan_claim
+from konnector.sync.claim_quota import Quota
+from konnector.sync.claim_room import ClaimRoom
 from konnector.sync.claim_watches import ClaimWatches, Watched, watched
 from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.pacing import Pacing
 from konnector.sync.patience import recheck_after
 from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
@@ -36,6 +43,8 @@ from konnector.sync.reports import Reports
 log = structlog.get_logger(__name__)
 
 _ROUNDS = 4
+_BEYOND_SECONDS = 300.0
+"""What is beyond the quota is woken when there is room; this is for room that nobody told of."""
 GRACE_SECONDS = 2.0
 """A right that is missing for so long is told."""
 
@@ -68,6 +77,8 @@ class ClaimSync:
         provider_id: str,
         reports: Reports,
         alone: Callable[[], bool] = lambda: False,
+        pacing: Pacing | None = None,
+        quota: Quota | None = None,
     ) -> None:
         """Start with no claims; nothing is watched before ``update`` and ``run``.
 
@@ -80,12 +91,15 @@ class ClaimSync:
             provider_id: identity of the provider as it was reached.
             reports: where refusals are reported.
             alone: whether no other provider is bound in the app cluster, as far as that is known.
+            pacing: of the writes that the provider causes on the app cluster.
+            quota: what the provider's objects may take there.
         """
         self.resource = resource
         self._app = app
         self._clients = {Side.CONSUMER: app.client, Side.PROVIDER: provider}
         self._mapping = mapping
         self.reports = reports
+        self._pacing = pacing or Pacing()
         self._policy = ClaimPolicy(cluster_id=app.cluster_id, provider_id=provider_id)
         self._copies = f"{keys.COPY}={self._policy.copy_label}"
         self._alone = alone
@@ -105,6 +119,14 @@ class ClaimSync:
             is_news=self._is_news,
             listed=lambda side, namespace: self._recent[side].listed(namespace),
             enqueue=self.controller.enqueue,
+        )
+        self._room = ClaimRoom(
+            quota or Quota(Limits()),
+            resource,
+            self._policy.copy_label,
+            shown=self._watches.on_consumer,
+            wake=functools.partial(self.controller.enqueue, priority=LOW),
+            reports=reports,
         )
 
     def update(
@@ -166,6 +188,7 @@ class ClaimSync:
             for remove in removers:
                 remove()
             self._watches.close()
+            self._room.close()
 
     def _wanted(self) -> Watched:
         """What the claims of now need; with none left the copies stay watched, so that they can be retracted."""
@@ -182,6 +205,8 @@ class ClaimSync:
 
     def _is_news(self, side: Side, event: Event, entry: Entry) -> bool:
         """Whether an event shows more than an own write."""
+        if side is Side.CONSUMER:
+            self._room.look(entry.key)
         if event is Event.DELETED:
             self._recent[side].deleted(entry.key, entry.uid)
             return True
@@ -199,6 +224,7 @@ class ClaimSync:
         policy = replace(self._policy, alone=self._alone())
         for _ in range(_ROUNDS):
             both = {side: live[side] if side in live else self._read(side, placement) for side in Side}
+            self._room.known(key, both[Side.CONSUMER])
             steps = plan_claim(
                 both[Side.CONSUMER],
                 both[Side.PROVIDER],
@@ -229,11 +255,19 @@ class ClaimSync:
                 lasted = self.reports.lasted(key, self._now())
                 self.reports.refuse(key, self._subject(placement), step.reason, step.message)
                 return Result(after=recheck_after(lasted))
+            if _copies_down(step):
+                if self._room.refuses(key, step.object):
+                    return Result(after=_BEYOND_SECONDS)
+                if pause := self._pause(key):
+                    return Result(after=pause)
+                self._room.take(key, step.object)
             try:
                 await self._execute(step, placement)
             except (Forbidden, Unauthorized) as error:
+                self._room.look(key)
                 return self._denied(key, step.side, placement, error)
             except (Conflict, Invalid, NotFound) as error:
+                self._room.look(key)
                 for side in Side:
                     self._recent[side].forget(placement.key(side))
                 if isinstance(error, AlreadyExists):
@@ -246,7 +280,15 @@ class ClaimSync:
                     raise _ReplanError(step.side, None) from error
                 raise
         self.reports.clear(key)
+        self._room.settled(key)
         return None
+
+    def _pause(self, key: str) -> float:
+        """Seconds for which a copy has to wait, because the provider changes its source too fast."""
+        pause = self._pacing.ask((self.resource, key), self._now())
+        if pause:
+            metrics.WRITES_HELD(f"claim:{self.resource.group_resource}").inc()
+        return pause
 
     def _denied(
         self, key: str, side: Side, placement: ClaimPlacement, error: Forbidden | Unauthorized
@@ -318,3 +360,13 @@ class ClaimSync:
             "kind": self.resource.kind,
             "metadata": {"namespace": placement.consumer_namespace, "name": placement.name},
         }
+
+
+def _copies_down(
+    step: ClaimStep,
+) -> TypeGuard[claim_model.CreateCopy | claim_model.UpdateCopy | claim_model.ReplaceCopy]:
+    """Whether a step writes content of the provider's to the app cluster."""
+    return (
+        isinstance(step, claim_model.CreateCopy | claim_model.UpdateCopy | claim_model.ReplaceCopy)
+        and step.side is Side.CONSUMER
+    )

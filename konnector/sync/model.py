@@ -46,6 +46,8 @@ class Reason(StrEnum):
     """The konnector, or the tenant on the provider, lacks a right."""
     CREDENTIAL = "CredentialRejected"
     """The provider does not accept the tenant's credential any more."""
+    LIMIT = "ClaimLimitReached"
+    """The provider has as many claimed objects on the app cluster as it may."""
     FIGHT = "WriteFight"
     """Somebody else keeps changing what we write; writing is slowed down."""
 

@@ -15,6 +15,7 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import Forbidden, Unauthorized
+from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.pool import InformerPool
@@ -26,6 +27,7 @@ from konnector.sync.brake import Brake
 from konnector.sync.execution import Execution, RefusedByServerError, ReplanError, side_of
 from konnector.sync.model import Placement, Policy, Side, Step
 from konnector.sync.namespaces import ServiceNamespaces
+from konnector.sync.pacing import Pacing
 from konnector.sync.patience import recheck_after
 from konnector.sync.placement import Unplaced, consumer_key, place
 from konnector.sync.plan import plan
@@ -80,6 +82,7 @@ class ObjectSync:
         brake: Brake,
         on_brake: Callable[[], None],
         reports: Reports,
+        pacing: Pacing | None = None,
     ) -> None:
         """Acquire the consumer's informer; the provider's follow the mapping.
 
@@ -93,6 +96,7 @@ class ObjectSync:
             brake: stops mass deletion for the binding.
             on_brake: called when the brake holds a deletion.
             reports: where refusals are reported.
+            pacing: of the writes that the provider causes on the app cluster.
         """
         self.resource = resource
         self._app = app
@@ -101,6 +105,7 @@ class ObjectSync:
         self._policy = policy
         self._cluster_wide = cluster_wide or not resource.namespaced
         self.reports = reports
+        self._pacing = pacing or Pacing()
         self._consumer: Informer = app.pool.acquire(resource)
         self._provider: dict[str, Informer] = {}
         self._tally = mapping.bound.tally(resource.group_resource)
@@ -272,6 +277,8 @@ class ObjectSync:
                 case model.Refuse(reason=reason, message=message):
                     refused = True
                     self._refuse(key, reason, message)
+                case model.PatchConsumerStatus() if pause := self._pause(key):
+                    result = Result(after=pause)
                 case _:
                     try:
                         ended = await self._execution.execute(key, step, placed)
@@ -285,6 +292,13 @@ class ObjectSync:
         if not refused:
             self.reports.clear(key)
         return result
+
+    def _pause(self, key: str) -> float:
+        """Seconds for which a status has to wait, because the provider changes it too fast."""
+        pause = self._pacing.ask((self.resource, key), self._now())
+        if pause:
+            metrics.WRITES_HELD(self.resource.group_resource).inc()
+        return pause
 
     def _denied(self, key: str, side: Side, error: Forbidden | Unauthorized) -> Result:
         """A right or the credential is missing: say so once it lasts; roles take a moment to reach a server."""

@@ -7,21 +7,36 @@ that it causes needs no work.
 What is kept ends without an event as well: an object that was made and went again while nothing was watched is not in
 the next list, and nothing is told of it. So an answer counts only until the store has come as far, and a list that is
 complete says which keys are to be looked at again.
+
+How long that is, and how much an answer holds, is up to the server, which may be anybody's. What is kept is bytes, and
+has a bound: an answer beyond it is forgotten, which costs a write or two that change nothing.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 from bind_agent.api import meta
 from bind_agent.api.meta import Object
 from bind_agent.runtime.store import Entry
+
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Some thousand answers of usual size; as a rule there are as many as writes under way."""
+
+
+class _Answer(NamedTuple):
+    version: int
+    uid: str
+    body: bytes
 
 
 class RecentWrites:
     """Answers to own writes on one side, by object key, and objects that a server said are gone."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, Object] = {}
+        self._answers: dict[str, _Answer] = {}
+        self._bytes = 0
         self._gone: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -40,13 +55,20 @@ class RecentWrites:
         if version_number(progress) >= written or (
             seen is not None and version_number(seen.resource_version) >= written
         ):
-            self._answers.pop(key, None)
+            self._drop(key)
             return
-        self._answers[key] = dict(answer)
+        self._drop(key)
+        try:
+            body = orjson.dumps(answer)
+        except orjson.JSONEncodeError:
+            return  # nested deeper than can be kept, in a store as well
+        if self._bytes + len(body) <= MAX_BYTES:
+            self._answers[key] = _Answer(written, meta.uid(answer), body)
+            self._bytes += len(body)
 
     def gone(self, key: str, uid: str, seen: Entry | None) -> None:
         """Note that the server has no object of that UID any more, although the store may still show it."""
-        self._answers.pop(key, None)
+        self._drop(key)
         if seen is not None and seen.uid == uid:
             self._gone[key] = uid
 
@@ -61,11 +83,11 @@ class RecentWrites:
         """
         answer = self._answers.get(key)
         if answer is not None:
-            written = version_number(meta.resource_version(answer))
             shown = version_number(seen.resource_version) if seen is not None else 0
-            if max(shown, version_number(progress)) < written:
-                return answer
-            del self._answers[key]
+            if max(shown, version_number(progress)) < answer.version:
+                newest: Object = orjson.loads(answer.body)
+                return newest
+            self._drop(key)
         if seen is None or self._gone.get(key) == seen.uid:
             return None
         return seen.object()
@@ -76,19 +98,18 @@ class RecentWrites:
         answer = self._answers.get(key)
         if answer is None:
             return True
-        written = version_number(meta.resource_version(answer))
         shown = version_number(resource_version)
-        if shown >= written:
-            del self._answers[key]
-        return shown != written
+        if shown >= answer.version:
+            self._drop(key)
+        return shown != answer.version
 
     def deleted(self, key: str, uid: str) -> None:
         """Note a deleted object."""
         if self._gone.get(key) == uid:
             del self._gone[key]
         answer = self._answers.get(key)
-        if answer is not None and meta.uid(answer) == uid:
-            del self._answers[key]
+        if answer is not None and answer.uid == uid:
+            self._drop(key)
 
     def listed(self, namespace: str | None) -> list[str]:
         """Note a complete list, of one namespace or of all.
@@ -107,8 +128,13 @@ class RecentWrites:
 
     def forget(self, key: str) -> None:
         """Drop what is kept for a key: the store is to be believed again."""
-        self._answers.pop(key, None)
+        self._drop(key)
         self._gone.pop(key, None)
+
+    def _drop(self, key: str) -> None:
+        answer = self._answers.pop(key, None)
+        if answer is not None:
+            self._bytes -= len(answer.body)
 
 
 def version_number(resource_version: str) -> int:

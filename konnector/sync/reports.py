@@ -16,6 +16,9 @@ _CONFLICTS: Final = frozenset({Reason.CONFLICT, Reason.FOREIGN_MARK, Reason.FIGH
 _SHARED: Final = frozenset({Reason.DENIED, Reason.CREDENTIAL})
 """Causes that hold up more than the one object."""
 
+_ALL: Final = ""
+"""Stands for no single object."""
+
 
 class Reports:
     """What is refused now, for one resource of one session."""
@@ -70,6 +73,22 @@ class Reports:
             self._count()
         log.warning("not synced", resource=self._binding, object=key, reason=reason, message=message)
         self._recorder.event(subject, type="Warning", reason=reason, message=message)
+
+    def hinder(self, reason: str, message: str) -> None:
+        """Report that objects are held up as a whole, on the binding alone: there can be any number of them.
+
+        Args:
+            reason: the reason word.
+            message: what is wrong and what to do.
+        """
+        if self._hindrances.get(_ALL) != (reason, message):
+            metrics.REFUSALS(self._binding, reason).inc()
+            log.warning("not synced", resource=self._binding, reason=reason, message=message)
+        self._hindrances[_ALL] = (reason, message)
+
+    def unhinder(self) -> None:
+        """What ``hinder`` said is over."""
+        self._hindrances.pop(_ALL, None)
 
     def clear(self, key: str) -> None:
         """The object is synced (again)."""

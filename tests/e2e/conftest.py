@@ -27,7 +27,10 @@ async def system(
     options = [ClusterOptions(name, audit=True) for name in ("provider", "consumer")]
     async with Playground(*options, control_plane=control_plane) as playground:
         running = await start_system(
-            playground, tmp_path_factory.mktemp("system"), konnector_flags=["--log-level=debug"]
+            playground,
+            tmp_path_factory.mktemp("system"),
+            # So little memory for each provider that a test can use it up.
+            konnector_flags=["--log-level=debug", "--provider-memory-budget=24Mi"],
         )
         try:
             yield running

@@ -580,6 +580,36 @@ async def test_the_providers_secret_arrives_when_the_one_in_its_place_is_gone(
     await _has(mine.down, SECRETS, f"{here}/creds", "data", theirs["data"])
 
 
+@pytest.mark.timeout(240)
+async def test_a_provider_that_has_more_than_fits_into_memory_is_told_and_others_go_on(
+    mine: System, widgets: Service, system: System, databases: Service, unique: Unique
+) -> None:
+    here, there = await _mapped(mine, unique)
+    await mine.up.create(SECRETS, secret(f"{there}/first", {"a": "1"}))
+    await _has(mine.down, SECRETS, f"{here}/first", "data", secret("x/first", {"a": "1"})["data"])
+    for number in range(25):
+        await mine.up.create(SECRETS, secret(f"{there}/large-{number}", {"blob": "x" * 950_000}))
+    name = widgets.resource.group_resource
+    words = (f"secrets in namespace {there}", "24 MiB", "--provider-memory-budget")
+    await _says(mine, name, "InformersSynced", "MemoryBudgetExceeded", *words)
+    # Nothing is taken back, other collections of the provider are followed, and so are other providers.
+    await mine.down.create(WIDGETS, thing(WIDGETS, f"{here}/later", size=1))
+    await mine.synced(WIDGETS, f"{here}/later")
+    other = await system.namespace(unique("other"))
+    await system.down.create(databases.resource, thing(databases.resource, f"{other}/db", size=1))
+    await system.synced(databases.resource, f"{other}/db")
+    assert await mine.down.get_or_none(SECRETS, "first", namespace=here) is not None
+    for number in range(25):
+        await mine.up.delete(SECRETS, f"large-{number}", namespace=there)
+    await _says(mine, name, "InformersSynced", "", timeout=90.0)
+
+    async def taken_back() -> bool:
+        left = (await mine.down.list(SECRETS, namespace=here)).items
+        return [meta.name(one) for one in left] == ["first"]
+
+    await eventually(taken_back, what="no large copies")
+
+
 async def test_forged_marks_delete_and_overwrite_nothing(
     mine: System, widgets: Service, unique: Unique
 ) -> None:

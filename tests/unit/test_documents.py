@@ -19,6 +19,7 @@ ATTACKS = {
     "login and web flow": ("A49", "A50", "A51", "A52", "A53", "A54", "A56", "A58"),
     "CLI": ("A59", "A60"),
     "names and mappings": ("A30", "A33", "A34"),
+    "what a provider can cost": ("A63", "A64", "A65"),
     "tenancy, credentials, state": ("A67", "A68", "A70", "A71", "A72", "A73", "A75"),
 }
 

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from bind_agent.manifests import load_manifests
+from bind_agent.runtime.budget import HALVES, LISTS, PAGE
+from konnector.limit_options import Limits
 
 pytestmark = pytest.mark.unit
 
@@ -33,6 +35,15 @@ def test_pods_have_no_way_up_and_an_end_of_memory(folder: str) -> None:
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
         assert container["livenessProbe"]
         assert container["readinessProbe"]
+
+
+def test_two_providers_that_use_up_their_budget_fit_into_the_shipped_konnector() -> None:
+    (workload,) = of_kind("konnector", "Deployment")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    limit = int(container["resources"]["limits"]["memory"].removesuffix("Mi")) * 1024**2
+    itself = 70 * 1024**2
+    for_one = Limits().memory + Limits().memory // HALVES + LISTS * PAGE
+    assert itself + 2 * for_one <= limit
 
 
 @pytest.mark.parametrize("folder", SETS)

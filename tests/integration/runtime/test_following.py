@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from bind_agent.aio.backoff import Policy
 from bind_agent.api.resource import CONFIGMAPS, CORE_EVENTS, CRDS, ROLEBINDINGS, ROLES, Resource
 from bind_agent.devcluster import Cluster, Playground
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 from bind_agent.kube.errors import Conflict, Forbidden, NotFound
 from bind_agent.obs import metrics
-from bind_agent.runtime import reflector
+from bind_agent.runtime import course, reflector
+from bind_agent.runtime.budget import Budget, OverBudget
 from bind_agent.runtime.controller import Controller
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.pool import InformerPool
@@ -35,6 +37,50 @@ async def make(client: Client, namespace: str, *names: str) -> None:
     async with asyncio.TaskGroup() as group:
         for name in names:
             group.create_task(client.create(CONFIGMAPS, config_map(name), namespace=namespace))
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "paged"])
+async def test_what_does_not_fit_into_memory_is_not_followed_and_others_are(
+    client: Client, namespace: str, streaming: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "CROWDED", Policy(first=0.5, cap=1.0))
+    budget = Budget(100_000, remedy="raise it")
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(
+                client.create(CONFIGMAPS, config_map(f"c{number}", text="x" * 10_000), namespace=namespace)
+            )
+    large, small = (
+        Informer(client, kind, namespace=namespace, streaming=streaming, budget=budget)
+        for kind in (CONFIGMAPS, ROLES)
+    )
+    role = {"metadata": {"name": "r"}, "rules": []}
+    async with following(large, synced=False) as told:
+        await eventually(lambda: isinstance(large.last_error, OverBudget))
+        assert not large.has_synced
+        async with following(small):
+            await client.create(ROLES, role, namespace=namespace)
+            await eventually(lambda: len(small.store) == 1)
+            assert small.last_error is None
+            for number in range(15):
+                await client.delete(CONFIGMAPS, f"c{number}", namespace=namespace)
+            await eventually(lambda: large.has_synced)
+            assert large.last_error is None
+            assert known(large) == await truth(client, large)
+            # One too many: what is known stays, and what goes makes room again.
+            told.log.clear()
+            for number in range(5):
+                await client.create(
+                    CONFIGMAPS, config_map(f"late{number}", text="x" * 10_000), namespace=namespace
+                )
+            await eventually(lambda: isinstance(large.last_error, OverBudget))
+            assert large.has_synced
+            assert not [line for line in told.log if line.startswith("DELETED")]
+            for number in range(5):
+                await client.delete(CONFIGMAPS, f"late{number}", namespace=namespace)
+            await eventually(lambda: large.last_error is None)
+            assert known(large) == await truth(client, large)
+            assert budget.used <= budget.limit
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "paged"])

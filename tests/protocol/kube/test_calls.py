@@ -420,6 +420,27 @@ async def test_large_pages_are_asked_for_in_smaller_portions(
     assert len(found.items) == 5
 
 
+async def test_pages_may_have_a_bound_of_their_own(server: KubeServer, client: Client) -> None:
+    server.handle(lambda request: page(["x" * 50] * int(request.query["limit"])))
+    found = [one async for one in client.pages(CONFIGMAPS, namespace="ns", page_bytes=2000)]
+    assert [request.query["limit"] for request in server.requests] == ["500", "50", "5"]
+    assert [len(one.items) for one in found] == [5]
+
+
+async def test_a_list_that_is_decoded_as_a_whole_has_a_closer_bound(
+    server: KubeServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bind_agent.kube.lists.MAX_COLLECTED_OBJECTS", 30)
+    counter = iter(range(10**9))
+    server.handle(
+        lambda _: page(["a"] * 20, following=f"t{next(counter)}" if len(server.requests) < 3 else "")
+    )
+    with pytest.raises(errors.MalformedAnswer, match="does not end"):
+        await client.list(CONFIGMAPS, namespace="ns")
+    server.requests.clear()
+    assert len([one async for one in client.pages(CONFIGMAPS, namespace="ns")]) == 3
+
+
 async def test_one_object_beyond_the_bound_is_refused(
     server: KubeServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,6 +209,26 @@ async def test_line_without_end_is_bounded(
         await anext(following)
 
 
+async def test_who_follows_hears_of_half_an_event_and_may_end_it(server: KubeServer, client: Client) -> None:
+    told: list[int] = []
+
+    def on_half(size: int) -> None:
+        told.append(size)
+        if size > 100_000:
+            raise errors.AnswerTooLarge("enough")
+
+    whole = [event("ADDED", filler="x" * 90_000), event("MODIFIED", rv="6")]
+    server.script(PATH, stream(*whole, b'{"type": "' + b"x" * 2_000_000, end="hang"))
+    following = watch(client, on_half=on_half)
+    assert [(await anext(following)).type for _ in whole] == ["ADDED", "MODIFIED"]
+    with pytest.raises(errors.AnswerTooLarge, match="enough"):
+        await anext(following)
+    assert told[-1] == 0
+    assert 100_000 < max(told) < 1_000_000
+    await following.aclose()
+    assert told.count(0) <= 2
+
+
 async def test_end_inside_an_event(server: KubeServer, client: Client) -> None:
     server.script(PATH, stream(event("ADDED"), b'{"type": "MOD'))
     following = watch(client)

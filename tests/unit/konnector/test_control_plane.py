@@ -230,6 +230,9 @@ async def test_both_ends_are_what_they_are_called() -> None:
         # Where the app cluster keeps the account of konnectors, nothing crosses.
         assert ends.app.own_namespaces == {"klutch-bind"}
         assert not ends.app.cluster_id
+        # The far end has a bound in memory, the cluster that the konnector runs with has none.
+        assert ends.app.pool._budget is not None
+        assert ends.provider.pool._budget is None
         # Copies are written only while it is certain whose they are; heartbeats in any case.
         assert ends.provider.copies is not ends.provider.client
         with pytest.raises(DoubtfulError):

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from bind_agent.backend.controlplane import deployment
 from bind_agent.backend.controlplane.model import Wanted
+from konnector.limit_options import Limits, size_text
 from konnector.mode_options import ControlPlane
 from konnector.options import Options, command, default_identity, default_lease_namespace, parse_address
 
@@ -41,6 +42,7 @@ def test_defaults_are_those_of_the_wire() -> None:
     assert not found.adopt
     assert found.allow_loopback is None
     assert found.log_format == "json"
+    assert found.limits == Limits(memory=134_217_728, claimed_copies=10_000, claimed_bytes=104_857_600)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,27 @@ def test_defaults_are_those_of_the_wire() -> None:
 )
 def test_each_flag_reaches_its_option(arguments: list[str], field: str, value: object) -> None:
     assert getattr(_options(*arguments), field) == value
+
+
+@pytest.mark.parametrize(
+    ("argument", "limits"),
+    [
+        ("--provider-memory-budget=256Mi", Limits(memory=268_435_456)),
+        ("--provider-memory-budget=2Gi", Limits(memory=2_147_483_648)),
+        ("--provider-memory-budget=100000000", Limits(memory=100_000_000)),
+        ("--max-claimed-copies=0", Limits(claimed_copies=0)),
+        ("--max-claimed-bytes=64Ki", Limits(claimed_bytes=65_536)),
+    ],
+)
+def test_each_limit_reaches_its_place(argument: str, limits: Limits) -> None:
+    assert _options(argument).limits == limits
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0"), (1500, "1500"), (2048, "2Ki"), (1 << 27, "128Mi"), (1 << 31, "2Gi")]
+)
+def test_sizes_are_said_as_they_are_given(size: int, text: str) -> None:
+    assert size_text(size) == text
 
 
 def test_a_pod_knows_its_name_and_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +128,12 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         ["--workers=0"],
         ["--max-in-flight=0"],
         ["--heartbeat-interval=0"],
+        ["--provider-memory-budget=1Mi"],
+        ["--provider-memory-budget=256MB"],
+        ["--provider-memory-budget=-256Mi"],
+        ["--provider-memory-budget=\u0661Mi"],
+        ["--max-claimed-copies=-1"],
+        ["--max-claimed-bytes=many"],
         ["--log-level=loud"],
         ["--nonsense"],
     ],

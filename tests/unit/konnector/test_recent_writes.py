@@ -175,3 +175,40 @@ def test_whatever_the_order_nothing_stays_and_the_newest_is_read(order: tuple[st
 @pytest.mark.parametrize(("text", "number"), [("12", 12), ("", 0), ("abc", 0), ("-1", 0), ("007", 7)])
 def test_versions(text: str, number: int) -> None:
     assert version_number(text) == number
+
+
+def test_answers_have_a_bound_beyond_which_they_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("konnector.sync.recent.MAX_BYTES", 1000)
+    recent = RecentWrites()
+    for n in range(5):
+        recent.remember(f"n{n}", _obj(5, text="x" * 300), None, "3")
+    assert len(recent) == 2
+    assert recent.read("n4", None, "3") is None
+    assert recent.changed("n4", "5")  # no harm: it is looked at once more
+    # What is shown, gone or written again makes room.
+    assert not recent.changed("n0", "5")
+    recent.gone("n1", "u1", None)
+    for n in (3, 4):
+        recent.remember(f"n{n}", _obj(6, text="x" * 300), None, "3")
+    recent.remember("n4", _obj(7, text="x" * 300), None, "3")
+    assert len(recent) == 2
+    assert recent.read("n4", None, "3") == _obj(7, text="x" * 300)
+
+
+def test_an_answer_is_of_whoever_reads_it() -> None:
+    recent = RecentWrites()
+    recent.remember("a", _obj(5), None, "3")
+    found = recent.read("a", None, "3")
+    assert found is not None
+    found["metadata"]["uid"] = "other"
+    assert recent.read("a", None, "3") == _obj(5)
+
+
+def test_an_answer_that_no_store_could_keep_is_forgotten() -> None:
+    recent = RecentWrites()
+    deep: Any = {}
+    for _ in range(500):
+        deep = {"a": deep}
+    recent.remember("a", _obj(5), None, "3")
+    recent.remember("a", _obj(6, spec=deep), None, "3")
+    assert len(recent) == 0

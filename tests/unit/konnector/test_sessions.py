@@ -11,9 +11,11 @@ from bind_agent.api.conditions import Condition
 from bind_agent.api.resource import EXPORTS, SECRETS
 from bind_agent.kube.errors import ConnectionFailed, Unauthorized
 from bind_agent.kube.intake import ProviderKubeconfig, accept_kubeconfig
+from bind_agent.runtime.budget import Budget
 from konnector.agent import OnAppCluster
 from konnector.clusters import Ends, Far
 from konnector.controllers.troubles import Followed, Trouble
+from konnector.limit_options import Limits
 from konnector.monitor import TOLERATED_SECONDS, Monitor
 from konnector.secrets import Secrets
 from konnector.session import ProviderSession
@@ -136,6 +138,32 @@ def test_a_rejected_credential_shows_though_watches_live_on() -> None:
     case.look(0.0)
     case.look(TOLERATED_SECONDS)
     assert case.status.reason("InformersSynced") == "CredentialRejected"
+
+
+def test_a_collection_that_does_not_fit_into_memory_is_told() -> None:
+    case = Case()
+    case.base.last_error = Budget(1024, remedy="raise --this").share("things").exceeded()
+    case.look(0.0)
+    case.look(TOLERATED_SECONDS)
+    assert case.status.reason("InformersSynced") == "MemoryBudgetExceeded"
+    assert not case.monitor.connected
+    # It is no sign of another cluster, and others that go on are none for it.
+    case.monitor.encourage()
+    case.base.last_error = None
+    case.look(9.0)
+    assert case.status.reason("InformersSynced") == "True"
+
+
+async def test_a_provider_has_a_budget_and_the_own_cluster_has_none() -> None:
+    app = app_cluster(limits=Limits(memory=9_000_000))
+    place = OnAppCluster(home_of(app), app)
+    async with place.connect(_kubeconfig()) as ends, place.connect(_kubeconfig()) as others:
+        budget = ends.provider.pool._budget
+        assert budget is not None
+        assert budget.limit == 9_000_000
+        assert "raise --provider-memory-budget of the konnector" in budget.remedy
+        assert others.provider.pool._budget is not budget
+        assert ends.app.pool is app.pool
 
 
 def test_objects_in_sync_is_said_only_when_it_matters() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from bind_agent.api.resource import EXPORTS, SECRETS, Resource
 from bind_agent.kube import errors
+from bind_agent.runtime.budget import Budget
 from konnector.clusters import Far
 from konnector.controllers.troubles import (
     Followed,
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.unit
 
 KIND = Resource("g.example", "v1", "things", kind="Thing")
 SERVER = "https://provider.example"
+OVER = Budget(1024).share("things").exceeded()
 FAR = Far(Side.PROVIDER, SERVER)
 
 
@@ -48,6 +50,8 @@ def _api(kind: type[Any], code: int) -> errors.KubeError:
         (Side.PROVIDER, errors.ConnectionFailed("refused"), "ProviderUnreachable", "cannot be reached: refused"),
         (Side.PROVIDER, _api(errors.Unavailable, 503), "ProviderUnreachable", "cannot be reached"),
         (Side.CONSUMER, errors.ConnectionFailed("refused"), "InformerSyncTimeout", "of the app cluster: refused"),
+        (Side.PROVIDER, OVER, "MemoryBudgetExceeded", f"{SERVER}: things is not taken in: all that is kept"),
+        (Side.CONSUMER, OVER, "MemoryBudgetExceeded", "the app cluster: things is not taken in"),
         (Side.PROVIDER, errors.MalformedAnswer("nonsense"), "InformerSyncTimeout", f"of {SERVER}: nonsense"),
     ],
     ids=[
@@ -60,6 +64,8 @@ def _api(kind: type[Any], code: int) -> errors.KubeError:
         "refused-connection",
         "unavailable",
         "refused-connection-here",
+        "too-much",
+        "too-much-here",
         "malformed",
     ],
 )  # fmt: skip

@@ -348,7 +348,7 @@ async def test_selectors_and_namespace_reach_the_server() -> None:
     bench.client.lists.append(([], 5))
     async with bench.running():
         expected = {"namespace": "ns", "label_selector": "a=b", "field_selector": "metadata.name=x"}
-        assert bench.client.listed == [{**expected, "page_size": 7}]
+        assert bench.client.listed == [{**expected, "page_size": 7, "page_bytes": None}]
         assert expected.items() <= bench.client.opened[0].items()
 
 

@@ -172,3 +172,16 @@ def test_memory_stays_below_the_ceiling() -> None:
     entry = store.get("namespace-with-a-name/object-000001")
     assert entry is not None
     assert not gc.is_tracked(entry)
+
+
+def test_a_store_that_is_cleared_keeps_its_indexes() -> None:
+    store = Store()
+    store.add_index("kind", lambda obj: (obj["kind"],))
+    entry = make_entry({"kind": "A", "metadata": {"name": "a", "uid": "u", "resourceVersion": "1"}})
+    store.put(entry)
+    before = store.changes
+    store.clear()
+    assert (len(store), store.bytes, store.by_index("kind", "A")) == (0, 0, frozenset())
+    assert store.changes > before
+    store.put(entry)
+    assert store.by_index("kind", "A") == {"a"}
