@@ -41,8 +41,8 @@ class Pace:
 
 OBJECT: Final = Pace(burst=10, per_second=1.0)
 SESSION: Final = Pace(burst=20_000, per_second=500.0)
-"""A first sync of many objects, then as much as a process writes that has nothing else to do: it keeps one provider from
-having all of it for long."""
+"""A first sync of many objects, then as much as a process writes that has nothing else to do: it keeps one provider
+from having all of it for long."""
 
 
 class Pacing:
