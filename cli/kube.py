@@ -25,6 +25,7 @@ import urllib3
 from pykube.http import KubernetesHTTPAdapter
 
 from bind_agent.api.meta import Object
+from bind_agent.api.refusals import known_reason
 from cli.access import Access
 from cli.bounded import PLAIN, AnswerTooLargeError, read
 from cli.errors import ExitCode, RequestRefusedError, UnreachableError
@@ -216,7 +217,9 @@ class Session:
         )
 
     def _refused(self, status: int, answer: Object, *, what: str, secret: bool) -> RequestRefusedError:
-        reason = str(answer.get("reason") or "") or str(status)
+        reason = str(answer.get("reason") or "")
+        # A webhook may put any word there.
+        reason = (known_reason(reason) if secret else reason) or str(status)
         said = "" if secret else str(answer.get("message") or "")
         message = f"{self._label}: {what} was refused: {inert(reason, limit=64)}"
         if said:

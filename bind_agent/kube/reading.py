@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from bind_agent.api.resource import Resource
 from bind_agent.kube import access, lists, paths
 from bind_agent.kube.access import AccessReview
+from bind_agent.kube.asked import Asked
 from bind_agent.kube.codec import Object, decode, decode_object, encode
 from bind_agent.kube.errors import InvalidName, NotFound
 from bind_agent.kube.lists import ObjectList, RawPage
@@ -37,7 +38,10 @@ class Reading:
             KubeError: any other failure.
         """
         path = paths.item(resource, name, namespace, subresource)
-        return decode_object(await self._transport.call("get", path, sensitive=paths.is_secret(resource)))
+        asked = Asked("get", resource, namespace or "", name, subresource)
+        return decode_object(
+            await self._transport.call("get", path, sensitive=paths.is_secret(resource), asked=asked)
+        )
 
     async def get_or_none(
         self, resource: Resource, name: str, *, namespace: str | None = None, subresource: str = ""

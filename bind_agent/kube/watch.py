@@ -19,6 +19,7 @@ import msgspec
 from bind_agent.api.resource import Resource
 from bind_agent.kube import paths
 from bind_agent.kube.answers import CONNECTION_ERRORS, connection_error
+from bind_agent.kube.asked import Asked
 from bind_agent.kube.codec import (
     LineSplitter,
     Object,
@@ -106,12 +107,21 @@ class Watch:
             a row, is how some servers say that the resourceVersion is too old: list again.
     """
 
-    def __init__(self, transport: Transport, path: str, *, inactivity: float, sensitive: bool) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        *,
+        inactivity: float,
+        sensitive: bool,
+        asked: Asked | None = None,
+    ) -> None:
         self.received = 0
         self._transport = transport
         self._path = path
         self._inactivity = inactivity
         self._sensitive = sensitive
+        self._asked = asked
         self._response: aiohttp.ClientResponse | None = None
         self._splitter = LineSplitter()
         self._lines: deque[bytes] = deque()
@@ -158,7 +168,7 @@ class Watch:
             return False
         if self._response is None:
             self._response = await self._transport.open_stream(
-                self._path, inactivity=self._inactivity, sensitive=self._sensitive
+                self._path, inactivity=self._inactivity, sensitive=self._sensitive, asked=self._asked
             )
         try:
             chunk = await self._response.content.readany()
@@ -180,7 +190,7 @@ class Watch:
             version, initial_end = decode_bookmark(view)
             return WatchEvent("BOOKMARK", b"", ObjectMeta(resource_version=version), initial_end)
         if kind == "ERROR":
-            raise error_from_status(decode(bytes(view)), sensitive=self._sensitive)
+            raise error_from_status(decode(bytes(view)), sensitive=self._sensitive, asked=self._asked)
         raise MalformedAnswer(f"a watch event of the unknown type {clean(kind, 32)!r}")
 
 
@@ -212,4 +222,5 @@ def open_watch(
         paths.collection(resource, namespace) + paths.query(**parameters),
         inactivity=inactivity if inactivity is not None else seconds + _GRACE,
         sensitive=paths.is_secret(resource),
+        asked=Asked("watch", resource, namespace or ""),
     )

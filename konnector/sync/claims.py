@@ -209,7 +209,10 @@ class ClaimSync:
         lasted = self.reports.lasted(key, self._now())
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
-        if isinstance(error, Forbidden):
+        if isinstance(error, Forbidden) and not error.missing_right:
+            # About this object alone: its words must not go into the condition of the binding.
+            reason, message = model.Reason.REJECTED, remedies.not_taken(side, error.message)
+        elif isinstance(error, Forbidden):
             reason = model.Reason.DENIED
             message = remedies.denied(side, error.message, self._binding, root=self._app.root)
         else:

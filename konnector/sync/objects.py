@@ -275,7 +275,10 @@ class ObjectSync:
         lasted = self.reports.lasted(key, self._now())
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
-        if isinstance(error, Forbidden):
+        if isinstance(error, Forbidden) and not error.missing_right:
+            # About this object alone: its words must not go into the condition of the binding.
+            self._refuse(key, model.Reason.REJECTED, remedies.not_taken(side, error.message))
+        elif isinstance(error, Forbidden):
             message = remedies.denied(side, error.message, self.resource.group_resource, root=self._app.root)
             self._refuse(key, model.Reason.DENIED, message)
         else:

@@ -48,6 +48,19 @@ def denied(side: Side, message: str, binding: str, *, root: str = "") -> str:
     return f"the konnector lacks a right {_WHERE[side]}: {message}; {step}"
 
 
+def not_taken(side: Side, message: str) -> str:
+    """A cluster refuses one object for other reasons than a missing right.
+
+    Args:
+        side: which cluster.
+        message: the API server's; about a Secret it is our own.
+    """
+    return (
+        f"refused {_WHERE[side]} by a policy, a webhook or a quota: {message}; change the object or ask whoever "
+        "looks after that cluster"
+    )
+
+
 def lacking(message: str, roles: str, where: str = "the app cluster") -> str:
     """A right is missing that every binding needs.
 

@@ -87,6 +87,19 @@ def test_what_is_said_about_a_secret_is_withheld(serve: Callable[..., Server]) -
     assert "Invalid" in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 500, 503])
+def test_no_word_of_a_refused_secret_is_shown_whatever_the_code(
+    serve: Callable[..., Server], status: int
+) -> None:
+    with (
+        cluster(serve(refused(status, "hunter2", "data: hunter2"))) as one,
+        pytest.raises(CliError) as caught,
+    ):
+        one.create(SECRETS, {"metadata": {"name": "x"}}, namespace="ns")
+    assert "hunter2" not in f"{caught.value} {caught.value.next_step}"
+    assert f"secrets/ns was refused: {status}" in str(caught.value)
+
+
 def test_overload_is_waited_out(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
     busy = says(429, {}, headers={"Retry-After": "0.05"})
     server = serve(busy, says(429, {}, headers={"Retry-After": "soon"}), says(200, {"ok": 1}))

@@ -2,11 +2,13 @@
 
 from typing import Any, cast
 
+import orjson
 import pytest
 
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import SECRETS, Resource
-from bind_agent.kube.errors import Forbidden, Unauthorized
+from bind_agent.kube.asked import Asked
+from bind_agent.kube.errors import Forbidden, Unauthorized, error_from_answer
 from konnector.sync import claim_model
 from konnector.sync.brake import Brake
 from konnector.sync.claims import ClaimSync
@@ -25,6 +27,8 @@ SOURCE: Object = {
     "spec": {"size": 1},
 }
 DENIED = Forbidden("cannot patch", code=403, reason="Forbidden")
+NOT_TAKEN = Forbidden("denied: size is 9", code=403, reason="Forbidden")
+NOT_TAKEN.missing_right = False
 REJECTED = Unauthorized("who are you", code=401, reason="Unauthorized")
 
 
@@ -104,6 +108,19 @@ async def test_a_missing_right_is_told_when_it_lasts_and_forgotten_when_it_is_th
     assert await case.run() is None
     assert case.sync.reports.hindrance is None
     assert case.sync.reports.refused == {}
+
+
+async def test_what_a_policy_refuses_is_about_that_object_and_not_told_on_the_binding() -> None:
+    case = Case(CannedClient(merge_patch=NOT_TAKEN))
+    case.consumer.put(SOURCE)
+    with pytest.raises(Forbidden):
+        await case.run()
+    case.now += 3.0
+    assert (await case.run()).after == 1.5
+    ((name, reason, message),) = case.events.events
+    assert (name, reason) == ("one", "ObjectRefused")
+    assert "on the app cluster by a policy, a webhook or a quota: denied: size is 9" in message
+    assert case.sync.reports.hindrance is None
 
 
 async def test_a_credential_that_the_provider_rejects_is_told() -> None:
@@ -214,6 +231,46 @@ async def test_a_copy_that_may_not_be_written_is_told_when_it_lasts() -> None:
     ((name, reason, message),) = case.events.events
     assert (name, reason) == ("creds", "PermissionDenied")
     assert "kubectl bind konnector rbac things.g.example" in message
+    assert case.sync.reports.hindrance == (reason, message)
+
+
+async def test_a_copy_that_a_policy_refuses_is_told_on_the_object_alone() -> None:
+    status = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "weak password: aHVudGVyMg=="}
+    asked = Asked("create", SECRETS, "shop", "creds")
+    case = Claim(
+        CannedClient(create=error_from_answer(403, orjson.dumps(status), sensitive=True, asked=asked))
+    )
+    with pytest.raises(Forbidden):
+        await case.run()
+    case.now += 4.0
+    assert (await case.run()).after == 2.0
+    ((name, reason, message),) = case.events.events
+    assert (name, reason) == ("creds", "ObjectRefused")
+    assert "aHVudGVyMg" not in message
+    assert "audit log and admission policies" in message
+    assert case.sync.reports.hindrance is None
+
+
+async def test_a_missing_right_on_secrets_is_told_with_what_helps() -> None:
+    said = (
+        'secrets "creds" is forbidden: User "system:serviceaccount:a:b" cannot create resource "secrets" in API '
+        'group "" in the namespace "shop"'
+    )
+    status = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": said}
+    asked = Asked("create", SECRETS, "shop", "creds")
+    case = Claim(
+        CannedClient(create=error_from_answer(403, orjson.dumps(status), sensitive=True, asked=asked))
+    )
+    with pytest.raises(Forbidden):
+        await case.run()
+    case.now += 4.0
+    await case.run()
+    ((_, reason, message),) = case.events.events
+    assert reason == "PermissionDenied"
+    assert message == (
+        'the konnector lacks a right on the app cluster: cannot create secrets in namespace "shop": no role allows '
+        "it; apply what `kubectl bind konnector rbac things.g.example` prints"
+    )
     assert case.sync.reports.hindrance == (reason, message)
 
 
