@@ -224,7 +224,9 @@ class Session:
         message = f"{self._label}: {what} was refused: {inert(reason, limit=64)}"
         if said:
             message += f": {inert(said, limit=_MAX_MESSAGE)}"
-        return RequestRefusedError(message, status=status, reason=reason, next_step=_NEXT.get(status, ""))
+        return RequestRefusedError(
+            message, status=status, reason=reason, next_step=_NEXT.get(status, ""), answer=answer
+        )
 
     def _unreachable(self, error: Exception, *, what: str) -> UnreachableError:
         server = inert(self._access.server)
@@ -253,6 +255,7 @@ class Session:
 _NEXT: Final = {
     401: "the credential is not accepted or has expired; log in again or get a new kubeconfig",
     403: "ask an administrator of that cluster for the missing right",
+    404: "check the address of the server, and that it serves this kind",
     409: "somebody else changed it at the same time; run the command again",
     429: "the server is overloaded; try again later",
     500: "the server failed; try again later, and look at its logs if it goes on",

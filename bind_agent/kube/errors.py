@@ -9,7 +9,9 @@ KubeError
   processed MalformedAnswer           an answer that is not what was asked for
     AnswerTooLarge          ... because it exceeds the bound for its kind
   ApiError                  the server answered with a failure
-    BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405
+    BadRequest 400, Unauthorized 401, Forbidden 403, MethodNotAllowed 405
+    NotFound 404            the server says that it has no such object (or, of a collection, no such kind)
+      AbsenceUnproven 404   asked for an object, answered 404, but not that this object does not exist
     Conflict 409            somebody else was faster, or a precondition failed
       AlreadyExists 409
     Gone 410                history or continue token expired: list again
@@ -28,7 +30,8 @@ from typing import Any, ClassVar
 
 import orjson
 
-from bind_agent.api.refusals import known_reason
+from bind_agent.api.refusals import known_reason, says_absent
+from bind_agent.api.resource import NAMESPACES
 from bind_agent.kube import withheld
 from bind_agent.kube.asked import Asked
 
@@ -131,7 +134,17 @@ class Forbidden(ApiError):  # noqa: N818
 
 
 class NotFound(ApiError):  # noqa: N818
-    """404: no such object, or no such resource."""
+    """404: no such object; of a collection: no such resource."""
+
+
+class AbsenceUnproven(NotFound):
+    """404 to a request for one object that does not say that this object does not exist.
+
+    The kind or its version is not served, perhaps only for a moment, or something in front of the API server
+    answered.  Nothing may be concluded from it, least of all that a deletion is done.
+    """
+
+    retriable = True
 
 
 class MethodNotAllowed(ApiError):  # noqa: N818
@@ -181,6 +194,11 @@ class Unavailable(ServerError):  # noqa: N818
 class ServerTimeout(ServerError):  # noqa: N818
     """504, or 500 with reason ServerTimeout: the server gave up waiting."""
 
+
+_UNPROVEN = (
+    "this does not say that the object is gone: see whether {resource} is served there, and whether the API "
+    "server itself answers"
+)
 
 _BY_CODE: dict[int, type[ApiError]] = {
     400: BadRequest,
@@ -271,6 +289,8 @@ def error_from_status(
         # The object was replaced by another of its name: some verbs report the failed precondition this way.
         kind = Conflict
     kind = kind or _BY_CODE.get(code) or (ServerError if code >= 500 else ApiError)
+    if kind is NotFound and asked is not None and asked.name and not _is_word_on(status, asked):
+        kind = AbsenceUnproven
     right = code == 403 and (asked is None or withheld.is_missing_right(message, asked))
     if sensitive:
         message = withheld.message(
@@ -282,6 +302,9 @@ def error_from_status(
             right=right and asked is not None,
         )
         reason, details = known_reason(reason), {}
+    if kind is AbsenceUnproven and asked is not None:
+        said = "404" if sensitive else clean(message, 64)
+        message = f"{said}; {_UNPROVEN.format(resource=asked.resource)}"
     error = kind(message, code=code, reason=reason, details=details, retry_after=retry_after)
     if isinstance(error, Forbidden):
         error.missing_right = right
@@ -319,8 +342,18 @@ def error_from_answer(
             {"message": "the answer carries no Status (a proxy, or not an API server?)"},
             code=code,
             retry_after=seconds,
+            asked=asked,
         )
     return error_from_status(status, code=code, retry_after=seconds, sensitive=sensitive, asked=asked)
+
+
+def _is_word_on(status: Mapping[str, Any], asked: Asked) -> bool:
+    """Whether a 404 says that what was asked for is not there, or the namespace that it is to be written into."""
+    if says_absent(status, asked.resource, asked.name):
+        return True
+    return asked.verb in {"create", "update", "patch", "apply"} and says_absent(
+        status, NAMESPACES, asked.namespace
+    )
 
 
 def _text(value: object) -> str:

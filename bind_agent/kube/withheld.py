@@ -8,9 +8,9 @@ a reason that Kubernetes knows, paths of fields of the usual form, and whether t
 well-known forms; verb, kind, namespace and name are those that we asked for.
 
 The same is not done for other kinds.  The specification of a bound object can hold a password that its author
-put there, and a ConfigMap can; but the server's words are the only ones that say which field is wrong, and they
-are told in an event beside that object and in the log, not in conditions of other objects.  Values belong into
-Secrets.
+put there, and a ConfigMap can; but the server's words are the only ones that say which field is wrong.  They
+are told in an event beside that object and in the log; into the conditions of a binding goes what is said of
+rights, credentials and availability only.  Values belong into Secrets.
 """
 
 import re

@@ -13,7 +13,7 @@ from bind_agent.api.resource import SERVICEACCOUNTS, Resource
 from bind_agent.kube import access, paths
 from bind_agent.kube.asked import Asked
 from bind_agent.kube.codec import Object, decode, decode_object, encode
-from bind_agent.kube.errors import InvalidName, MalformedAnswer, NotFound
+from bind_agent.kube.errors import AbsenceUnproven, InvalidName, MalformedAnswer, NotFound
 from bind_agent.kube.transport import Transport
 
 _MERGE: Final = "application/merge-patch+json"
@@ -107,11 +107,12 @@ class Writing:
             dry_run: the server does everything but delete it.
 
         Returns:
-            None when there is no such object; otherwise what the server answers: the object while finalizers
-            hold it, else a Status.
+            None when the server says that there is no such object; otherwise what it answers: the object
+            while finalizers hold it, else a Status.
 
         Raises:
             Conflict: the object has another UID or resource version.
+            AbsenceUnproven: 404, but not the word that there is no such object.
             KubeError: any other failure.
         """
         preconditions = {
@@ -139,6 +140,8 @@ class Writing:
                     asked=Asked("delete", resource, namespace or "", name),
                 )
             )
+        except AbsenceUnproven:
+            raise
         except NotFound:
             return None
 

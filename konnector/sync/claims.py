@@ -15,7 +15,15 @@ from bind_agent.api.claims import PermissionClaim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthorized
+from bind_agent.kube.errors import (
+    AbsenceUnproven,
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthorized,
+)
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.pool import InformerPool
@@ -185,7 +193,7 @@ class ClaimSync:
                 return Result(after=recheck_after(lasted))
             try:
                 await self._execute(step, placement)
-            except (Forbidden, Unauthorized) as error:
+            except (Forbidden, Unauthorized, AbsenceUnproven) as error:
                 return self._denied(key, step.side, placement, error)
             except (Conflict, Invalid, NotFound) as error:
                 for side in Side:
@@ -203,9 +211,13 @@ class ClaimSync:
         return None
 
     def _denied(
-        self, key: str, side: Side, placement: ClaimPlacement, error: Forbidden | Unauthorized
+        self,
+        key: str,
+        side: Side,
+        placement: ClaimPlacement,
+        error: Forbidden | Unauthorized | AbsenceUnproven,
     ) -> Result:
-        """A right or the credential is missing: say so once it lasts; roles take a moment to reach a server."""
+        """A right, the credential or the kind is missing: say so once it lasts; roles take a moment to arrive."""
         lasted = self.reports.lasted(key, self._now())
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
@@ -215,6 +227,9 @@ class ClaimSync:
         elif isinstance(error, Forbidden):
             reason = model.Reason.DENIED
             message = remedies.denied(side, error.message, self._binding, root=self._app.root)
+        elif isinstance(error, AbsenceUnproven):
+            reason = model.Reason.NOT_SERVED
+            message = remedies.unproven(side, self.resource, error.message)
         else:
             reason, message = model.Reason.CREDENTIAL, remedies.rejected(error.message)
         self.reports.refuse(key, self._subject(placement), reason, message)

@@ -14,7 +14,7 @@ from bind_agent.api import meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import Forbidden, Unauthorized
+from bind_agent.kube.errors import AbsenceUnproven, Forbidden, Unauthorized
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.pool import InformerPool
@@ -262,7 +262,7 @@ class ObjectSync:
                     except RefusedByServerError as error:
                         self._refuse(key, model.Reason.REJECTED, str(error))
                         return None
-                    except (Forbidden, Unauthorized) as error:
+                    except (Forbidden, Unauthorized, AbsenceUnproven) as error:
                         return self._denied(key, side_of(step), error)
                     if ended is not None:
                         return ended
@@ -270,8 +270,8 @@ class ObjectSync:
             self.reports.clear(key)
         return result
 
-    def _denied(self, key: str, side: Side, error: Forbidden | Unauthorized) -> Result:
-        """A right or the credential is missing: say so once it lasts; roles take a moment to reach a server."""
+    def _denied(self, key: str, side: Side, error: Forbidden | Unauthorized | AbsenceUnproven) -> Result:
+        """A right, the credential or the kind is missing: say so once it lasts; roles take a moment to arrive."""
         lasted = self.reports.lasted(key, self._now())
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
@@ -281,6 +281,9 @@ class ObjectSync:
         elif isinstance(error, Forbidden):
             message = remedies.denied(side, error.message, self.resource.group_resource, root=self._app.root)
             self._refuse(key, model.Reason.DENIED, message)
+        elif isinstance(error, AbsenceUnproven):
+            message = remedies.unproven(side, self.resource, error.message)
+            self._refuse(key, model.Reason.NOT_SERVED, message)
         else:
             self._refuse(key, model.Reason.CREDENTIAL, remedies.rejected(error.message))
         return Result(after=recheck_after(lasted))

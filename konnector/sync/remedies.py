@@ -97,6 +97,23 @@ def not_served(side: Side, resource: Resource) -> str:
     return f"{resource} is not served {_WHERE[side]}; {step}"
 
 
+def unproven(side: Side, resource: Resource, message: str) -> str:
+    """A cluster answers 404 without saying that the object does not exist.
+
+    Args:
+        side: which cluster.
+        resource: the kind.
+        message: what it says, and what to look at.
+    """
+    step = (
+        f"ask the provider whether it still offers {resource.group_resource}; where that has ended for good, take the "
+        f"finalizer {keys.SYNCER_FINALIZER} off objects that are to go"
+        if side is Side.PROVIDER
+        else "the konnector goes on trying"
+    )
+    return f"it is not known what there is {_WHERE[side]}: {message}; {step}"
+
+
 def unplaced(namespace: str, tenant: str) -> str:
     """The provider has not said where objects of a namespace belong.
 
