@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 from bind_agent.api.meta import Object
+from bind_agent.api.refusals import says_absent
 from bind_agent.api.resource import Resource
 from cli.access import Access
 from cli.errors import RequestRefusedError, UnreachableError
@@ -61,11 +62,16 @@ class Cluster:
     # --- reading ----------------------------------------------------------------------------------
 
     def get(self, resource: Resource, name: str, *, namespace: str = "") -> Object | None:
-        """One object, or None when the server has no such object (or no such resource)."""
+        """One object, or None when the server says that it has no such object.
+
+        Raises:
+            RequestRefusedError: it answers with a failure; also with a 404 that is about the kind or comes from
+                something in between, for then nothing is known about the object.
+        """
         try:
             return self._call("GET", resource, name, namespace=namespace)
         except RequestRefusedError as error:
-            if error.status == 404:
+            if _is_absent(error, resource, name):
                 return None
             raise
 
@@ -192,7 +198,8 @@ class Cluster:
         try:
             self._call("DELETE", resource, name, namespace=namespace, body=options)
         except RequestRefusedError as error:
-            if error.status not in {404, 409}:
+            # 409: there is another one of that name by now.
+            if error.status != 409 and not _is_absent(error, resource, name):
                 raise
 
     # --- the call ----------------------------------------------------------------------------------
@@ -222,3 +229,7 @@ class Cluster:
             body=body,
             headers=headers,
         )
+
+
+def _is_absent(error: RequestRefusedError, resource: Resource, name: str) -> bool:
+    return error.status == 404 and says_absent(error.answer, resource, name)

@@ -4,7 +4,9 @@ Every failure that a person sees is a `CliError`: what happened, what to do next
 else that reaches the top is a defect of the program and is reported as such.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -74,12 +76,22 @@ class RequestRefusedError(CliError):
         status: the HTTP status code.
         reason: the server's reason word, for instance ``Forbidden``.
         next_step: as in `CliError`.
+        answer: the server's Status as it came, to look things up in; never to be shown.
     """
 
-    def __init__(self, message: str, *, status: int, reason: str = "", next_step: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        reason: str = "",
+        next_step: str = "",
+        answer: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message, next_step=next_step)
         self.status = status
         self.reason = reason
+        self.answer = answer or {}
 
 
 class UnreachableError(CliError):

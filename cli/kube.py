@@ -25,6 +25,7 @@ import urllib3
 from pykube.http import KubernetesHTTPAdapter
 
 from bind_agent.api.meta import Object
+from bind_agent.api.refusals import known_reason
 from cli.access import Access
 from cli.bounded import PLAIN, AnswerTooLargeError, read
 from cli.errors import ExitCode, RequestRefusedError, UnreachableError
@@ -216,12 +217,16 @@ class Session:
         )
 
     def _refused(self, status: int, answer: Object, *, what: str, secret: bool) -> RequestRefusedError:
-        reason = str(answer.get("reason") or "") or str(status)
+        reason = str(answer.get("reason") or "")
+        # A webhook may put any word there.
+        reason = (known_reason(reason) if secret else reason) or str(status)
         said = "" if secret else str(answer.get("message") or "")
         message = f"{self._label}: {what} was refused: {inert(reason, limit=64)}"
         if said:
             message += f": {inert(said, limit=_MAX_MESSAGE)}"
-        return RequestRefusedError(message, status=status, reason=reason, next_step=_NEXT.get(status, ""))
+        return RequestRefusedError(
+            message, status=status, reason=reason, next_step=_NEXT.get(status, ""), answer=answer
+        )
 
     def _unreachable(self, error: Exception, *, what: str) -> UnreachableError:
         server = inert(self._access.server)
@@ -250,6 +255,7 @@ class Session:
 _NEXT: Final = {
     401: "the credential is not accepted or has expired; log in again or get a new kubeconfig",
     403: "ask an administrator of that cluster for the missing right",
+    404: "check the address of the server, and that it serves this kind",
     409: "somebody else changed it at the same time; run the command again",
     429: "the server is overloaded; try again later",
     500: "the server failed; try again later, and look at its logs if it goes on",

@@ -18,6 +18,7 @@ from bind_agent.api.conditions_catalogue import ConditionType, Reason
 from bind_agent.kube.errors import Forbidden
 from bind_agent.kube.intake import ProviderKubeconfig
 from bind_agent.runtime.controller import Controller
+from bind_agent.runtime.faults import describe
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.store import Entry
 from konnector.clusters import Collection
@@ -178,10 +179,8 @@ async def _supervise(session: ProviderSession) -> None:
         try:
             await session.run()
         except* Exception as failures:
-            log.exception(
-                "session failed, starting it again",
-                errors=[f"{type(e).__name__}: {e}" for e in failures.exceptions],
-            )
+            # Not `exception`: the text in a traceback may quote content.
+            log.error("session failed, starting it again", error=describe(failures))  # noqa: TRY400
         if loop.time() - started > _STEADY_SECONDS:
             backoff.reset()
         await asyncio.sleep(backoff.next())

@@ -26,7 +26,7 @@ from bind_agent.backend.tenancy.provision import TenancyError
 from bind_agent.kube import credentials
 from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.config import ClusterConfig
-from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, NotFound
+from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden
 from bind_agent.kube.intake import IntakeError, ProviderKubeconfig, accept_kubeconfig
 from bind_agent.manifests import binding_crd, konnector_manifests
 
@@ -151,7 +151,7 @@ class _Asking:
             return False
         if _phase(found) != FAILED and not meta.is_deleting(found):
             return True
-        with contextlib.suppress(NotFound, Conflict):
+        with contextlib.suppress(Conflict):
             await self._client.delete(
                 EXPORT_REQUESTS, str(kind), namespace=self._namespace, uid=meta.uid(found)
             )
@@ -184,11 +184,11 @@ class _Asking:
             await self._pause(f"{kind}: {said}")
 
     async def _export(self, kind: Kind) -> Export | None:
-        try:
-            found = await self._client.get(EXPORTS, str(kind), namespace=self._namespace)
-            export = decode(Export, found)
-        except NotFound:
+        found = await self._client.get_or_none(EXPORTS, str(kind), namespace=self._namespace)
+        if found is None:
             return None
+        try:
+            export = decode(Export, found)
         except InvalidObject as error:
             raise BundleError(str(error)) from None
         if meta.is_deleting(found):

@@ -5,6 +5,7 @@ from typing import Final
 
 import aiohttp
 
+from bind_agent.kube.asked import Asked
 from bind_agent.kube.errors import (
     AnswerTooLarge,
     ConnectionFailed,
@@ -64,12 +65,15 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def raise_for_failure(response: aiohttp.ClientResponse, *, sensitive: bool) -> None:
+async def raise_for_failure(
+    response: aiohttp.ClientResponse, *, sensitive: bool, asked: Asked | None = None
+) -> None:
     """Turn a failing answer into its error.
 
     Args:
         response: an answer of which nothing was read yet.
         sensitive: its Status may quote a Secret.
+        asked: the request, where it is about one kind.
 
     Raises:
         ApiError: the status is 400 or more.
@@ -89,7 +93,7 @@ async def raise_for_failure(response: aiohttp.ClientResponse, *, sensitive: bool
         except AnswerTooLarge:
             response.close()
     raise error_from_answer(
-        status, body, retry_after=response.headers.get("Retry-After"), sensitive=sensitive
+        status, body, retry_after=response.headers.get("Retry-After"), sensitive=sensitive, asked=asked
     )
 
 

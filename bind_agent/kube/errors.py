@@ -9,7 +9,9 @@ KubeError
   processed MalformedAnswer           an answer that is not what was asked for
     AnswerTooLarge          ... because it exceeds the bound for its kind
   ApiError                  the server answered with a failure
-    BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405
+    BadRequest 400, Unauthorized 401, Forbidden 403, MethodNotAllowed 405
+    NotFound 404            the server says that it has no such object (or, of a collection, no such kind)
+      AbsenceUnproven 404   asked for an object, answered 404, but not that this object does not exist
     Conflict 409            somebody else was faster, or a precondition failed
       AlreadyExists 409
     Gone 410                history or continue token expired: list again
@@ -20,14 +22,18 @@ KubeError
 ```
 
 Messages come from the other side: they are stripped of control characters and cut to 256 characters.  What
-the server says about a Secret may quote its content, so of such answers only the reason and the field paths
-are kept.
+the server says about a Secret may quote its content, so such messages are made here (see `withheld`).
 """
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import orjson
+
+from bind_agent.api.refusals import known_reason, says_absent
+from bind_agent.api.resource import NAMESPACES
+from bind_agent.kube import withheld
+from bind_agent.kube.asked import Asked
 
 MAX_MESSAGE = 256
 MAX_RETRY_AFTER = 30.0
@@ -117,11 +123,28 @@ class Unauthorized(ApiError):  # noqa: N818
 
 
 class Forbidden(ApiError):  # noqa: N818
-    """403: the credential is known and lacks the right."""
+    """403: the credential is known and lacks the right, or admission (a policy, a quota) refuses this content.
+
+    Attributes:
+        missing_right: it is a right that lacks; False when the words are not those in which API servers say
+            so, which then are about one object and may quote it.
+    """
+
+    missing_right: bool = True
 
 
 class NotFound(ApiError):  # noqa: N818
-    """404: no such object, or no such resource."""
+    """404: no such object; of a collection: no such resource."""
+
+
+class AbsenceUnproven(NotFound):
+    """404 to a request for one object that does not say that this object does not exist.
+
+    The kind or its version is not served, perhaps only for a moment, or something in front of the API server
+    answered.  Nothing may be concluded from it, least of all that a deletion is done.
+    """
+
+    retriable = True
 
 
 class MethodNotAllowed(ApiError):  # noqa: N818
@@ -171,6 +194,11 @@ class Unavailable(ServerError):  # noqa: N818
 class ServerTimeout(ServerError):  # noqa: N818
     """504, or 500 with reason ServerTimeout: the server gave up waiting."""
 
+
+_UNPROVEN = (
+    "this does not say that the object is gone: see whether {resource} is served there, and whether the API "
+    "server itself answers"
+)
 
 _BY_CODE: dict[int, type[ApiError]] = {
     400: BadRequest,
@@ -226,7 +254,12 @@ def parse_retry_after(value: str | None) -> float | None:
 
 
 def error_from_status(
-    status: Mapping[str, Any], *, code: int = 0, retry_after: float | None = None, sensitive: bool = False
+    status: Mapping[str, Any],
+    *,
+    code: int = 0,
+    retry_after: float | None = None,
+    sensitive: bool = False,
+    asked: Asked | None = None,
 ) -> ApiError:
     """The typed error for a `Status` object.
 
@@ -234,7 +267,8 @@ def error_from_status(
         status: the decoded Status, of whatever shape the other side sent.
         code: HTTP status of the answer; 0 for an event inside a watch, where the Status carries the code.
         retry_after: seconds from the header; the Status' own `details.retryAfterSeconds` is used otherwise.
-        sensitive: the request was about Secrets, so the message is not repeated.
+        sensitive: the request was about Secrets or tokens, so nothing of the server's words is repeated.
+        asked: the request, where it is about one kind.
 
     Returns:
         An error of the class for the reason and the code.
@@ -255,13 +289,35 @@ def error_from_status(
         # The object was replaced by another of its name: some verbs report the failed precondition this way.
         kind = Conflict
     kind = kind or _BY_CODE.get(code) or (ServerError if code >= 500 else ApiError)
-    if sensitive and code in {400, 422}:
-        message, details = _without_content(reason, _fields(details)), {}
-    return kind(message, code=code, reason=reason, details=details, retry_after=retry_after)
+    if kind is NotFound and asked is not None and asked.name and not _is_word_on(status, asked):
+        kind = AbsenceUnproven
+    right = code == 403 and (asked is None or withheld.is_missing_right(message, asked))
+    if sensitive:
+        message = withheld.message(
+            asked,
+            code=code,
+            reason=reason,
+            said=message,
+            fields=_fields(details),
+            right=right and asked is not None,
+        )
+        reason, details = known_reason(reason), {}
+    if kind is AbsenceUnproven and asked is not None:
+        said = "404" if sensitive else clean(message, 64)
+        message = f"{said}; {_UNPROVEN.format(resource=asked.resource)}"
+    error = kind(message, code=code, reason=reason, details=details, retry_after=retry_after)
+    if isinstance(error, Forbidden):
+        error.missing_right = right
+    return error
 
 
 def error_from_answer(
-    code: int, body: bytes, *, retry_after: str | None = None, sensitive: bool = False
+    code: int,
+    body: bytes,
+    *,
+    retry_after: str | None = None,
+    sensitive: bool = False,
+    asked: Asked | None = None,
 ) -> ApiError:
     """The typed error for an answer with a failing HTTP status.
 
@@ -271,6 +327,7 @@ def error_from_answer(
             pages there.
         retry_after: value of the Retry-After header.
         sensitive: as in `error_from_status`.
+        asked: likewise.
 
     Returns:
         An error of the class for the reason and the code.
@@ -285,8 +342,18 @@ def error_from_answer(
             {"message": "the answer carries no Status (a proxy, or not an API server?)"},
             code=code,
             retry_after=seconds,
+            asked=asked,
         )
-    return error_from_status(status, code=code, retry_after=seconds, sensitive=sensitive)
+    return error_from_status(status, code=code, retry_after=seconds, sensitive=sensitive, asked=asked)
+
+
+def _is_word_on(status: Mapping[str, Any], asked: Asked) -> bool:
+    """Whether a 404 says that what was asked for is not there, or the namespace that it is to be written into."""
+    if says_absent(status, asked.resource, asked.name):
+        return True
+    return asked.verb in {"create", "update", "patch", "apply"} and says_absent(
+        status, NAMESPACES, asked.namespace
+    )
 
 
 def _text(value: object) -> str:
@@ -299,9 +366,3 @@ def _fields(details: Mapping[str, Any]) -> list[str]:
     if not isinstance(causes, list):
         return []
     return [field for cause in causes if isinstance(cause, dict) and (field := _text(cause.get("field")))]
-
-
-def _without_content(reason: str, fields: list[str]) -> str:
-    """What can be said of a refused Secret without quoting it: the reason and the fields."""
-    named = ": " + ", ".join(fields[:8]) if fields else ""
-    return f"the server refuses this Secret ({reason or 'no reason given'}{named})"

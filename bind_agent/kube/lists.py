@@ -10,6 +10,7 @@ from typing import Final
 
 from bind_agent.api.resource import Resource
 from bind_agent.kube import paths
+from bind_agent.kube.asked import Asked
 from bind_agent.kube.codec import Object, decode, decode_page
 from bind_agent.kube.errors import AnswerTooLarge, Gone, MalformedAnswer
 from bind_agent.kube.transport import MAX_PAGE, Transport
@@ -67,6 +68,7 @@ async def pages(
     """The pages of a list; see `Client.pages`."""
     path = paths.collection(resource, namespace)
     sensitive = paths.is_secret(resource)
+    asked = Asked("list", resource, namespace or "")
     size, token = page_size, ""
     objects = total = empty = 0
     while True:
@@ -80,7 +82,7 @@ async def pages(
         )
         try:
             body = await transport.call(
-                "list", path + query, limit=page_bytes or MAX_PAGE, sensitive=sensitive
+                "list", path + query, limit=page_bytes or MAX_PAGE, sensitive=sensitive, asked=asked
             )
         except AnswerTooLarge:
             if size <= 1:

@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Callable
 from bind_agent.api.resource import Resource
 from bind_agent.kube import access, lists, paths
 from bind_agent.kube.access import AccessReview
+from bind_agent.kube.asked import Asked
 from bind_agent.kube.codec import Object, decode, decode_object, encode
-from bind_agent.kube.errors import InvalidName, NotFound
+from bind_agent.kube.errors import AbsenceUnproven, InvalidName, NotFound
 from bind_agent.kube.lists import ObjectList, RawPage
 from bind_agent.kube.transport import Transport
 from bind_agent.kube.watch import Watch, open_watch
@@ -33,18 +34,24 @@ class Reading:
             The object.
 
         Raises:
-            NotFound: there is no such object (or no such resource).
+            AbsenceUnproven: 404, but not the word that there is no such object.
+            NotFound: there is no such object.
             KubeError: any other failure.
         """
         path = paths.item(resource, name, namespace, subresource)
-        return decode_object(await self._transport.call("get", path, sensitive=paths.is_secret(resource)))
+        asked = Asked("get", resource, namespace or "", name, subresource)
+        return decode_object(
+            await self._transport.call("get", path, sensitive=paths.is_secret(resource), asked=asked)
+        )
 
     async def get_or_none(
         self, resource: Resource, name: str, *, namespace: str | None = None, subresource: str = ""
     ) -> Object | None:
-        """As `get`, with None for an object that does not exist."""
+        """As `get`, with None for an object of which the server says that it does not exist."""
         try:
             return await self.get(resource, name, namespace=namespace, subresource=subresource)
+        except AbsenceUnproven:
+            raise
         except NotFound:
             return None
 

@@ -22,6 +22,7 @@ from bind_agent.kube.answers import (
     read,
     require_json,
 )
+from bind_agent.kube.asked import Asked
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.credentials import TokenSource
 from bind_agent.kube.errors import (
@@ -65,6 +66,7 @@ class _Request(NamedTuple):
     accept: str
     limit: int
     sensitive: bool
+    asked: Asked | None
 
 
 class Transport:
@@ -150,6 +152,7 @@ class Transport:
         accept: str = "",
         limit: int = 0,
         sensitive: bool = False,
+        asked: Asked | None = None,
     ) -> bytes:
         """One request and its JSON answer.
 
@@ -164,6 +167,7 @@ class Transport:
             accept: other answers than plain JSON.
             limit: most bytes that are read of the answer, after decompression; 0 for what one object may have.
             sensitive: answers may quote a Secret.
+            asked: the request in the words of the API, for what a failure means.
 
         Returns:
             The body of a successful answer.
@@ -177,7 +181,7 @@ class Transport:
         url = URL(self._base + path, encoded=True)
         method = _METHODS[verb]
         limit = limit or self._max_object
-        request = _Request(verb, method, url, body, content_type, accept, limit, sensitive)
+        request = _Request(verb, method, url, body, content_type, accept, limit, sensitive, asked)
         source = self.source
         attempt, waited, renewed = 0, 0.0, False
         while True:
@@ -210,7 +214,7 @@ class Transport:
                 return answer
 
     async def open_stream(
-        self, path: str, *, inactivity: float, sensitive: bool = False
+        self, path: str, *, inactivity: float, sensitive: bool = False, asked: Asked | None = None
     ) -> aiohttp.ClientResponse:
         """Start a watch.
 
@@ -218,6 +222,7 @@ class Transport:
             path: encoded path with query.
             inactivity: seconds without a byte after which reading fails.
             sensitive: answers may quote a Secret.
+            asked: as in `call`.
 
         Returns:
             The open answer; whoever gets it must close it.
@@ -233,11 +238,11 @@ class Transport:
         source = self.source
         authorization = source.authorization if source.fresh else await source.refresh()
         try:
-            return await self._open(url, authorization, timeout, sensitive=sensitive)
+            return await self._open(url, authorization, timeout, sensitive=sensitive, asked=asked)
         except Unauthorized:
             if not await self._renew(authorization):
                 raise
-        return await self._open(url, source.authorization, timeout, sensitive=sensitive)
+        return await self._open(url, source.authorization, timeout, sensitive=sensitive, asked=asked)
 
     async def _renew(self, rejected: str) -> bool:
         """After a 401: whether there is another credential than the rejected one."""
@@ -282,7 +287,7 @@ class Transport:
             self._answers.add(response)
             try:
                 if code >= 300:
-                    await raise_for_failure(response, sensitive=request.sensitive)
+                    await raise_for_failure(response, sensitive=request.sensitive, asked=request.asked)
                 require_json(response)
                 return await read(response, request.limit)
             finally:
@@ -302,7 +307,13 @@ class Transport:
             self._meter.end(request.verb, code, began)
 
     async def _open(
-        self, url: URL, authorization: str, timeout: aiohttp.ClientTimeout, *, sensitive: bool
+        self,
+        url: URL,
+        authorization: str,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        sensitive: bool,
+        asked: Asked | None,
     ) -> aiohttp.ClientResponse:
         self._require_open()
         code = 0
@@ -319,7 +330,7 @@ class Transport:
                 )
                 code = response.status
                 try:
-                    await raise_for_failure(response, sensitive=sensitive)
+                    await raise_for_failure(response, sensitive=sensitive, asked=asked)
                     require_json(response)
                 except BaseException:
                     response.close()

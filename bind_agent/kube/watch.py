@@ -20,6 +20,7 @@ import msgspec
 from bind_agent.api.resource import Resource
 from bind_agent.kube import paths
 from bind_agent.kube.answers import CONNECTION_ERRORS, connection_error
+from bind_agent.kube.asked import Asked
 from bind_agent.kube.codec import (
     LineSplitter,
     Object,
@@ -115,6 +116,7 @@ class Watch:
         inactivity: float,
         sensitive: bool,
         on_half: Callable[[int], None] | None = None,
+        asked: Asked | None = None,
     ) -> None:
         self.received = 0
         self._transport = transport
@@ -122,6 +124,7 @@ class Watch:
         self._inactivity = inactivity
         self._sensitive = sensitive
         self._on_half = on_half
+        self._asked = asked
         self._response: aiohttp.ClientResponse | None = None
         self._splitter = LineSplitter()
         self._lines: deque[bytes] = deque()
@@ -172,7 +175,7 @@ class Watch:
             return False
         if self._response is None:
             self._response = await self._transport.open_stream(
-                self._path, inactivity=self._inactivity, sensitive=self._sensitive
+                self._path, inactivity=self._inactivity, sensitive=self._sensitive, asked=self._asked
             )
         try:
             chunk = await self._response.content.readany()
@@ -196,7 +199,7 @@ class Watch:
             version, initial_end = decode_bookmark(view)
             return WatchEvent("BOOKMARK", b"", ObjectMeta(resource_version=version), initial_end)
         if kind == "ERROR":
-            raise error_from_status(decode(bytes(view)), sensitive=self._sensitive)
+            raise error_from_status(decode(bytes(view)), sensitive=self._sensitive, asked=self._asked)
         raise MalformedAnswer(f"a watch event of the unknown type {clean(kind, 32)!r}")
 
 
@@ -230,4 +233,5 @@ def open_watch(
         inactivity=inactivity if inactivity is not None else seconds + _GRACE,
         sensitive=paths.is_secret(resource),
         on_half=on_half,
+        asked=Asked("watch", resource, namespace or ""),
     )

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from bind_agent.api.resource import SERVICEACCOUNTS, Resource
 from bind_agent.kube import access, paths
+from bind_agent.kube.asked import Asked
 from bind_agent.kube.codec import Object, decode, decode_object, encode
-from bind_agent.kube.errors import InvalidName, MalformedAnswer, NotFound
+from bind_agent.kube.errors import AbsenceUnproven, InvalidName, MalformedAnswer, NotFound
 from bind_agent.kube.transport import Transport
 
 _MERGE: Final = "application/merge-patch+json"
@@ -52,8 +53,10 @@ class Writing:
             AlreadyExists: an object of that name is there.
             KubeError: any other failure.
         """
-        path = paths.collection(resource, _namespace(resource, obj, namespace))
-        return await self._write("create", resource, path + _write_query(dry_run, field_manager), obj)
+        namespace = _namespace(resource, obj, namespace)
+        asked = Asked("create", resource, namespace or "", _name_if_any(obj))
+        path = paths.collection(resource, namespace)
+        return await self._write(asked, path + _write_query(dry_run, field_manager), obj)
 
     async def replace(
         self,
@@ -74,8 +77,10 @@ class Writing:
             NotFound: it is gone.
             KubeError: any other failure.
         """
-        path = paths.item(resource, _name(obj), _namespace(resource, obj, namespace), subresource)
-        return await self._write("update", resource, path + _write_query(dry_run), obj)
+        name, namespace = _name(obj), _namespace(resource, obj, namespace)
+        path = paths.item(resource, name, namespace, subresource)
+        asked = Asked("update", resource, namespace or "", name, subresource)
+        return await self._write(asked, path + _write_query(dry_run), obj)
 
     async def delete(
         self,
@@ -102,11 +107,12 @@ class Writing:
             dry_run: the server does everything but delete it.
 
         Returns:
-            None when there is no such object; otherwise what the server answers: the object while finalizers
-            hold it, else a Status.
+            None when the server says that there is no such object; otherwise what it answers: the object
+            while finalizers hold it, else a Status.
 
         Raises:
             Conflict: the object has another UID or resource version.
+            AbsenceUnproven: 404, but not the word that there is no such object.
             KubeError: any other failure.
         """
         preconditions = {
@@ -127,9 +133,15 @@ class Writing:
         try:
             return decode(
                 await self._transport.call(
-                    "delete", path, body=encode(options), sensitive=paths.is_secret(resource)
+                    "delete",
+                    path,
+                    body=encode(options),
+                    sensitive=paths.is_secret(resource),
+                    asked=Asked("delete", resource, namespace or "", name),
                 )
             )
+        except AbsenceUnproven:
+            raise
         except NotFound:
             return None
 
@@ -156,7 +168,8 @@ class Writing:
             KubeError: any other failure.
         """
         path = paths.item(resource, name, namespace, subresource)
-        return await self._write("patch", resource, path + _write_query(dry_run), patch, _MERGE)
+        asked = Asked("patch", resource, namespace or "", name, subresource)
+        return await self._write(asked, path + _write_query(dry_run), patch, _MERGE)
 
     async def json_patch(
         self,
@@ -179,7 +192,8 @@ class Writing:
             KubeError: any other failure.
         """
         path = paths.item(resource, name, namespace, subresource)
-        return await self._write("patch", resource, path + _write_query(dry_run), [*patch], _JSON)
+        asked = Asked("patch", resource, namespace or "", name, subresource)
+        return await self._write(asked, path + _write_query(dry_run), [*patch], _JSON)
 
     async def apply(
         self,
@@ -211,10 +225,10 @@ class Writing:
                 object.
             KubeError: any other failure.
         """
-        path = paths.item(resource, _name(obj), _namespace(resource, obj, namespace), subresource)
-        return await self._write(
-            "apply", resource, path + _write_query(dry_run, field_manager, force), obj, _APPLY
-        )
+        name, namespace = _name(obj), _namespace(resource, obj, namespace)
+        path = paths.item(resource, name, namespace, subresource)
+        asked = Asked("apply", resource, namespace or "", name, subresource)
+        return await self._write(asked, path + _write_query(dry_run, field_manager, force), obj, _APPLY)
 
     async def create_token(
         self,
@@ -246,7 +260,10 @@ class Writing:
         body = access.token_request(
             expiration_seconds=expiration_seconds, audiences=audiences, bound_object=bound_object
         )
-        answer = decode(await self._transport.call("create", path, body=encode(body), sensitive=True))
+        asked = Asked("create", SERVICEACCOUNTS, namespace, service_account, "token")
+        answer = decode(
+            await self._transport.call("create", path, body=encode(body), sensitive=True, asked=asked)
+        )
         status = answer.get("status")
         if not isinstance(status, dict) or not all(
             isinstance(status.get(key), str) and status[key] for key in ("token", "expirationTimestamp")
@@ -255,15 +272,16 @@ class Writing:
         return answer
 
     async def _write(
-        self, verb: str, resource: Resource, path: str, value: Any, content_type: str = "application/json"
+        self, asked: Asked, path: str, value: Any, content_type: str = "application/json"
     ) -> Object:
         return decode_object(
             await self._transport.call(
-                verb,
+                asked.verb,
                 path,
                 body=encode(value),
                 content_type=content_type,
-                sensitive=paths.is_secret(resource),
+                sensitive=paths.is_secret(asked.resource),
+                asked=asked,
             )
         )
 
@@ -278,10 +296,15 @@ def _write_query(dry_run: bool, field_manager: str = "", force: bool = False) ->
     )
 
 
-def _name(obj: Object) -> str:
+def _name_if_any(obj: Object) -> str:
     metadata = obj.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str):
+    return name if isinstance(name, str) else ""
+
+
+def _name(obj: Object) -> str:
+    name = _name_if_any(obj)
+    if not name:
         raise InvalidName("the object has no metadata.name")
     return name
 

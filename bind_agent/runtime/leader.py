@@ -25,7 +25,7 @@ from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.api import meta
 from bind_agent.api.resource import LEASES
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import Conflict, KubeError, NotFound
+from bind_agent.kube.errors import AbsenceUnproven, Conflict, KubeError, NotFound
 from bind_agent.obs import metrics
 from bind_agent.runtime.faults import describe
 from bind_agent.runtime.lease import Observation, Record, first_record, lease_object, with_record
@@ -303,6 +303,8 @@ class LeaderElector:
             await self._write(with_record(held, record), record, sent)
         except Conflict:
             await self._write_after_all(record)
+        except AbsenceUnproven:
+            raise
         except NotFound:
             # Somebody removed the Lease. Creating it is atomic: it works only if nobody else did meanwhile.
             await self._write(lease_object(self._name, self._namespace, record), record, sent, create=True)

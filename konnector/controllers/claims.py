@@ -22,6 +22,7 @@ from bind_agent.api.consent import Consent, Decision, decide
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.runtime.controller import Controller, Result
+from bind_agent.runtime.faults import describe
 from konnector.clusters import AppCluster, Provider
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.troubles import Followed, Trouble
@@ -247,8 +248,13 @@ class Claims:
     async def _sync(self, sync: ClaimSync) -> None:
         try:
             await sync.run()
-        except* Exception:
-            log.exception("the claim sync failed, starting it again", resource=str(sync.resource))
+        except* Exception as failures:
+            # Not `exception`: the text in a traceback may quote content.
+            log.error(  # noqa: TRY400
+                "the claim sync failed, starting it again",
+                resource=str(sync.resource),
+                error=describe(failures),
+            )
             self._controller.enqueue(_KEY, after=5.0)
 
 

@@ -18,6 +18,7 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORTS, NAMESPACES
 from bind_agent.kube.errors import Conflict
 from bind_agent.runtime.controller import Controller
+from bind_agent.runtime.faults import describe
 from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.status import write_status
 from bind_agent.runtime.store import Entry
@@ -259,6 +260,9 @@ class Exports:
         """A sync that fails is its own problem: it is started again, the others go on."""
         try:
             await sync.run()
-        except* Exception:
-            log.exception("the sync failed, starting it again", resource=name)
+        except* Exception as failures:
+            # Not `exception`: the text in a traceback may quote content.
+            log.error(  # noqa: TRY400
+                "the sync failed, starting it again", resource=name, error=describe(failures)
+            )
             self.controller.enqueue(name, after=5.0)

@@ -18,7 +18,15 @@ from bind_agent.api.claims import PermissionClaim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthorized
+from bind_agent.kube.errors import (
+    AbsenceUnproven,
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthorized,
+)
 from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
@@ -263,7 +271,7 @@ class ClaimSync:
                 self._room.take(key, step.object)
             try:
                 await self._execute(step, placement)
-            except (Forbidden, Unauthorized) as error:
+            except (Forbidden, Unauthorized, AbsenceUnproven) as error:
                 self._room.look(key)
                 return self._denied(key, step.side, placement, error)
             except (Conflict, Invalid, NotFound) as error:
@@ -291,15 +299,25 @@ class ClaimSync:
         return pause
 
     def _denied(
-        self, key: str, side: Side, placement: ClaimPlacement, error: Forbidden | Unauthorized
+        self,
+        key: str,
+        side: Side,
+        placement: ClaimPlacement,
+        error: Forbidden | Unauthorized | AbsenceUnproven,
     ) -> Result:
-        """A right or the credential is missing: say so once it lasts; roles take a moment to reach a server."""
+        """A right, the credential or the kind is missing: say so once it lasts; roles take a moment to arrive."""
         lasted = self.reports.lasted(key, self._now())
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
-        if isinstance(error, Forbidden):
+        if isinstance(error, Forbidden) and not error.missing_right:
+            # About this object alone: its words must not go into the condition of the binding.
+            reason, message = model.Reason.REJECTED, remedies.not_taken(side, error.message)
+        elif isinstance(error, Forbidden):
             reason = model.Reason.DENIED
             message = remedies.denied(side, error.message, self._binding, root=self._app.root)
+        elif isinstance(error, AbsenceUnproven):
+            reason = model.Reason.NOT_SERVED
+            message = remedies.unproven(side, self.resource, error.message)
         else:
             reason, message = model.Reason.CREDENTIAL, remedies.rejected(error.message)
         self.reports.refuse(key, self._subject(placement), reason, message)

@@ -8,6 +8,7 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import (
+    AbsenceUnproven,
     AlreadyExists,
     BadRequest,
     Conflict,
@@ -116,6 +117,8 @@ class Execution:
         """
         try:
             return await self._execute(key, step, placed)
+        except AbsenceUnproven:
+            raise
         except (Conflict, Invalid, NotFound) as error:
             # What was planned on is no longer true: believe the stores again.
             self.recent[Side.CONSUMER].forget(key)

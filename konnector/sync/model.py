@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """The provider does not accept the tenant's credential any more."""
     LIMIT = "ClaimLimitReached"
     """The provider has as many claimed objects on the app cluster as it may."""
+    NOT_SERVED = "CRDNotFound"
+    """A cluster does not serve the kind, perhaps only for a moment; whether objects exist is not known."""
     FIGHT = "WriteFight"
     """Somebody else keeps changing what we write; writing is slowed down."""
 
@@ -337,5 +339,5 @@ class Memory:
         return replace(self, status=self.status.after(step.digest, step.seen, version, now))
 
     def after_gone(self) -> "Memory":
-        """After the server said that the copy is gone: 404, DELETED, a delete that ended at once."""
+        """After the server said that the copy is gone: it does not exist, or a delete ended at once."""
         return replace(self, provider_gone=True)

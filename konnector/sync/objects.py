@@ -14,7 +14,7 @@ from bind_agent.api import meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import Forbidden, Unauthorized
+from bind_agent.kube.errors import AbsenceUnproven, Forbidden, Unauthorized
 from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller, Result
 from bind_agent.runtime.informer import Event, Informer
@@ -285,7 +285,7 @@ class ObjectSync:
                     except RefusedByServerError as error:
                         self._refuse(key, model.Reason.REJECTED, str(error))
                         return None
-                    except (Forbidden, Unauthorized) as error:
+                    except (Forbidden, Unauthorized, AbsenceUnproven) as error:
                         return self._denied(key, side_of(step), error)
                     if ended is not None:
                         return ended
@@ -300,14 +300,20 @@ class ObjectSync:
             metrics.WRITES_HELD(self.resource.group_resource).inc()
         return pause
 
-    def _denied(self, key: str, side: Side, error: Forbidden | Unauthorized) -> Result:
-        """A right or the credential is missing: say so once it lasts; roles take a moment to reach a server."""
+    def _denied(self, key: str, side: Side, error: Forbidden | Unauthorized | AbsenceUnproven) -> Result:
+        """A right, the credential or the kind is missing: say so once it lasts; roles take a moment to arrive."""
         lasted = self.reports.lasted(key, self._now())
         if lasted < GRACE_SECONDS or (isinstance(error, Unauthorized) and side is Side.CONSUMER):
             raise error
-        if isinstance(error, Forbidden):
+        if isinstance(error, Forbidden) and not error.missing_right:
+            # About this object alone: its words must not go into the condition of the binding.
+            self._refuse(key, model.Reason.REJECTED, remedies.not_taken(side, error.message))
+        elif isinstance(error, Forbidden):
             message = remedies.denied(side, error.message, self.resource.group_resource, root=self._app.root)
             self._refuse(key, model.Reason.DENIED, message)
+        elif isinstance(error, AbsenceUnproven):
+            message = remedies.unproven(side, self.resource, error.message)
+            self._refuse(key, model.Reason.NOT_SERVED, message)
         else:
             self._refuse(key, model.Reason.CREDENTIAL, remedies.rejected(error.message))
         return Result(after=recheck_after(lasted))

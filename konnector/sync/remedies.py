@@ -48,6 +48,19 @@ def denied(side: Side, message: str, binding: str, *, root: str = "") -> str:
     return f"the konnector lacks a right {_WHERE[side]}: {message}; {step}"
 
 
+def not_taken(side: Side, message: str) -> str:
+    """A cluster refuses one object for other reasons than a missing right.
+
+    Args:
+        side: which cluster.
+        message: the API server's; about a Secret it is our own.
+    """
+    return (
+        f"refused {_WHERE[side]} by a policy, a webhook or a quota: {message}; change the object or ask whoever "
+        "looks after that cluster"
+    )
+
+
 def lacking(message: str, roles: str, where: str = "the app cluster") -> str:
     """A right is missing that every binding needs.
 
@@ -82,6 +95,23 @@ def not_served(side: Side, resource: Resource) -> str:
         else "ask the provider to install it again"
     )
     return f"{resource} is not served {_WHERE[side]}; {step}"
+
+
+def unproven(side: Side, resource: Resource, message: str) -> str:
+    """A cluster answers 404 without saying that the object does not exist.
+
+    Args:
+        side: which cluster.
+        resource: the kind.
+        message: what it says, and what to look at.
+    """
+    step = (
+        f"ask the provider whether it still offers {resource.group_resource}; where that has ended for good, take the "
+        f"finalizer {keys.SYNCER_FINALIZER} off objects that are to go"
+        if side is Side.PROVIDER
+        else "the konnector goes on trying"
+    )
+    return f"it is not known what there is {_WHERE[side]}: {message}; {step}"
 
 
 def unplaced(namespace: str, tenant: str) -> str:

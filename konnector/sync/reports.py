@@ -13,7 +13,7 @@ from konnector.sync.patience import Patience
 log = structlog.get_logger(__name__)
 
 _CONFLICTS: Final = frozenset({Reason.CONFLICT, Reason.FOREIGN_MARK, Reason.FIGHT})
-_SHARED: Final = frozenset({Reason.DENIED, Reason.CREDENTIAL})
+_SHARED: Final = frozenset({Reason.DENIED, Reason.CREDENTIAL, Reason.NOT_SERVED})
 """Causes that hold up more than the one object."""
 
 _ALL: Final = ""

@@ -19,6 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from bind_agent.api.resource import Resource
+
 End = Literal["close", "keep", "reset", "hang"]
 
 
@@ -84,6 +86,14 @@ def failure(code: int, reason: str = "", message: str = "", **headers: str) -> A
     """A Status that reports a failure."""
     status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code}
     return json_answer(status | {"reason": reason, "message": message or reason}, status=code, **headers)
+
+
+def missing(resource: Resource, name: str) -> Answer:
+    """An API server's word that it has no object of that name."""
+    details = {"name": name, "kind": resource.plural} | ({"group": resource.group} if resource.group else {})
+    message = f'{resource.group_resource} "{name}" not found'
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound"}
+    return json_answer(status | {"message": message, "details": details}, status=404)
 
 
 def stream(*pieces: Any, end: End = "close") -> Answer:

@@ -31,6 +31,12 @@ def refused(status: int, reason: str, message: str = "because") -> Answer:
     return says(status, {"kind": "Status", "reason": reason, "message": message})
 
 
+def missing(name: str, kind: str = "configmaps") -> Answer:
+    """An API server's word that there is no such object."""
+    status = {"kind": "Status", "reason": "NotFound", "message": f"{kind} {name} not found"}
+    return says(404, status | {"details": {"name": name, "kind": kind}})
+
+
 @pytest.fixture(scope="module")
 def ca() -> trustme.CA:
     return trustme.CA()
@@ -72,7 +78,7 @@ def test_a_call_carries_the_token_and_the_trace_does_not(serve: Callable[..., Se
 
 
 def test_not_there_is_an_answer_and_other_failures_are_errors(serve: Callable[..., Server]) -> None:
-    with cluster(serve(refused(404, "NotFound"), refused(403, "Forbidden", "no \x1b[2J"))) as one:
+    with cluster(serve(missing("x"), refused(403, "Forbidden", "no \x1b[2J"))) as one:
         assert one.get(CONFIGMAPS, "x", namespace="ns") is None
         with pytest.raises(RequestRefusedError, match=r"Forbidden: no \\x1b\[2J") as caught:
             one.get(CONFIGMAPS, "x", namespace="ns")
@@ -85,6 +91,19 @@ def test_what_is_said_about_a_secret_is_withheld(serve: Callable[..., Server]) -
         one.create(SECRETS, {"metadata": {"name": "x"}}, namespace="ns")
     assert "hunter2" not in str(caught.value)
     assert "Invalid" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 500, 503])
+def test_no_word_of_a_refused_secret_is_shown_whatever_the_code(
+    serve: Callable[..., Server], status: int
+) -> None:
+    with (
+        cluster(serve(refused(status, "hunter2", "data: hunter2"))) as one,
+        pytest.raises(CliError) as caught,
+    ):
+        one.create(SECRETS, {"metadata": {"name": "x"}}, namespace="ns")
+    assert "hunter2" not in f"{caught.value} {caught.value.next_step}"
+    assert f"secrets/ns was refused: {status}" in str(caught.value)
 
 
 def test_overload_is_waited_out(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,11 +213,42 @@ def test_discovery(serve: Callable[..., Server]) -> None:
         one.served("", "v1", "configmaps")
 
 
-@pytest.mark.parametrize(("status", "passes"), [(404, True), (409, True), (200, True), (403, False)])
-def test_deleting_takes_one_object_and_not_there_is_fine(
-    serve: Callable[..., Server], status: int, passes: bool
+NO_PROOF = [
+    refused(404, "NotFound", "the server could not find the requested resource"),
+    missing("another"),
+    missing("x", "secrets"),
+    says(404, "404 page not found"),
+    says(404, {"error": "no upstream"}),
+]
+
+
+@pytest.mark.parametrize("answer", NO_PROOF, ids=["kind", "other name", "other kind", "text", "proxy"])
+def test_a_404_that_is_not_about_the_object_does_not_say_that_it_is_not_there(
+    serve: Callable[..., Server], answer: Answer
 ) -> None:
-    server = serve(refused(status, "x"))
+    with cluster(serve(answer)) as one:
+        with pytest.raises(RequestRefusedError) as caught:
+            one.get(CONFIGMAPS, "x", namespace="ns")
+        assert caught.value.status == 404
+        assert "serves this kind" in caught.value.next_step
+        with pytest.raises(RequestRefusedError):
+            one.delete(CONFIGMAPS, "x", namespace="ns", uid="u")
+
+
+@pytest.mark.parametrize(
+    ("answer", "passes"),
+    [
+        (missing("x"), True),
+        (refused(409, "x"), True),
+        (refused(200, "x"), True),
+        (refused(403, "x"), False),
+    ],
+    ids=["gone", "another", "done", "denied"],
+)
+def test_deleting_takes_one_object_and_not_there_is_fine(
+    serve: Callable[..., Server], answer: Answer, passes: bool
+) -> None:
+    server = serve(answer)
     with cluster(server) as one:
         if passes:
             one.delete(CONFIGMAPS, "x", namespace="ns", uid="u")

@@ -24,7 +24,7 @@ from bind_agent.backend.tenancy.address import AddressError, Endpoint
 from bind_agent.backend.tenancy.directory import TenancyError
 from bind_agent.backend.tenancy.rotation import Credential
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import AlreadyExists, Conflict, MalformedAnswer, NotFound
+from bind_agent.kube.errors import AbsenceUnproven, AlreadyExists, Conflict, MalformedAnswer, NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -311,6 +311,8 @@ class Credentials:
         }
         try:
             await self._client.replace(SECRETS, {**present, "metadata": metadata}, namespace=namespace)
+        except AbsenceUnproven:
+            raise
         except NotFound:
             log.info("the kubeconfig Secret was deleted meanwhile", namespace=namespace, secret=secret)
         return following

@@ -1,11 +1,12 @@
 """The verbs against a real API server: what is stored, and which error each refusal becomes."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from bind_agent.api.resource import CONFIGMAPS, NAMESPACES, SECRETS, Resource
+from bind_agent.api.resource import CONFIGMAPS, CRDS, NAMESPACES, SECRETS, Resource
 from bind_agent.devcluster import Cluster
 from bind_agent.kube import errors
 from bind_agent.kube.client import Client
@@ -64,13 +65,93 @@ async def test_names_that_need_encoding_reach_the_right_object(
         await client.delete(roles, name)
 
 
-async def test_missing_objects_and_kinds_are_not_found(client: Client, namespace: str) -> None:
+async def test_missing_objects_are_not_found(client: Client, widgets: Resource, namespace: str) -> None:
+    for resource in (CONFIGMAPS, SECRETS, widgets):
+        with pytest.raises(errors.NotFound, match='"absent" not found') as caught:
+            await client.get(resource, "absent", namespace=namespace)
+        assert type(caught.value) is errors.NotFound
+        assert caught.value.reason == "NotFound"
+        for where in (namespace, "no-such-namespace"):
+            assert await client.get_or_none(resource, "absent", namespace=where) is None
+            assert await client.delete(resource, "absent", namespace=where, uid="u") is None
+        with pytest.raises(errors.NotFound) as caught:
+            await client.merge_patch(resource, "absent", {"metadata": {"labels": {}}}, namespace=namespace)
+        assert type(caught.value) is errors.NotFound
+    for resource, name in ((NAMESPACES, "no-such-namespace"), (CRDS, "things.nobody.example")):
+        assert await client.get_or_none(resource, name) is None
+    assert await client.get_or_none(widgets, "absent", namespace=namespace, subresource="status") is None
     with pytest.raises(errors.NotFound) as caught:
-        await client.get(CONFIGMAPS, "absent", namespace=namespace)
-    assert caught.value.reason == "NotFound"
-    assert caught.value.details["name"] == "absent"
-    with pytest.raises(errors.NotFound):
-        await client.get(Resource("nobody.example", "v1", "widgets"), "x", namespace=namespace)
+        await client.create_token(namespace, "absent", expiration_seconds=600)
+    assert type(caught.value) is errors.NotFound
+
+
+async def test_a_missing_namespace_is_not_found_by_whoever_writes_into_it(
+    client: Client, widgets: Resource
+) -> None:
+    for resource, made in ((CONFIGMAPS, config_map("a")), (widgets, widget(widgets, "a"))):
+        for call in (
+            client.create(resource, made, namespace="no-such-namespace"),
+            client.apply(resource, made, namespace="no-such-namespace", field_manager="tester"),
+        ):
+            with pytest.raises(errors.NotFound, match='namespaces "no-such-namespace" not found') as caught:
+                await call
+            assert type(caught.value) is errors.NotFound
+
+
+async def test_of_kinds_and_versions_that_are_not_served_nothing_is_known(
+    client: Client, widgets: Resource, namespace: str
+) -> None:
+    for resource in (
+        Resource("nobody.example", "v1", "widgets"),
+        Resource(widgets.group, "v1", "gadgets"),
+        widgets.at("v9"),
+        Resource("", "v1", "gadgets"),
+        Resource("apps", "v9", "deployments"),
+    ):
+        for call in (client.get, client.get_or_none, client.delete):
+            with pytest.raises(errors.AbsenceUnproven, match="is served there"):
+                await call(resource, "x", namespace=namespace)
+        # Of a collection the same answer says what was asked: it is not there.
+        with pytest.raises(errors.NotFound) as caught:
+            await client.list(resource, namespace=namespace)
+        assert type(caught.value) is errors.NotFound
+        assert await client.discovery.find(resource.group, resource.plural, resource.version) is None
+    await client.create(CONFIGMAPS, config_map("a"), namespace=namespace)
+    with pytest.raises(errors.AbsenceUnproven):
+        await client.get(CONFIGMAPS, "a", namespace=namespace, subresource="status")
+
+
+async def test_a_version_that_is_not_served_for_a_moment_hides_no_object(
+    client: Client, widgets: Resource, namespace: str
+) -> None:
+    made = await client.create(widgets, widget(widgets, "a", size=1), namespace=namespace)
+    uid = made["metadata"]["uid"]
+
+    async def serve(served: bool) -> None:
+        step = {"op": "replace", "path": "/spec/versions/0/served", "value": served}
+        await client.json_patch(CRDS, widgets.crd_name, [step])
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await client.list(widgets, namespace=namespace)
+                except errors.NotFound:
+                    if not served:
+                        return
+                else:
+                    if served:
+                        return
+                await asyncio.sleep(0.1)
+
+    await serve(False)
+    with pytest.raises(errors.AbsenceUnproven):
+        await client.delete(widgets, "a", namespace=namespace, uid=uid)
+    with pytest.raises(errors.AbsenceUnproven):
+        await client.get_or_none(widgets, "a", namespace=namespace)
+    await serve(True)
+    assert await client.get(widgets, "a", namespace=namespace) == made
+    assert await client.delete(widgets, "a", namespace=namespace, uid=uid) is not None
+    assert await client.get_or_none(widgets, "a", namespace=namespace) is None
+    assert await client.delete(widgets, "a", namespace=namespace, uid=uid) is None
 
 
 async def test_second_create_already_exists(client: Client, namespace: str) -> None:

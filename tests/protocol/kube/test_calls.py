@@ -290,7 +290,6 @@ STATUS = {
     400: errors.BadRequest,
     401: errors.Unauthorized,
     403: errors.Forbidden,
-    404: errors.NotFound,
     405: errors.MethodNotAllowed,
     409: errors.Conflict,
     410: errors.Gone,

@@ -16,7 +16,7 @@ from bind_agent.backend.access import Kind
 from bind_agent.backend.app import cli
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.credentials import Credential
-from bind_agent.kube.errors import AlreadyExists, Forbidden, NotFound
+from bind_agent.kube.errors import AbsenceUnproven, AlreadyExists, Forbidden
 
 pytestmark = pytest.mark.unit
 
@@ -77,13 +77,8 @@ class Answers:
     async def delete(self, *_: Any, **__: Any) -> None:
         self._next("delete")
 
-    async def get(self, resource: Resource, *_: Any, **__: Any) -> Object:
-        assert resource == EXPORTS
-        return dict(self._next("export"))
-
     async def get_or_none(self, resource: Resource, *_: Any, **__: Any) -> Object | None:
-        assert resource == EXPORT_REQUESTS
-        found = self._next("request")
+        found = self._next({EXPORTS: "export", EXPORT_REQUESTS: "request"}[resource])
         return None if found is None else dict(found)
 
 
@@ -130,7 +125,7 @@ class TestAsking:
         client = Answers(
             create=[taken, taken, {}],
             request=[request("Failed"), None],
-            delete=[NotFound("x", code=404)],
+            delete=[None],
         )
         await asking(client).request(KIND)
         assert client.done == ["create", "request", "delete", "create", "request", "create"]
@@ -154,7 +149,7 @@ class TestAsking:
     async def test_the_export_is_waited_for(self) -> None:
         client = Answers(
             request=[request(""), request("Pending"), request("Succeeded")],
-            export=[NotFound("x", code=404), EXPORT],
+            export=[None, EXPORT],
         )
         assert await asking(client).claims(KIND) == ()
 
@@ -184,14 +179,14 @@ class TestAsking:
         [
             (
                 [request("Succeeded")],
-                NotFound("x", code=404),
+                None,
                 "was answered earlier, and its export has been removed since.*kubectl delete"
                 " apiserviceexportrequests.klutch.anynines.com -n cns databases.example.org.*export restore",
             ),
-            ([None], NotFound("x", code=404), "request was removed, and there is no export: repeat this"),
+            ([None], None, "request was removed, and there is no export: repeat this"),
             (
                 [request("Pending"), None],
-                NotFound("x", code=404),
+                None,
                 "request was removed, and there is no export",
             ),
             ([request("Succeeded")], GOING, "its export is being deleted.*wait until it is gone"),
@@ -207,9 +202,21 @@ class TestAsking:
             await found.claims(KIND)
         assert found._clock.monotonic() - started < 5
 
+    async def test_a_404_that_says_nothing_of_the_export_is_no_missing_export(self) -> None:
+        client = Answers(request=[request("Succeeded")], export=[AbsenceUnproven("x", code=404)])
+        with pytest.raises(AbsenceUnproven):
+            await asking(client).claims(KIND)
+        client = Answers(
+            create=[AlreadyExists("x", code=409)],
+            request=[request("Failed")],
+            delete=[AbsenceUnproven("x", code=404)],
+        )
+        with pytest.raises(AbsenceUnproven):
+            await asking(client).request(KIND)
+
     async def test_one_look_that_found_nothing_decides_nothing(self) -> None:
         """Somebody else may be removing a failed request at this moment, and asking anew."""
-        gone = NotFound("x", code=404)
+        gone = None
         client = Answers(
             request=[None, request("Pending"), None, request("Succeeded")], export=[gone, gone, EXPORT]
         )

@@ -2,19 +2,22 @@
 
 from typing import Any, cast
 
+import orjson
 import pytest
 
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import SECRETS, Resource
-from bind_agent.kube.errors import Forbidden, Unauthorized
+from bind_agent.kube.asked import Asked
+from bind_agent.kube.errors import AbsenceUnproven, Forbidden, Unauthorized, error_from_answer
 from konnector.sync import claim_model
 from konnector.sync.bound_namespaces import BoundNamespaces
 from konnector.sync.brake import Brake
 from konnector.sync.claims import ClaimSync
-from konnector.sync.model import Policy, Reason, Refuse, Side
+from konnector.sync.model import ConfirmAbsence, Placement, Policy, Reason, Refuse, Side
 from konnector.sync.objects import ObjectSync, Tenant
 from konnector.sync.reports import Reports
 from tests.fakes.parts import CannedClient, NotedEvents, StillPool, app_cluster
+from tests.fakes.sync_world import copy_of, guarded
 
 pytestmark = pytest.mark.unit
 
@@ -26,6 +29,9 @@ SOURCE: Object = {
     "spec": {"size": 1},
 }
 DENIED = Forbidden("cannot patch", code=403, reason="Forbidden")
+PLACED = Placement("shop/one", "there", "one", "cns", "cns-uid")
+NOT_TAKEN = Forbidden("denied: size is 9", code=403, reason="Forbidden")
+NOT_TAKEN.missing_right = False
 REJECTED = Unauthorized("who are you", code=401, reason="Unauthorized")
 
 
@@ -108,6 +114,48 @@ async def test_a_missing_right_is_told_when_it_lasts_and_forgotten_when_it_is_th
     assert await case.run() is None
     assert case.sync.reports.hindrance is None
     assert case.sync.reports.refused == {}
+
+
+async def test_what_a_policy_refuses_is_about_that_object_and_not_told_on_the_binding() -> None:
+    case = Case(CannedClient(merge_patch=NOT_TAKEN))
+    case.consumer.put(SOURCE)
+    with pytest.raises(Forbidden):
+        await case.run()
+    case.now += 3.0
+    assert (await case.run()).after == 1.5
+    ((name, reason, message),) = case.events.events
+    assert (name, reason) == ("one", "ObjectRefused")
+    assert "on the app cluster by a policy, a webhook or a quota: denied: size is 9" in message
+    assert case.sync.reports.hindrance is None
+
+
+async def test_the_finalizer_stays_until_the_copy_is_known_to_be_gone() -> None:
+    source = guarded("shop/one", deleting=True)
+    freed = {**source, "metadata": {**source["metadata"], "finalizers": []}}
+    unserved = error_from_answer(404, b"404 page not found", asked=Asked("delete", KIND, "there", "one"))
+    provider = CannedClient(delete=[unserved, unserved, unserved, None])
+    case = Case(CannedClient(merge_patch=freed), provider)
+    case.consumer.put(source)
+    case.provider.put(copy_of(source, PLACED, Policy("cluster-uid")))
+    # A moment in which a version is not served is not worth telling.
+    with pytest.raises(AbsenceUnproven):
+        await case.run()
+    assert case.events.events == []
+    case.now += 3.0
+    assert (await case.run()).after == 1.5
+    case.now += 17.0
+    assert (await case.run()).after == 10.0
+    ((name, reason, message),) = case.events.events
+    assert (name, reason) == ("one", "CRDNotFound")
+    assert "does not say that the object is gone" in message
+    assert "ask the provider whether it still offers things.g.example" in message
+    assert "klutch.anynines.com/syncer" in message
+    assert case.sync.reports.hindrance == (reason, message)
+    assert cast("CannedClient", case.sync._app.client).verbs == []
+    # Once the provider says that it is gone, the object is released.
+    assert await case.run() is None
+    assert cast("CannedClient", case.sync._app.client).verbs == ["merge_patch"]
+    assert case.sync.reports.hindrance is None
 
 
 async def test_a_credential_that_the_provider_rejects_is_told() -> None:
@@ -218,6 +266,65 @@ async def test_a_copy_that_may_not_be_written_is_told_when_it_lasts() -> None:
     ((name, reason, message),) = case.events.events
     assert (name, reason) == ("creds", "PermissionDenied")
     assert "kubectl bind konnector rbac things.g.example" in message
+    assert case.sync.reports.hindrance == (reason, message)
+
+
+async def test_a_copy_that_a_policy_refuses_is_told_on_the_object_alone() -> None:
+    status = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "weak password: aHVudGVyMg=="}
+    asked = Asked("create", SECRETS, "shop", "creds")
+    case = Claim(
+        CannedClient(create=error_from_answer(403, orjson.dumps(status), sensitive=True, asked=asked))
+    )
+    with pytest.raises(Forbidden):
+        await case.run()
+    case.now += 4.0
+    assert (await case.run()).after == 2.0
+    ((name, reason, message),) = case.events.events
+    assert (name, reason) == ("creds", "ObjectRefused")
+    assert "aHVudGVyMg" not in message
+    assert "audit log and admission policies" in message
+    assert case.sync.reports.hindrance is None
+
+
+@pytest.mark.parametrize("verb", ["create", "get_or_none", "delete"])
+async def test_claimed_objects_of_a_kind_that_is_not_served_are_told_when_it_lasts(verb: str) -> None:
+    unproven = error_from_answer(404, b"", asked=Asked(verb, SECRETS, "shop", "creds"))
+    case = Claim(CannedClient(**{verb: unproven}))
+    step: Any = {
+        "create": claim_model.CreateCopy(Side.CONSUMER, {"metadata": {"name": "creds"}}),
+        "get_or_none": ConfirmAbsence(Side.CONSUMER, "u"),
+        "delete": claim_model.DeleteCopy(Side.CONSUMER, "u", "5", "why"),
+    }[verb]
+    with pytest.raises(AbsenceUnproven):
+        await case.sync._carry_out("shop/creds", (step,), PLACE)
+    assert len(case.sync._recent[Side.CONSUMER]) == 0
+    case.now += 4.0
+    assert cast("Any", await case.sync._carry_out("shop/creds", (step,), PLACE)).after == 2.0
+    ((name, reason, message),) = case.events.events
+    assert (name, reason) == ("creds", "CRDNotFound")
+    assert "secrets/v1 is served there" in message
+
+
+async def test_a_missing_right_on_secrets_is_told_with_what_helps() -> None:
+    said = (
+        'secrets "creds" is forbidden: User "system:serviceaccount:a:b" cannot create resource "secrets" in API '
+        'group "" in the namespace "shop"'
+    )
+    status = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": said}
+    asked = Asked("create", SECRETS, "shop", "creds")
+    case = Claim(
+        CannedClient(create=error_from_answer(403, orjson.dumps(status), sensitive=True, asked=asked))
+    )
+    with pytest.raises(Forbidden):
+        await case.run()
+    case.now += 4.0
+    await case.run()
+    ((_, reason, message),) = case.events.events
+    assert reason == "PermissionDenied"
+    assert message == (
+        'the konnector lacks a right on the app cluster: cannot create secrets in namespace "shop": no role allows '
+        "it; apply what `kubectl bind konnector rbac things.g.example` prints"
+    )
     assert case.sync.reports.hindrance == (reason, message)
 
 

@@ -9,6 +9,7 @@ from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.kube.errors import (
+    AbsenceUnproven,
     AlreadyExists,
     BadRequest,
     Conflict,
@@ -271,6 +272,35 @@ async def test_an_absence_on_the_provider_is_confirmed_by_its_server() -> None:
     with pytest.raises(ReplanError):
         await there.run(CONFIRM_THERE)
     assert there.read()[1] == "23"
+
+
+UNPROVEN = AbsenceUnproven("the answer carries no Status", code=404)
+
+
+@pytest.mark.parametrize("step", [DELETE, CONFIRM_THERE], ids=["delete", "confirm"])
+async def test_a_404_that_is_not_about_the_copy_leaves_it_there(step: model.Step) -> None:
+    case = Case(
+        provider=CannedClient(delete=UNPROVEN, get_or_none=UNPROVEN),
+        source=guarded(deleting=True),
+        copy=_copy(),
+    )
+    with pytest.raises(AbsenceUnproven):
+        await case.run(step)
+    assert case.read() == ("10", "20")
+    assert not case.execution.memory(KEY).provider_gone
+
+
+async def test_a_404_that_is_not_about_the_source_deletes_no_copy() -> None:
+    case = Case(CannedClient(get_or_none=UNPROVEN), copy=_copy())
+    with pytest.raises(AbsenceUnproven):
+        await case.run(CONFIRM_HERE)
+
+
+@pytest.mark.parametrize("step", [ENSURE, RELEASE], ids=["ensure", "release"])
+async def test_a_404_that_is_not_about_the_source_does_not_end_the_work_on_it(step: model.Step) -> None:
+    case = Case(CannedClient(merge_patch=UNPROVEN), source=guarded())
+    with pytest.raises(AbsenceUnproven):
+        await case.run(step)
 
 
 # --- races and refusals -----------------------------------------------------------------------------

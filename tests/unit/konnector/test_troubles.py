@@ -6,6 +6,7 @@ import pytest
 
 from bind_agent.api.resource import EXPORTS, SECRETS, Resource
 from bind_agent.kube import errors
+from bind_agent.kube.asked import Asked
 from bind_agent.runtime.budget import Budget
 from konnector.clusters import Far
 from konnector.controllers.troubles import (
@@ -128,12 +129,17 @@ def test_hindrances_of_objects() -> None:
     assert objects_in_sync([]).status == "True"
 
 
-def test_messages_of_servers_are_not_repeated_for_secrets_beyond_their_names() -> None:
+def test_of_lists_of_secrets_the_right_is_told_in_our_words() -> None:
+    said = 'secrets is forbidden: User "hunter2" cannot list resource "secrets" in API group "" at the cluster scope'
     error = errors.error_from_status(
-        {"reason": "Forbidden", "message": "secrets is forbidden", "code": 403}, code=403, sensitive=True
+        {"reason": "Forbidden", "message": said, "code": 403},
+        code=403,
+        sensitive=True,
+        asked=Asked("list", SECRETS),
     )
     informer = StillInformer(SECRETS)
     informer.last_error = error
     found = of_watch(Followed(Side.CONSUMER, cast("Any", informer)), EXPORTS.group_resource, FAR)
     assert found is not None
-    assert "secrets is forbidden" in found.message
+    assert "cannot list secrets: no role allows it" in found.message
+    assert "hunter2" not in found.message

@@ -160,12 +160,14 @@ def test_text_is_cut() -> None:
 def test_tree_of_errors() -> None:
     assert issubclass(errors.AlreadyExists, errors.Conflict)
     assert issubclass(errors.Unavailable, errors.ServerError)
+    assert issubclass(errors.AbsenceUnproven, errors.NotFound)
     retriable = {
         kind.__name__
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, errors.KubeError) and kind.retriable
     }
     assert retriable == {
+        "AbsenceUnproven",
         "AnswerTooLarge",
         "ConnectionFailed",
         "CredentialError",

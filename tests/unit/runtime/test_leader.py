@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import ConnectionFailed, Forbidden, KubeError
+from bind_agent.kube.errors import AbsenceUnproven, ConnectionFailed, Forbidden, KubeError, NotFound
 from bind_agent.runtime.leader import LeaderElector, LostLease, boot_time, unique_identity
 from bind_agent.runtime.lease import Record
 from tests.fakes.scripted import FakeObjects
@@ -184,6 +184,29 @@ async def test_one_lost_answer_does_not_end_the_work() -> None:
         assert next(lost, None) is None
         assert record(server).renewed > before
         assert (candidate.started, candidate.ended) == (1, 0)
+
+
+@pytest.mark.parametrize("proven", [True, False])
+async def test_only_a_lease_that_is_known_to_be_gone_is_made_anew(proven: bool) -> None:
+    server = FakeObjects()
+    candidate = Candidate(server, "a", renew=5.0, lease=8.0)
+    async with candidate.running():
+        await until(lambda: candidate.working)
+        before = record(server).renewed
+        kind = NotFound if proven else AbsenceUnproven
+        faults = iter([kind("404", code=404)])
+        if proven:
+            server.objects.pop(KEY)
+        server.calls.clear()
+        server.fault = lambda verb: next(faults, None) if verb == "update" else None
+        await until(lambda: KEY in server.objects and record(server).renewed > before)
+        # Creating a Lease that is there would look as if somebody else had taken it.
+        assert (
+            ("create", "klutch-bind") in server.calls
+            if proven
+            else ("create", "klutch-bind") not in server.calls
+        )
+        assert candidate.working
 
 
 async def test_a_lease_taken_by_somebody_else_ends_the_work_at_once() -> None:
