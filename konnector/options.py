@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import click
 
+from bind_agent import goflags
 from bind_agent._version import __version__
 from bind_agent.api import keys
 from konnector.mode_options import ControlPlane, control_plane_options, take_control_plane
@@ -86,7 +87,9 @@ def command(run: Callable[[Options], None]) -> click.Command:
     """
 
     @click.command(
-        name="konnector", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+        name="konnector",
+        cls=goflags.GoCommand,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     @click.option(
         "--kubeconfig",
@@ -176,9 +179,8 @@ def command(run: Callable[[Options], None]) -> click.Command:
         show_default=True,
         help="Format of the log.",
     )
-    @click.option(
-        "-v", "verbosity", type=int, default=2, hidden=True, help="Accepted for the Go konnector's manifests."
-    )
+    @goflags.verbosity(2, hidden=True)
+    @goflags.log_flags
     @click.version_option(__version__, prog_name="konnector")
     def konnector(health_address: str, verbosity: int, lease_namespace: str | None, **values: Any) -> None:
         """Mirror bound objects between an app cluster and its providers.
@@ -188,8 +190,7 @@ def command(run: Callable[[Options], None]) -> click.Command:
         """
         host, port = parse_address(health_address)
         values["log_format"] = "console" if values["log_format"] == "text" else "json"
-        if verbosity >= 4 and values["log_level"] == "info":
-            values["log_level"] = "debug"
+        values["log_level"] = goflags.log_level(values["log_level"], verbosity)
         control_plane = take_control_plane(values)
         home = control_plane.root_namespace if control_plane else keys.CONSUMER_NAMESPACE
         values["secret_namespace"] = values["secret_namespace"] or home

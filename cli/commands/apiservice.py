@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from bind_agent.goflags import GoCommand
 from cli.binding import dryrun
 from cli.binding.consumer import ConsumerSide
 from cli.binding.flow import Flow
@@ -12,10 +13,11 @@ from cli.binding.source import read_file, read_url
 from cli.commands.choices import Choices, asker, choices, provider_side, result
 from cli.commands.remote import Remote, remote
 from cli.errors import UsageError
+from cli.go_plugin import print_flags
 from cli.options import FORMS, Connection, connection, output
 
 
-@click.command()
+@click.command(cls=GoCommand)
 @click.argument("url", required=False, metavar="[URL]")
 @click.option("-f", "--file", "file", metavar="FILE", help="File with the request; - is standard input.")
 @click.option("--dry-run", is_flag=True, help="Write nothing anywhere; print what would be written.")
@@ -23,6 +25,7 @@ from cli.options import FORMS, Connection, connection, output
 @click.option("--downgrade-konnector", is_flag=True, hidden=True, help="Accepted for older scripts.")
 @click.option("--no-banner", is_flag=True, hidden=True, help="Accepted for older scripts.")
 @output(*FORMS, default="table")
+@print_flags
 @remote
 @choices
 @connection
@@ -38,6 +41,7 @@ def apiservice(
     downgrade_konnector: bool,
     no_banner: bool,
     form: str,
+    show_managed_fields: bool,
 ) -> None:
     """Bind an API of a provider into this cluster.
 
@@ -74,7 +78,7 @@ def apiservice(
                 click.echo(dryrun.render(steps, form), nl=False)
                 return
             outcome = Flow(provider, consumer, asker(), progress).run(plan)
-            click.echo(result([outcome], consumer, form), nl=False)
+            click.echo(result([outcome], consumer, form, managed_fields=show_managed_fields), nl=False)
 
 
 def _request(url: str | None, file: str | None, *, timeout: float) -> ExportRequest:

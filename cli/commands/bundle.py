@@ -7,6 +7,7 @@ import click
 
 from bind_agent import handout
 from bind_agent.api.naming import is_subdomain
+from bind_agent.goflags import GoCommand
 from cli.binding import bundling
 from cli.binding.credential import Kubeconfig
 from cli.binding.request import ExportRequest, parse_request
@@ -18,7 +19,7 @@ from cli.options import Connection, connection, output
 from cli.output import Progress, inert, render_object
 
 
-@click.command()
+@click.command(cls=GoCommand)
 @click.option(
     "-f",
     "--file",

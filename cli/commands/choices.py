@@ -12,6 +12,7 @@ import click
 
 from bind_agent.api import keys
 from bind_agent.api.consumer_side import CONFLICT_POLICIES
+from bind_agent.api.meta import Object
 from cli.access import Access
 from cli.binding.consent import Asker, Policy
 from cli.binding.consumer import ConsumerSide
@@ -168,13 +169,20 @@ def _prompt(text: str) -> None:
     sys.stderr.flush()
 
 
-def result(outcomes: Sequence[Outcome], consumer: ConsumerSide, form: str) -> str:
+def result(outcomes: Sequence[Outcome], consumer: ConsumerSide, form: str, *, managed_fields: bool) -> str:
     """The bindings that came out, in the form that was asked for."""
     if form in {"json", "yaml"}:
         bindings = [binding for outcome in outcomes for binding in outcome.bindings]
+        if not managed_fields:
+            bindings = [_without_managed_fields(binding) for binding in bindings]
         return render_object(bindings[0] if len(bindings) == 1 else bindings, form)
     wanted = [one for outcome in outcomes for one in outcome.wanted]
     if form == "name":
         kind = f"{keys.KIND_BINDING.lower()}.{keys.GROUP}"
         return "".join(f"{kind}/{inert(one.name)}\n" for one in wanted)
     return render_server_tables(consumer.tables(outcomes[-1].served, wanted), wide=form == "wide")
+
+
+def _without_managed_fields(obj: Object) -> Object:
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    return {**obj, "metadata": metadata}

@@ -4,6 +4,7 @@ import click
 
 from bind_agent.api import keys
 from bind_agent.api.resource import BINDINGS
+from bind_agent.goflags import GoGroup
 from cli.binding.install import check_image, default_image, manifests
 from cli.binding.objects import conflict_policy_of, role_manifest
 from cli.binding.request import Wanted
@@ -13,7 +14,7 @@ from cli.options import Connection, connection, output
 from cli.output import inert, render_object
 
 
-@click.group()
+@click.group(cls=GoGroup)
 def konnector() -> None:
     """The agent in the app cluster."""
 

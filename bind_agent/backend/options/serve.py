@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from bind_agent import goflags
 from bind_agent.api import goduration, guards
 from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, ISOLATIONS, NAMESPACED
 from bind_agent.backend import claims, names
@@ -16,19 +17,11 @@ from bind_agent.backend.exports import Policy
 from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.control_plane import ControlPlane, control_plane_options
 from bind_agent.backend.options.tenancy import Tenancy, reaper_options, tenancy_options
-from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
+from bind_agent.backend.options.types import Duration, Word, option, parse_address
 from bind_agent.backend.options.web import WebOptions, web_options
 from bind_agent.backend.tenancy.reaper import Limits
 
 DEFAULT_LEASE_NAMESPACE: Final = "kube-system"
-
-GO_LOG_FLAGS: Final = (
-    "--vmodule",
-    "--log-flush-frequency",
-    "--log-text-split-stream",
-    "--log-text-info-buffer-size",
-)
-"""Logging flags of Go programs without a meaning here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         run: called with the checked flags.
     """
 
-    @click.command(name="serve")
+    @click.command(name="serve", cls=goflags.GoCommand)
     @connection_options
     @tenancy_options
     @reaper_options
@@ -173,7 +166,6 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
     @web_options
     # Below the web's flags, which want to know whether this mode is on.
     @control_plane_options
-    @hidden(GO_LOG_FLAGS, "ignored")
     def serve(
         *,
         connection: Connection,
@@ -183,7 +175,6 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         allow_claim: tuple[str, ...],
         health_address: str,
         web: WebOptions | None,
-        ignored: list[str],
         **values: Any,
     ) -> None:
         """Serve the login pages, and run the controllers: exports, namespaces, rights, credentials."""
