@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import click
 
-from bind_agent import goflags
+from bind_agent import claim_flag, goflags
 from bind_agent._version import __version__
-from bind_agent.api import keys
+from bind_agent.api import guards, keys
 from konnector.mode_options import ControlPlane, control_plane_options, take_control_plane
 
 DEFAULT_LEASE_NAMESPACE = "kube-system"
@@ -39,6 +39,7 @@ class Options:
             that itself, as in a playground.
         adopt: take provider-made objects over for every binding (spec 6.7.5). Off: an object that is not marked as
             ours is left alone, unless its binding says otherwise (design 4.2).
+        claimable: group resources whose objects may be claimed (threat A23).
         heartbeat_interval: seconds advertised in the ClusterBinding; refreshed at half of it.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, or ``console`` for people.
@@ -58,6 +59,7 @@ class Options:
     allow_private_addresses: bool = True
     allow_loopback: bool | None = None
     adopt: bool = False
+    claimable: frozenset[str] = guards.CLAIMABLE
     heartbeat_interval: float = HEARTBEAT_INTERVAL_SECONDS
     log_level: str = "info"
     log_format: Literal["json", "console"] = "json"
@@ -158,6 +160,13 @@ def command(run: Callable[[Options], None]) -> click.Command:
         "konnector does; else only for bindings whose conflict policy is Adopt.",
     )
     @click.option(
+        claim_flag.FLAG,
+        multiple=True,
+        type=claim_flag.ClaimedKind(),
+        metavar=claim_flag.METAVAR,
+        help="A kind that may be claimed besides Secrets and ConfigMaps; may be repeated. Claims still need consent.",
+    )
+    @click.option(
         "--heartbeat-interval",
         type=click.FloatRange(1, 86400),
         default=HEARTBEAT_INTERVAL_SECONDS,
@@ -182,7 +191,13 @@ def command(run: Callable[[Options], None]) -> click.Command:
     @goflags.verbosity(2, hidden=True)
     @goflags.log_flags
     @click.version_option(__version__, prog_name="konnector")
-    def konnector(health_address: str, verbosity: int, lease_namespace: str | None, **values: Any) -> None:
+    def konnector(
+        health_address: str,
+        verbosity: int,
+        lease_namespace: str | None,
+        allow_claim: tuple[str, ...],
+        **values: Any,
+    ) -> None:
         """Mirror bound objects between an app cluster and its providers.
 
         It runs on the app cluster and serves all its bindings. With --control-plane-mode it runs on the provider's
@@ -206,6 +221,7 @@ def command(run: Callable[[Options], None]) -> click.Command:
                 health_host=host,
                 health_port=port,
                 control_plane=control_plane,
+                claimable=claim_flag.claimable(allow_claim),
                 **values,
             )
         )

@@ -66,7 +66,7 @@ def apiservice(
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
     del downgrade_konnector, no_banner
     choices.check()
-    request = _request(url, file, timeout=connection.request_timeout)
+    request = _request(url, file, choices, timeout=connection.request_timeout)
     progress = connection.progress()
     with connection.app_cluster(progress) as app_cluster:
         kubeconfig = remote.read(app_cluster, choices)
@@ -81,14 +81,15 @@ def apiservice(
             click.echo(result([outcome], consumer, form, managed_fields=show_managed_fields), nl=False)
 
 
-def _request(url: str | None, file: str | None, *, timeout: float) -> ExportRequest:
+def _request(url: str | None, file: str | None, choices: Choices, *, timeout: float) -> ExportRequest:
     if bool(url) == bool(file):
         raise UsageError(
             "exactly one of URL and --file is needed" if url else "the request is missing",
             next_step="give the request with --file FILE, on standard input with --file -, or as a URL",
         )
     if url:
-        return parse_request(read_url(url, timeout=timeout), origin=url)
+        return parse_request(read_url(url, timeout=timeout), origin=url, claimable=choices.claimable)
     assert file is not None  # noqa: S101 - exactly one of the two is given
     data = read_file(file, sys.stdin.buffer)
-    return parse_request(data, origin="standard input" if file == "-" else file)
+    origin = "standard input" if file == "-" else file
+    return parse_request(data, origin=origin, claimable=choices.claimable)

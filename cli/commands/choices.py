@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bind_agent import claim_flag
 from bind_agent.api import keys
 from bind_agent.api.consumer_side import CONFLICT_POLICIES
 from bind_agent.api.meta import Object
@@ -34,6 +35,7 @@ class Choices:
 
     Attributes:
         accept_claims: as given; None asks.
+        allow_claim: kinds that may be claimed besides the usual ones.
         conflict_policy: as given; None leaves it to the binding.
         skip_konnector: leave the konnector alone.
         konnector_image: empty for the default.
@@ -43,6 +45,7 @@ class Choices:
     """
 
     accept_claims: str | None
+    allow_claim: tuple[str, ...]
     conflict_policy: str | None
     skip_konnector: bool
     konnector_image: str
@@ -58,6 +61,11 @@ class Choices:
             UsageError: it is not understood.
         """
         return None if self.accept_claims is None else Policy.parse(self.accept_claims)
+
+    @property
+    def claimable(self) -> frozenset[str]:
+        """Kinds that may be claimed."""
+        return claim_flag.claimable(self.allow_claim)
 
     @property
     def image(self) -> str:
@@ -89,9 +97,19 @@ class Choices:
             wait_ready=wait,
             timeout=self.timeout,
             prefer_secret=prefer_secret,
+            claimable=self.claimable,
             conflict_policy=self.conflict_policy or "",
         )
 
+
+ALLOW_CLAIM: Final = click.option(
+    claim_flag.FLAG,
+    multiple=True,
+    type=claim_flag.ClaimedKind(),
+    metavar=claim_flag.METAVAR,
+    help="A kind that may be claimed besides Secrets and ConfigMaps; may be repeated. Its claims are asked about "
+    "like others, and a konnector that is installed is told the same.",
+)
 
 _OPTIONS: Final = (
     click.option(
@@ -112,6 +130,7 @@ _OPTIONS: Final = (
         help="Answer the questions about claims beforehand; kinds are RESOURCE or RESOURCE.GROUP. "
         "States the whole outcome: earlier answers do not count.",
     ),
+    ALLOW_CLAIM,
     click.option(
         "--conflict-policy",
         type=click.Choice(CONFLICT_POLICIES, case_sensitive=False),

@@ -112,6 +112,7 @@ def url(
         write=not dry_run,
         remote_namespace=choices.remote_namespace,
         allow_private=choices.allow_private_provider,
+        claimable=choices.claimable,
     )
     with connection.app_cluster(progress) as app_cluster:
         consumer = ConsumerSide(app_cluster, progress)

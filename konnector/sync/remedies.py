@@ -3,6 +3,7 @@
 Pure. The same sentence stands in the condition, the event and the log.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from bind_agent.api import keys
@@ -72,6 +73,20 @@ def consent(root: str = "") -> str:
         f"name the kind in the annotation {keys.ACCEPT_CLAIMS} of the AppClusterBinding, or answer in "
         f"spec.permissionClaims of the binding in {root}"
     )
+
+
+def allowing(kinds: Sequence[str], root: str = "") -> str:
+    """How kinds are allowed that nobody has allowed to be claimed.
+
+    Args:
+        kinds: group resources.
+        root: namespace of the binding on the control plane, whose backend runs the konnector; empty where it is on
+            the app cluster.
+    """
+    flags = " ".join(f"--allow-claim={kind}" for kind in kinds)
+    if root:
+        return f"whoever runs the backend may allow it with {flags}"
+    return f"whoever runs the konnector may allow it: with {flags} in the args of its Deployment"
 
 
 def not_served(side: Side, resource: Resource) -> str:

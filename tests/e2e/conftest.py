@@ -13,6 +13,10 @@ from tests.fakes.system import Service, System, claim, start_system, stop_system
 LAST = "test_audit"
 
 
+ALLOW_TICKETS = "--allow-claim=tickets.claimed.example"
+"""A kind that is no Secret and no ConfigMap crosses only where each side was told to allow it."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The audit of all requests comes after everything that makes requests."""
@@ -27,7 +31,10 @@ async def system(
     options = [ClusterOptions(name, audit=True) for name in ("provider", "consumer")]
     async with Playground(*options, control_plane=control_plane) as playground:
         running = await start_system(
-            playground, tmp_path_factory.mktemp("system"), konnector_flags=["--log-level=debug"]
+            playground,
+            tmp_path_factory.mktemp("system"),
+            backend_flags=[ALLOW_TICKETS],
+            konnector_flags=["--log-level=debug", ALLOW_TICKETS],
         )
         try:
             yield running

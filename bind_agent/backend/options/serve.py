@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import click
 
-from bind_agent import goflags
+from bind_agent import claim_flag, goflags
 from bind_agent.api import goduration, guards
 from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, ISOLATIONS, NAMESPACED
-from bind_agent.backend import claims, names
+from bind_agent.backend import names
 from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.options.connection import Connection, connection_options
@@ -74,18 +74,6 @@ class Serve:
         return Policy(self.consumer_scope, self.isolation, self.claimable)
 
 
-def claimable(extra: tuple[str, ...]) -> frozenset[str]:
-    """Kinds that templates may claim: the default ones and those of `--allow-claim`.
-
-    Raises:
-        click.BadParameter: one of them is no kind, or one that can never be claimed.
-    """
-    try:
-        return guards.CLAIMABLE | {str(claims.parse_kind(one)) for one in extra}
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--allow-claim") from None
-
-
 def serve_command(run: Callable[[Serve], None]) -> click.Command:
     """The command `serve`.
 
@@ -113,9 +101,10 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         help="How cluster-scoped objects of tenants are told apart.",
     )
     @option(
-        "--allow-claim",
+        claim_flag.FLAG,
         multiple=True,
-        metavar="PLURAL[.GROUP]",
+        type=claim_flag.ClaimedKind(),
+        metavar=claim_flag.METAVAR,
         help="A kind that templates may claim besides Secrets and ConfigMaps.",
     )
     @option(
@@ -186,7 +175,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
                 control_plane=control_plane,
                 reaper=reaper,
                 web=web,
-                claimable=claimable(allow_claim),
+                claimable=claim_flag.claimable(allow_claim),
                 identity=os.environ.get("POD_NAME", ""),
                 health_host=host,
                 health_port=port,

@@ -213,6 +213,14 @@ def test_the_kubeconfigs_proxy_wins_and_providers_get_none(kubeconfig: str) -> N
         (["apiservice", "--remote-kubeconfig", "x", "http://z.example"], 2, "not an https address"),
         (["apiservice", "--remote-kubeconfig", "x", "--timeout", "soon"], 2, "not a duration"),
         (["konnector", "manifests", "--konnector-image", "a b"], 2, "not an image"),
+        (["konnector", "manifests", "--allow-claim", "nodes"], 2, "may never be claimed"),
+        (
+            ["apiservice", "--allow-claim", "clusterroles.rbac.authorization.k8s.io"],
+            2,
+            "may never be claimed",
+        ),
+        (["https://x.example", "--allow-claim", "a."], 2, "is no kind"),
+        (["bundle", "--allow-claim", "deployments.apps"], 2, "may never be claimed"),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str) -> None:
@@ -239,6 +247,10 @@ def test_manifests_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["konnector", "manifests", "--konnector-image", "x:1", "-o", "json"]) == 0
     items = json.loads(capsys.readouterr().out)["items"]
     assert items[-1]["spec"]["template"]["spec"]["containers"][0]["image"] == "x:1"
+    flag = "--allow-claim=certificates.cert-manager.io"
+    assert main.run(["konnector", "manifests", flag, "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)["items"][-1]["spec"]["template"]["spec"]["containers"][0]
+    assert told["args"] == [flag]
     assert main.run(["konnector", "manifests"]) == 0
     assert len(list(yaml.safe_load_all(capsys.readouterr().out))) == len(items)
 

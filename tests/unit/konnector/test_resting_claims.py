@@ -11,6 +11,7 @@ from bind_agent.api.claims import ClaimSelector, PermissionClaim
 from bind_agent.api.resource import CONFIGMAPS, Resource
 from konnector.controllers import claims as module
 from konnector.controllers.claims import Claims
+from konnector.options import Options
 from konnector.sync.claim_copy import build
 from konnector.sync.claim_model import ClaimPlacement, ClaimPolicy, ClaimSet, DeleteCopy
 from konnector.sync.claim_plan import plan_claim
@@ -109,7 +110,10 @@ class World:
             return CONFIGMAPS
 
         app: Any = SimpleNamespace(
-            client=SimpleNamespace(discovery=SimpleNamespace(find=find)), recorder=None, root=""
+            client=SimpleNamespace(discovery=SimpleNamespace(find=find)),
+            recorder=None,
+            root="",
+            options=Options(),
         )
         status: Any = SimpleNamespace(state=lambda *_: None, stated=lambda *_: None)
         nothing: Any = None
