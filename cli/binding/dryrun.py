@@ -58,6 +58,12 @@ def plan_steps(plan: Plan, provider: ProviderSide, consumer: ConsumerSide, progr
     konnector = install.decide(
         installer.deployment(), image=plan.image, skip=plan.skip_konnector, claimable=plan.claimable
     )
+    if survey.move is not None:
+        progress.note(
+            f"the Secret {inert(survey.move.secret)} leads to {inert(survey.move.old.checked.server)}; it"
+            f" would be moved to {inert(plan.kubeconfig.checked.server)}, if that is proven or said to be the same"
+            " tenant"
+        )
     stands, request = provider.preview(plan.request)
     steps = [Step("provider", "keep" if stands else "create", request)]
     steps += _konnector_steps(konnector, survey)

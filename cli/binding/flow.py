@@ -15,7 +15,7 @@ from bind_agent.api.claims import AcceptablePermissionClaim
 from bind_agent.api.guards import CLAIMABLE
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
-from cli.binding import consent, install
+from cli.binding import consent, install, moving
 from cli.binding.consumer import ConsumerSide
 from cli.binding.credential import Kubeconfig
 from cli.binding.objects import conflict_policy_of
@@ -46,6 +46,7 @@ class Plan:
         timeout: seconds for each wait.
         prefer_secret: Secret in ``klutch-bind`` that the person named as the source of the kubeconfig.
         claimable: group resources that may be claimed.
+        move_provider: ``--move-provider``: the person vouches that another address leads to the same tenant.
         conflict_policy: ``--conflict-policy``; empty leaves what a binding says (nothing means Fail).
     """
 
@@ -58,6 +59,7 @@ class Plan:
     timeout: float
     prefer_secret: str = ""
     claimable: frozenset[str] = CLAIMABLE
+    move_provider: bool = False
     conflict_policy: str = ""
 
     def policy_for(self, binding: Object | None) -> str:
@@ -122,6 +124,15 @@ class Flow:
             skip=plan.skip_konnector,
             claimable=plan.claimable,
         )
+        if survey.move is not None:
+            moving.agree(
+                survey.move,
+                plan.kubeconfig,
+                self._provider.cluster,
+                vouched=plan.move_provider,
+                asker=self._asker,
+                progress=self._progress,
+            )
         submitted = self._provider.submit(plan.request, timeout=plan.timeout)
         written: list[str] = []
         try:

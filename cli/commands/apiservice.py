@@ -10,7 +10,7 @@ from cli.binding.consumer import ConsumerSide
 from cli.binding.flow import Flow
 from cli.binding.request import ExportRequest, parse_request
 from cli.binding.source import read_file, read_url
-from cli.commands.choices import Choices, asker, choices, provider_side, result
+from cli.commands.choices import MOVE_PROVIDER, Choices, asker, choices, provider_side, result
 from cli.commands.remote import Remote, remote
 from cli.errors import UsageError
 from cli.go_plugin import print_flags
@@ -24,6 +24,7 @@ from cli.options import FORMS, Connection, connection, output
 @click.option("--wait", is_flag=True, help="Wait until the bindings are ready.")
 @click.option("--downgrade-konnector", is_flag=True, hidden=True, help="Accepted for older scripts.")
 @click.option("--no-banner", is_flag=True, hidden=True, help="Accepted for older scripts.")
+@MOVE_PROVIDER
 @output(*FORMS, default="table")
 @print_flags
 @remote
@@ -38,6 +39,7 @@ def apiservice(
     file: str | None,
     dry_run: bool,
     wait: bool,
+    move_provider: bool,
     downgrade_konnector: bool,
     no_banner: bool,
     form: str,
@@ -70,7 +72,13 @@ def apiservice(
     progress = connection.progress()
     with connection.app_cluster(progress) as app_cluster:
         kubeconfig = remote.read(app_cluster, choices)
-        plan = choices.plan(request, kubeconfig, wait=wait, prefer_secret=remote.preferred_secret)
+        plan = choices.plan(
+            request,
+            kubeconfig,
+            wait=wait,
+            move_provider=move_provider,
+            prefer_secret=remote.preferred_secret,
+        )
         with provider_side(connection, kubeconfig, progress) as provider:
             consumer = ConsumerSide(app_cluster, progress)
             if dry_run:

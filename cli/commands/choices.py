@@ -85,7 +85,13 @@ class Choices:
         _ = self.policy, self.image
 
     def plan(
-        self, request: ExportRequest, kubeconfig: Kubeconfig, *, wait: bool, prefer_secret: str = ""
+        self,
+        request: ExportRequest,
+        kubeconfig: Kubeconfig,
+        *,
+        wait: bool,
+        move_provider: bool,
+        prefer_secret: str = "",
     ) -> Plan:
         """What a run of these choices does."""
         return Plan(
@@ -98,9 +104,16 @@ class Choices:
             timeout=self.timeout,
             prefer_secret=prefer_secret,
             claimable=self.claimable,
+            move_provider=move_provider,
             conflict_policy=self.conflict_policy or "",
         )
 
+
+MOVE_PROVIDER: Final = click.option(
+    "--move-provider",
+    is_flag=True,
+    help="The provider has a new address, and it is the same tenant there; else that is proven, or asked.",
+)
 
 ALLOW_CLAIM: Final = click.option(
     claim_flag.FLAG,

@@ -10,7 +10,7 @@ from bind_agent.goflags import GoCommand
 from cli.binding.consumer import ConsumerSide
 from cli.binding.flow import Flow, Outcome
 from cli.binding.request import ExportRequest
-from cli.commands.choices import Choices, asker, choices, provider_side, result
+from cli.commands.choices import MOVE_PROVIDER, Choices, asker, choices, provider_side, result
 from cli.errors import CliError, UsageError
 from cli.go_plugin import Form, print_flags
 from cli.login.browser import can_open, open_address
@@ -47,6 +47,7 @@ _HTTP = (
     help="Take web addresses of the provider that are not https; for networks that you trust.",
 )
 @click.option("--wait", is_flag=True, help="Wait until the bindings are ready.")
+@MOVE_PROVIDER
 @click.option(
     "-o",
     "--output",
@@ -71,6 +72,7 @@ def url(
     provider_ca_file: str | None,
     allow_plain_http: bool,
     wait: bool,
+    move_provider: bool,
     form: str | None,
     show_managed_fields: bool,
     namespace: str | None,
@@ -120,7 +122,9 @@ def url(
         if dry_run:
             click.echo(_requests(chosen.requests, form or "yaml"), nl=False)
             return
-        outcomes = _bind(connection, choices, chosen, consumer, progress, wait=wait)
+        outcomes = _bind(
+            connection, choices, chosen, consumer, progress, wait=wait, move_provider=move_provider
+        )
         click.echo(result(outcomes, consumer, form or "table", managed_fields=show_managed_fields), nl=False)
 
 
@@ -159,6 +163,7 @@ def _bind(
     progress: Progress,
     *,
     wait: bool,
+    move_provider: bool,
 ) -> list[Outcome]:
     """Bind one request after the other; what an earlier one wrote is told when a later one fails."""
     outcomes: list[Outcome] = []
@@ -166,7 +171,7 @@ def _bind(
     try:
         with provider_side(connection, chosen.kubeconfig, progress) as provider:
             for request in chosen.requests:
-                plan = choices.plan(request, chosen.kubeconfig, wait=wait)
+                plan = choices.plan(request, chosen.kubeconfig, wait=wait, move_provider=move_provider)
                 if outcomes:
                     # The first one has installed what was asked for.
                     plan = replace(plan, image="")

@@ -145,6 +145,27 @@ def rejected(message: str, side: Side = Side.PROVIDER, *, secret: str = "") -> s
     return f"{whose} rejects the credential: {message}; it was revoked or has expired: {step}"
 
 
+def moved(old: str, new: str, *, same_tenant: bool) -> str:
+    """The provider offers a kubeconfig that leads elsewhere; nobody but the consumer decides to follow.
+
+    Args:
+        old: address of the API server in use.
+        new: address in the offered kubeconfig.
+        same_tenant: both name the same namespace.
+    """
+    if not same_tenant:
+        return (
+            "the offered kubeconfig leads to another namespace, which is another tenant: it is not taken over; the "
+            "provider has to offer one for the namespace of this ClusterBinding"
+        )
+    what = f"another address ({new} instead of {old})" if old != new else "another CA or server name"
+    return (
+        f"the offered kubeconfig has {what}: it is not taken over by itself; bind again on the app cluster with a "
+        "kubeconfig that has it (`kubectl bind URL`, or `kubectl bind apiservice --remote-kubeconfig`), which changes "
+        "the Secret that the bindings use"
+    )
+
+
 def unreachable(server: str, message: str, side: Side = Side.PROVIDER) -> str:
     """A cluster does not answer.
 
