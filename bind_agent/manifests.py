@@ -4,6 +4,7 @@ A wheel carries the folder inside the package, a source checkout has it beside t
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -66,12 +67,20 @@ def is_image(text: str) -> bool:
     return len(text) <= _LONGEST_IMAGE and _IMAGE.fullmatch(text) is not None
 
 
-def konnector_manifests(image: str) -> list[dict[str, Any]]:
-    """All objects of the konnector with this image, in the order in which they are applied."""
+def konnector_manifests(image: str, arguments: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """All objects of the konnector, in the order in which they are applied.
+
+    Args:
+        image: the konnector's.
+        arguments: of the konnector.
+    """
     objects = load_manifests("konnector/base") + load_manifests("konnector")
     for obj in objects:
         if obj["kind"] == "Deployment":
-            obj["spec"]["template"]["spec"]["containers"][0]["image"] = image
+            container = obj["spec"]["template"]["spec"]["containers"][0]
+            container["image"] = image
+            if arguments:
+                container["args"] = list(arguments)
     return bundle.in_order(objects)
 
 

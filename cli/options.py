@@ -12,9 +12,11 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import click
 
+from bind_agent import goflags
 from bind_agent.kube.config import ClusterConfig, load
 from bind_agent.kube.credentials import Credential
 from bind_agent.kube.errors import ConfigError
+from cli import go_plugin
 from cli.access import Access
 from cli.cluster import Cluster
 from cli.errors import CliError, UsageError
@@ -54,6 +56,7 @@ class Connection:
     Attributes:
         kubeconfig: path, or None for the usual rules.
         context: name of a context in it, or None for the current one.
+        user: name of a user in it, or None for the one of the context.
         server: address instead of the kubeconfig's.
         token: bearer token instead of the kubeconfig's credential.
         certificate_authority: path of a CA bundle instead of the kubeconfig's.
@@ -66,6 +69,7 @@ class Connection:
 
     kubeconfig: str | None
     context: str | None
+    user: str | None
     server: str | None
     token: str | None = dataclasses.field(repr=False)
     certificate_authority: str | None
@@ -86,9 +90,10 @@ class Connection:
             UsageError: there is none that can be used.
         """
         try:
-            config = load(self.kubeconfig, context=self.context)
+            config = load(self.kubeconfig, context=self.context, user=self.user)
         except ConfigError as error:
-            if not (self.server and self.token):
+            # Whoever names a user means one that exists, also beside a server and a token.
+            if self.user or not (self.server and self.token):
                 raise UsageError(
                     f"no app cluster to work on: {error}",
                     next_step="give --kubeconfig and --context, or set KUBECONFIG",
@@ -142,6 +147,7 @@ def connection(function: Callable[..., R]) -> Callable[..., R]:
 _CONNECTION: Final = (
     click.option("--kubeconfig", metavar="PATH", help="Kubeconfig of the app cluster; else $KUBECONFIG."),
     click.option("--context", metavar="NAME", help="Context in it; else the current one."),
+    click.option("--user", metavar="NAME", help="User in it; else the one of the context."),
     click.option("-s", "--server", metavar="URL", help="Address of the app cluster's API server."),
     click.option("--token", metavar="TOKEN", help="Bearer token for the app cluster."),
     click.option("--certificate-authority", metavar="PATH", help="CA of the app cluster's API server."),
@@ -155,9 +161,9 @@ _CONNECTION: Final = (
         show_default=True,
         help="Time that one call to a cluster may take.",
     ),
-    click.option(
-        "-v", "verbosity", type=click.IntRange(0, 10), default=0, help="1 shows each call to a cluster."
-    ),
+    goflags.verbosity(0, help="1 shows each call to a cluster."),
+    goflags.log_flags,
+    go_plugin.connection_flags,
 )
 
 
@@ -167,7 +173,7 @@ def output(*forms: str, default: str) -> Callable[[Callable[P, R]], Callable[P, 
         "-o",
         "--output",
         "form",
-        type=click.Choice(forms),
+        type=go_plugin.Form(forms),
         default=default,
         show_default=True,
         help="Form of the result on stdout.",

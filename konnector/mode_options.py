@@ -51,12 +51,7 @@ def control_plane_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             _MODE,
-            # Also with a value, as Go programs take it: --control-plane-mode=true.
-            is_flag=False,
-            flag_value="true",
-            default="false",
-            type=click.BOOL,
-            metavar="",
+            is_flag=True,
             help="Run on the provider's cluster, for one app cluster that is reached with a kubeconfig.",
         ),
     ):

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import click
 
+from bind_agent import claim_flag, goflags
 from bind_agent._version import __version__
-from bind_agent.api import keys
+from bind_agent.api import guards, keys
 from konnector.limit_options import Limits, limit_options, take_limits
 from konnector.mode_options import ControlPlane, control_plane_options, take_control_plane
 
@@ -40,6 +41,7 @@ class Options:
         adopt: take provider-made objects over for every binding, those that a Go konnector had adopted included
             (spec 6.7.5). Off: an object that is not marked as ours is left alone, unless its binding says otherwise
             (design 4.2).
+        claimable: group resources whose objects may be claimed (threat A23).
         heartbeat_interval: seconds advertised in the ClusterBinding; refreshed at half of it.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_format: ``json``, or ``console`` for people.
@@ -60,6 +62,7 @@ class Options:
     allow_private_addresses: bool = True
     allow_loopback: bool | None = None
     adopt: bool = False
+    claimable: frozenset[str] = guards.CLAIMABLE
     heartbeat_interval: float = HEARTBEAT_INTERVAL_SECONDS
     log_level: str = "info"
     log_format: Literal["json", "console"] = "json"
@@ -90,7 +93,9 @@ def command(run: Callable[[Options], None]) -> click.Command:
     """
 
     @click.command(
-        name="konnector", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+        name="konnector",
+        cls=goflags.GoCommand,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     @click.option(
         "--kubeconfig",
@@ -160,6 +165,13 @@ def command(run: Callable[[Options], None]) -> click.Command:
         "adopted there, for every binding, as that one does; else only for bindings whose conflict policy is Adopt.",
     )
     @click.option(
+        claim_flag.FLAG,
+        multiple=True,
+        type=claim_flag.ClaimedKind(),
+        metavar=claim_flag.METAVAR,
+        help="A kind that may be claimed besides Secrets and ConfigMaps; may be repeated. Claims still need consent.",
+    )
+    @click.option(
         "--heartbeat-interval",
         type=click.FloatRange(1, 86400),
         default=HEARTBEAT_INTERVAL_SECONDS,
@@ -181,11 +193,16 @@ def command(run: Callable[[Options], None]) -> click.Command:
         show_default=True,
         help="Format of the log.",
     )
-    @click.option(
-        "-v", "verbosity", type=int, default=2, hidden=True, help="Accepted for the Go konnector's manifests."
-    )
+    @goflags.verbosity(2, hidden=True)
+    @goflags.log_flags
     @click.version_option(__version__, prog_name="konnector")
-    def konnector(health_address: str, verbosity: int, lease_namespace: str | None, **values: Any) -> None:
+    def konnector(
+        health_address: str,
+        verbosity: int,
+        lease_namespace: str | None,
+        allow_claim: tuple[str, ...],
+        **values: Any,
+    ) -> None:
         """Mirror bound objects between an app cluster and its providers.
 
         It runs on the app cluster and serves all its bindings. With --control-plane-mode it runs on the provider's
@@ -193,8 +210,7 @@ def command(run: Callable[[Options], None]) -> click.Command:
         """
         host, port = parse_address(health_address)
         values["log_format"] = "console" if values["log_format"] == "text" else "json"
-        if verbosity >= 4 and values["log_level"] == "info":
-            values["log_level"] = "debug"
+        values["log_level"] = goflags.log_level(values["log_level"], verbosity)
         control_plane = take_control_plane(values)
         home = control_plane.root_namespace if control_plane else keys.CONSUMER_NAMESPACE
         values["secret_namespace"] = values["secret_namespace"] or home
@@ -211,6 +227,7 @@ def command(run: Callable[[Options], None]) -> click.Command:
                 health_port=port,
                 limits=take_limits(values),
                 control_plane=control_plane,
+                claimable=claim_flag.claimable(allow_claim),
                 **values,
             )
         )

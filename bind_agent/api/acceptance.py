@@ -4,7 +4,7 @@ Whoever binds without a person at the keyboard (pipelines, bundles) states the w
 grant is refused, and a binding without a claim that the provider requires is not made (W-C3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from bind_agent.api.claims import (
     PermissionClaim,
     decided,
 )
-from bind_agent.api.guards import refuse_claim, refuse_kind
+from bind_agent.api.guards import CLAIMABLE, can_be_allowed, refuse_claim, refuse_kind
 from bind_agent.api.text import printable
 
 ALL: Final = "all"
@@ -61,8 +61,14 @@ class Acceptance:
         return claim.group_resource in self.kinds if self.everything is None else self.everything
 
 
-def refusals(offered: Sequence[PermissionClaim]) -> tuple[list[str], list[PermissionClaim]]:
+def refusals(
+    offered: Sequence[PermissionClaim], allowed: Collection[str] = CLAIMABLE
+) -> tuple[list[str], list[PermissionClaim]]:
     """Claims that nobody is asked about (threat A23).
+
+    Args:
+        offered: the claims.
+        allowed: group resources that may be claimed.
 
     Returns:
         Sentences that forbid the whole binding (power over the cluster, or a required claim that cannot be
@@ -70,19 +76,28 @@ def refusals(offered: Sequence[PermissionClaim]) -> tuple[list[str], list[Permis
     """
     fatal, rejected = [], []
     for claim in offered:
-        refusal = refuse_claim(claim)
+        refusal = refuse_claim(claim, allowed=allowed)
         if refusal is None:
             continue
         dangerous = refuse_kind(claim.group, claim.resource, allowed={claim.group_resource}) is not None
         if dangerous or claim.required:
-            fatal.append(refusal.message)
+            fatal.append(refusal.message + allowing(claim))
         else:
             rejected.append(claim)
     return fatal, rejected
 
 
+def allowing(claim: PermissionClaim) -> str:
+    """The way to a claim that is refused only because nobody allowed its kind, in brackets; else nothing."""
+    return f" (--allow-claim={claim.group_resource} allows it)" if can_be_allowed(claim) else ""
+
+
 def settle(
-    offered: Sequence[PermissionClaim], acceptance: Acceptance | None, *, api: str
+    offered: Sequence[PermissionClaim],
+    acceptance: Acceptance | None,
+    *,
+    api: str,
+    allowed: Collection[str] = CLAIMABLE,
 ) -> tuple[AcceptablePermissionClaim, ...]:
     """The entries of a new binding, in the provider's order, decided without asking anybody.
 
@@ -90,13 +105,14 @@ def settle(
         offered: the claims of the export.
         acceptance: the stated outcome; None is enough only where there is nothing to decide.
         api: the API that is being bound, ``P.G``, for messages.
+        allowed: group resources that may be claimed.
 
     Raises:
         AcceptanceError: a claim may not be granted, is required and not accepted, or nothing was stated.
     """
-    fatal, by_rule = refusals(offered)
+    fatal, by_rule = refusals(offered, allowed)
     if fatal:
-        message = f"{api}: the template claims what nobody may grant: {printable('; '.join(fatal), 500)}"
+        message = f"{api}: the template claims what may not be granted: {printable('; '.join(fatal), 500)}"
         raise AcceptanceError(message)
     open_claims = [claim for claim in offered if claim not in by_rule]
     if open_claims and acceptance is None:

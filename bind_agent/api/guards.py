@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bind_agent.api import keys, meta
+from bind_agent.api import keys, meta, naming
 from bind_agent.api.claims import PermissionClaim
 from bind_agent.api.conditions_catalogue import Reason
 from bind_agent.api.text import printable
@@ -85,6 +85,26 @@ class Refusal:
     message: str
 
 
+def group_resource(group: str, resource: str) -> str:
+    """A kind as people write it: `plural`, or `plural.group`."""
+    return f"{resource}.{group}" if group else resource
+
+
+def parse_kind(text: str) -> tuple[str, str]:
+    """Group and plural of a kind that somebody wants to have claimed, written as `plural` or `plural.group`.
+
+    Raises:
+        ValueError: it is no kind, or one that may never be claimed; the message is meant for a person.
+    """
+    plural, dot, group = text.strip().partition(".")
+    if not naming.is_label(plural) or (dot and not naming.is_subdomain(group)):
+        message = f"{printable(text, 80)!r} is no kind: write plural.group, for instance backups.example.org"
+        raise ValueError(message)
+    if _dangerous(group, plural):
+        raise ValueError(_never(group, plural).message)
+    return group, plural
+
+
 def refuse_kind(group: str, resource: str, *, allowed: Collection[str] = CLAIMABLE) -> Refusal | None:
     """Whether a kind may be claimed at all.
 
@@ -96,12 +116,10 @@ def refuse_kind(group: str, resource: str, *, allowed: Collection[str] = CLAIMAB
     Returns:
         None when it may, else the reason.
     """
-    name = printable(f"{resource}.{group}" if group else resource, limit=80)
     if _dangerous(group, resource):
-        return Refusal(
-            Reason.CLAIM_REFUSED, f"{name} may never be claimed: it gives power over the cluster itself"
-        )
-    if (f"{resource}.{group}" if group else resource) not in allowed:
+        return _never(group, resource)
+    if (kind := group_resource(group, resource)) not in allowed:
+        name = printable(kind, limit=80)
         return Refusal(
             Reason.CLAIM_REFUSED,
             f"{name} may not be claimed here; allowed are {', '.join(sorted(allowed))}",
@@ -119,6 +137,11 @@ def refuse_claim(claim: PermissionClaim, *, allowed: Collection[str] = CLAIMABLE
             "use names, namespaces or labelSelectors",
         )
     return refused
+
+
+def can_be_allowed(claim: PermissionClaim) -> bool:
+    """Whether nothing but a missing ``--allow-claim`` stands against a claim that is refused."""
+    return refuse_claim(claim, allowed={claim.group_resource}) is None
 
 
 def is_protected_namespace(namespace: str, own: Collection[str] = ()) -> bool:
@@ -165,6 +188,13 @@ def refuse_object(
     if resource == "secrets" and kind in DENIED_SECRET_TYPES:
         return Refusal(Reason.PROTECTED_OBJECT, f"{what} has the type {kind}, which is never synced")
     return None
+
+
+def _never(group: str, resource: str) -> Refusal:
+    name = printable(group_resource(group, resource), limit=80)
+    return Refusal(
+        Reason.CLAIM_REFUSED, f"{name} may never be claimed: it gives power over the cluster itself"
+    )
 
 
 def _dangerous(group: str, resource: str) -> bool:

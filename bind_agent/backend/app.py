@@ -11,11 +11,12 @@ from bind_agent.backend.commands.export import export
 from bind_agent.backend.commands.rbac import rbac
 from bind_agent.backend.commands.tenant import tenant
 from bind_agent.backend.options.serve import serve_command
+from bind_agent.goflags import GoGroup
 
 _DEFAULT = "serve"
 
 
-class DefaultGroup(click.Group):
+class DefaultGroup(GoGroup):
     """A group whose default command need not be written."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

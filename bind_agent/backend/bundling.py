@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bind_agent import claim_flag
 from bind_agent.aio.clock import SYSTEM, Clock
-from bind_agent.api import conditions, consumer_side, keys, meta
+from bind_agent.api import conditions, consumer_side, guards, keys, meta
 from bind_agent.api.acceptance import Acceptance, AcceptanceError, settle
 from bind_agent.api.bundle import BoundApi, Credential, bundle
 from bind_agent.api.claims import PermissionClaim
@@ -54,6 +55,7 @@ class Wish:
         secret: name of the Secret with the kubeconfig; empty for one that follows from provider and tenant.
         with_secret: whether the Secret is in it, or only referred to.
         timeout: seconds until the exports have to be there.
+        claimable: group resources that may be claimed; the konnector in it is told the same.
     """
 
     apis: tuple[Kind, ...]
@@ -63,6 +65,7 @@ class Wish:
     secret: str = ""
     with_secret: bool = True
     timeout: float = 120.0
+    claimable: frozenset[str] = guards.CLAIMABLE
 
 
 async def make(
@@ -100,14 +103,15 @@ def objects(tenant: ProviderKubeconfig, wish: Wish, apis: Sequence[BoundApi]) ->
         secret=wish.secret or consumer_side.secret_name(tenant.server, tenant.namespace),
         document=tenant.document() if wish.with_secret else None,
     )
-    konnector = [*konnector_manifests(wish.image), binding_crd()] if wish.image else []
+    arguments = claim_flag.arguments(wish.claimable)
+    konnector = [*konnector_manifests(wish.image, arguments), binding_crd()] if wish.image else []
     return bundle(apis, credential, konnector=konnector)
 
 
 async def _api(asking: "_Asking", kind: Kind, wish: Wish) -> BoundApi:
     offered = await asking.claims(kind)
     try:
-        claims = settle(offered, wish.acceptance, api=str(kind))
+        claims = settle(offered, wish.acceptance, api=str(kind), allowed=wish.claimable)
     except AcceptanceError as error:
         raise BundleError(str(error)) from None
     return BoundApi(kind.group, kind.plural, claims, wish.conflict_policy)

@@ -48,11 +48,4 @@ def parse_kind(text: str) -> Kind:
     Raises:
         ValueError: it is no kind, or one that may never be claimed; the message is meant for a person.
     """
-    plural, dot, group = text.strip().partition(".")
-    kind = Kind(group, plural)
-    if not plural or (dot and not group) or group.endswith("."):
-        message = f"{text!r} is no kind: write plural.group, for instance backups.example.org"
-        raise ValueError(message)
-    if (refusal := guards.refuse_kind(kind.group, kind.plural, allowed={str(kind)})) is not None:
-        raise ValueError(refusal.message)
-    return kind
+    return Kind(*guards.parse_kind(text))

@@ -61,13 +61,16 @@ class ClusterConfig:
         return urlsplit(self.server).hostname or ""
 
 
-def load(kubeconfig: str | None = None, *, context: str | None = None) -> ClusterConfig:
+def load(
+    kubeconfig: str | None = None, *, context: str | None = None, user: str | None = None
+) -> ClusterConfig:
     """The configuration by the usual rules.
 
     Args:
         kubeconfig: path of a kubeconfig (or several, separated like PATH); without it `$KUBECONFIG`, then
             `~/.kube/config`, then the pod's service account.
         context: name of the context; without it the current one.
+        user: name of a user of the kubeconfig instead of the one of the context.
 
     Returns:
         A configuration with a credential.
@@ -81,11 +84,13 @@ def load(kubeconfig: str | None = None, *, context: str | None = None) -> Cluste
         present = [path for path in paths if path.is_file()]
         if not present or (kubeconfig and len(present) < len(paths)):
             raise ConfigError(f"there is no kubeconfig at {clean(named)}")
-        return _from_sources(present, context)
+        return _from_sources(present, context, user)
     default = Path("~/.kube/config").expanduser()
     if default.is_file():
-        return _from_sources([default], context)
+        return _from_sources([default], context, user)
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        if user:
+            raise ConfigError(f"there is no kubeconfig that could have a user {clean(user, 64)!r}")
         return in_cluster()
     raise ConfigError("no cluster is configured: give --kubeconfig, set KUBECONFIG, or run inside a cluster")
 
@@ -147,7 +152,7 @@ def in_cluster(root: Path = SERVICE_ACCOUNT) -> ClusterConfig:
     )
 
 
-def _from_sources(paths: list[Path], context: str | None) -> ClusterConfig:
+def _from_sources(paths: list[Path], context: str | None, user: str | None = None) -> ClusterConfig:
     sources = []
     for path in paths:
         try:
@@ -155,7 +160,7 @@ def _from_sources(paths: list[Path], context: str | None) -> ClusterConfig:
         except OSError as error:
             raise ConfigError(f"cannot read the kubeconfig {path}: {error.strerror}") from None
         sources.append(Source(_parse(data, f"the kubeconfig {path}"), directory=str(path.resolve().parent)))
-    return _build(merge(sources), context)
+    return _build(merge(sources), context, user)
 
 
 def _parse(data: bytes | str, what: str) -> Mapping[str, Any]:
@@ -169,8 +174,8 @@ def _parse(data: bytes | str, what: str) -> Mapping[str, Any]:
     return document
 
 
-def _build(kubeconfig: Kubeconfig, context: str | None) -> ClusterConfig:
-    chosen, cluster, user = kubeconfig.select(context)
+def _build(kubeconfig: Kubeconfig, context: str | None, user_name: str | None = None) -> ClusterConfig:
+    chosen, cluster, user = kubeconfig.select(context, user=user_name)
     server = _server(cluster.text("server"))
     insecure = cluster.flag("insecure-skip-tls-verify")
     ca_pem = inline(cluster, "certificate-authority-data", "certificate-authority")

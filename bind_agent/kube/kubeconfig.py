@@ -99,11 +99,12 @@ class Kubeconfig:
     clusters: Mapping[str, Source]
     users: Mapping[str, Source]
 
-    def select(self, context: str | None) -> tuple[Source, Source, Source]:
+    def select(self, context: str | None, *, user: str | None = None) -> tuple[Source, Source, Source]:
         """Context, cluster and user that belong together.
 
         Args:
             context: name of the context; None for the current one.
+            user: name of another user than the one of the context; None for that one.
 
         Returns:
             The three entries.
@@ -118,7 +119,7 @@ class Kubeconfig:
         return (
             chosen,
             _entry(self.clusters, chosen.text("cluster"), "cluster"),
-            _entry(self.users, chosen.text("user"), "user"),
+            _entry(self.users, user or chosen.text("user"), "user"),
         )
 
 

@@ -7,8 +7,10 @@ because a GitOps tool has no way to the provider and no answer to wait for.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bind_agent import claim_flag
 from bind_agent.api import consumer_side
 from bind_agent.api.bundle import BoundApi, Credential, bundle
+from bind_agent.api.guards import CLAIMABLE
 from bind_agent.api.meta import Object
 from bind_agent.manifests import binding_crd
 from cli.binding import consent
@@ -34,6 +36,7 @@ class Wish:
         secret: name of the Secret with the kubeconfig; empty for one that follows from provider and tenant.
         with_secret: whether the Secret is in it, or only referred to.
         timeout: seconds for each wait.
+        claimable: group resources that may be claimed; the konnector in it is told the same.
     """
 
     requests: Sequence[ExportRequest]
@@ -45,6 +48,7 @@ class Wish:
     secret: str = ""
     with_secret: bool = True
     timeout: float = 600.0
+    claimable: frozenset[str] = CLAIMABLE
 
     def check(self) -> None:
         """Refuse requests that contradict each other.
@@ -81,6 +85,7 @@ def make(wish: Wish, provider: ProviderSide, asker: consent.Asker, progress: Pro
                     policy=wish.policy,
                     asker=asker,
                     progress=progress,
+                    allowed=wish.claimable,
                 )
                 apis.append(BoundApi(wanted.group, wanted.plural, tuple(claims), wish.conflict_policy))
     except BaseException as error:
@@ -98,5 +103,10 @@ def objects(wish: Wish, apis: Sequence[BoundApi]) -> list[Object]:
         secret=wish.secret or consumer_side.secret_name(checked.server, checked.namespace),
         document=checked.document() if wish.with_secret else None,
     )
-    konnector = [*manifests(wish.image or default_image()), binding_crd()] if wish.konnector else []
+    konnector = _konnector(wish) if wish.konnector else []
     return bundle(apis, credential, konnector=konnector)
+
+
+def _konnector(wish: Wish) -> list[Object]:
+    arguments = claim_flag.arguments(wish.claimable)
+    return [*manifests(wish.image or default_image(), arguments), binding_crd()]

@@ -5,7 +5,7 @@ accepted entries are in force is decided in `bind_agent.api` (claims, consent, g
 konnector acts on exactly what the person read here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from bind_agent.api.claims import (
     content_hash,
     decided,
 )
+from bind_agent.api.guards import CLAIMABLE
 from bind_agent.api.shared import to_wire, without_nulls
 from cli.output import inert
 
@@ -122,20 +123,23 @@ def same_entries(
 
 
 def sort_out(
-    offered: Sequence[PermissionClaim], earlier: Sequence[AcceptablePermissionClaim]
+    offered: Sequence[PermissionClaim],
+    earlier: Sequence[AcceptablePermissionClaim],
+    allowed: Collection[str] = CLAIMABLE,
 ) -> tuple[list[Decision], list[Question]]:
     """Split what is offered into what is decided and what has to be asked.
 
     Args:
         offered: the provider's claims now; none of them fatal (`refusals`).
         earlier: entries of the existing binding.
+        allowed: group resources that may be claimed.
 
     Returns:
         Decisions by earlier answers and by rule, and the questions: claims that are new, or that became wider
         than what was accepted (threat A19).
     """
     decisions, questions = [], []
-    for result in consent.decide(offered, earlier):
+    for result in consent.decide(offered, earlier, allowed=allowed):
         claim = result.offered
         match result.consent:
             case consent.Consent.REFUSED:

@@ -5,12 +5,13 @@ by one. End of input is no answer, and no answer is not a yes: the command stops
 created on the app cluster.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TextIO
 
-from bind_agent.api.acceptance import Acceptance, AcceptanceError
+from bind_agent.api.acceptance import Acceptance, AcceptanceError, allowing
 from bind_agent.api.claim_words import NEVER
 from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth
+from bind_agent.api.guards import CLAIMABLE
 from cli.binding.claims import Answer, Decision, Question, describe, entries, refusals, sort_out
 from cli.errors import CliError, ExitCode, UsageError
 from cli.output import Progress, inert
@@ -71,21 +72,28 @@ class Asker:
             question = "Please answer y or n."
 
 
-def check_offered(offered: Sequence[PermissionClaim], *, api: str, progress: Progress) -> None:
+def check_offered(
+    offered: Sequence[PermissionClaim],
+    *,
+    api: str,
+    progress: Progress,
+    allowed: Collection[str] = CLAIMABLE,
+) -> None:
     """Refuse an API whose claims go beyond what may be asked at all (threat A23).
 
     Raises:
         CliError: naming the claims and the rule.
     """
-    fatal, rejected = refusals(offered)
+    fatal, rejected = refusals(offered, allowed)
     if fatal:
         raise CliError(
-            f"{api}: the provider claims what nobody may grant: {inert('; '.join(fatal))}",
+            f"{api}: the provider claims what may not be granted: {inert('; '.join(fatal))}",
             next_step="ask the provider to offer the API without these claims",
         )
     for claim in rejected:
         progress.note(
             f"{api}: the optional claim on {inert(claim.group_resource)} cannot be granted; left out"
+            f"{inert(allowing(claim))}"
         )
 
 
@@ -93,12 +101,13 @@ def open_questions(
     policy: Policy | None,
     offered: Sequence[PermissionClaim],
     earlier: Sequence[AcceptablePermissionClaim],
+    allowed: Collection[str] = CLAIMABLE,
 ) -> tuple[list[Decision], list[Question]]:
     """What is decided already, and what is to be decided now.
 
     ``--accept-claims`` states the whole outcome: with it, earlier answers do not count.
     """
-    return sort_out(offered, earlier if policy is None else ())
+    return sort_out(offered, earlier if policy is None else (), allowed)
 
 
 def decide(
@@ -172,6 +181,7 @@ def settle(
     policy: Policy | None,
     asker: Asker,
     progress: Progress,
+    allowed: Collection[str] = CLAIMABLE,
 ) -> list[AcceptablePermissionClaim]:
     """The entries of one binding, after everything was asked that has to be.
 
@@ -183,12 +193,13 @@ def settle(
         policy: ``--accept-claims``; None asks the person.
         asker: asks her.
         progress: tells what was decided without asking.
+        allowed: group resources that may be claimed.
 
     Raises:
         CliError: a claim nobody may grant, a required one that was rejected, or no answer.
     """
-    check_offered(offered, api=api, progress=progress)
-    decisions, questions = open_questions(policy, offered, earlier)
+    check_offered(offered, api=api, progress=progress, allowed=allowed)
+    decisions, questions = open_questions(policy, offered, earlier, allowed)
     decisions += decide(questions, api=api, provider=provider, policy=policy, asker=asker, progress=progress)
     check_required(decisions, api=api)
     return entries(offered, decisions)

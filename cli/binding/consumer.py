@@ -11,6 +11,7 @@ from bind_agent.api.resource import CLUSTERROLES, NAMESPACES, SECRETS, Resource
 from cli.binding import objects
 from cli.binding.claims import same_entries, wire
 from cli.binding.credential import Kubeconfig, stored_kubeconfig
+from cli.binding.moving import Move
 from cli.binding.request import Wanted
 from cli.binding.survey import Standing, Survey, find_binding, take_survey
 from cli.cluster import Cluster
@@ -76,10 +77,11 @@ class ConsumerSide:
             created = self.cluster.create(SECRETS, manifest, namespace=keys.CONSUMER_NAMESPACE)
             self._progress.step(f"credential stored in Secret {keys.CONSUMER_NAMESPACE}/{name(created)}")
             return name(created), [f"Secret {keys.CONSUMER_NAMESPACE}/{name(created)}"]
-        return self._refresh(survey.secret, kubeconfig)
+        return self._refresh(survey.secret, kubeconfig, survey.move)
 
-    def _refresh(self, secret: Object, kubeconfig: Kubeconfig) -> tuple[str, list[str]]:
+    def _refresh(self, secret: Object, kubeconfig: Kubeconfig, move: Move | None) -> tuple[str, list[str]]:
         secret_name = name(secret)
+        places = [kubeconfig] if move is None else [kubeconfig, move.old]
 
         def write() -> list[str]:
             # The konnector stores rotated credentials here, so the one of the survey may be of the past.
@@ -87,12 +89,15 @@ class ConsumerSide:
             if current is None or uid(current) != uid(secret):
                 raise _changed(f"Secret {secret_name}")
             stored = stored_kubeconfig(current)
-            if stored is not None and stored.digest == kubeconfig.digest:
+            if stored is None or not any(stored.same_place(place) for place in places):
+                raise _changed(f"Secret {secret_name}")
+            if stored.digest == kubeconfig.digest:
                 return []
             patch = _locked(current) | {"data": {keys.KUBECONFIG: kubeconfig.encoded()}}
             self.cluster.merge_patch(SECRETS, secret_name, patch, namespace=keys.CONSUMER_NAMESPACE)
-            self._progress.step(f"credential refreshed in Secret {keys.CONSUMER_NAMESPACE}/{secret_name}")
-            return [f"Secret {keys.CONSUMER_NAMESPACE}/{secret_name} (refreshed)"]
+            done = "refreshed" if stored.same_place(kubeconfig) else f"moved to {kubeconfig.checked.server}"
+            self._progress.step(f"credential {done} in Secret {keys.CONSUMER_NAMESPACE}/{secret_name}")
+            return [f"Secret {keys.CONSUMER_NAMESPACE}/{secret_name} ({done})"]
 
         return secret_name, _retried(write)
 

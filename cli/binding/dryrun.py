@@ -54,16 +54,27 @@ def plan_steps(plan: Plan, provider: ProviderSide, consumer: ConsumerSide, progr
         CliError: what a run would fail with before its first write.
     """
     survey = consumer.survey(plan.request.wanted, plan.kubeconfig, prefer=plan.prefer_secret)
-    deployment = install.Installer(consumer.cluster, progress).deployment()
-    konnector = install.decide(deployment, image=plan.image, skip=plan.skip_konnector)
+    installer = install.Installer(consumer.cluster, progress)
+    konnector = install.decide(
+        installer.deployment(), image=plan.image, skip=plan.skip_konnector, claimable=plan.claimable
+    )
+    if survey.move is not None:
+        progress.note(
+            f"the Secret {inert(survey.move.secret)} leads to {inert(survey.move.old.checked.server)}; it"
+            f" would be moved to {inert(plan.kubeconfig.checked.server)}, if that is proven or said to be the same"
+            " tenant"
+        )
     stands, request = provider.preview(plan.request)
     steps = [Step("provider", "keep" if stands else "create", request)]
     steps += _konnector_steps(konnector, survey)
     secret = _secret_step(plan, survey)
     steps.append(secret)
+    accepted: set[str] = set()
     for standing in survey.standings:
         entries = _entries(plan, provider, standing, progress)
+        accepted |= {one.group_resource for one in entries if one.accepted}
         steps += _binding_steps(plan, survey, standing, entries, secret=name(secret.obj) or _GENERATED)
+    installer.tell_lacking(konnector, accepted)
     return steps
 
 
@@ -71,7 +82,9 @@ def _konnector_steps(konnector: install.Decision, survey: Survey) -> list[Step]:
     if konnector.action in (install.Action.LEAVE, install.Action.SKIP):
         return [] if survey.namespace else [Step("app cluster", "create", namespace_manifest())]
     action = "create" if konnector.action is install.Action.INSTALL else "update"
-    return [Step("app cluster", action, obj) for obj in install.manifests(konnector.image)]
+    return [
+        Step("app cluster", action, obj) for obj in install.manifests(konnector.image, konnector.arguments)
+    ]
 
 
 def _secret_step(plan: Plan, survey: Survey) -> Step:
@@ -92,8 +105,8 @@ def _entries(
     offered = provider.offered(wanted, None)
     if not offered and standing.binding is None:
         progress.note(f"{wanted.name}: what the provider claims shows when it has answered a request")
-    consent.check_offered(offered, api=wanted.name, progress=progress)
-    decisions, questions = consent.open_questions(plan.policy, offered, standing.claims)
+    consent.check_offered(offered, api=wanted.name, progress=progress, allowed=plan.claimable)
+    decisions, questions = consent.open_questions(plan.policy, offered, standing.claims, plan.claimable)
     for question in questions:
         claim = question.claim
         accepted = plan.policy is not None and plan.policy.accepts(claim)

@@ -12,9 +12,10 @@ from typing import Final
 
 from bind_agent.api import conditions, keys
 from bind_agent.api.claims import AcceptablePermissionClaim
+from bind_agent.api.guards import CLAIMABLE
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
-from cli.binding import consent, install
+from cli.binding import consent, install, moving
 from cli.binding.consumer import ConsumerSide
 from cli.binding.credential import Kubeconfig
 from cli.binding.objects import conflict_policy_of
@@ -44,6 +45,8 @@ class Plan:
         wait_ready: wait until the bindings are Ready.
         timeout: seconds for each wait.
         prefer_secret: Secret in ``klutch-bind`` that the person named as the source of the kubeconfig.
+        claimable: group resources that may be claimed.
+        move_provider: ``--move-provider``: the person vouches that another address leads to the same tenant.
         conflict_policy: ``--conflict-policy``; empty leaves what a binding says (nothing means Fail).
     """
 
@@ -55,6 +58,8 @@ class Plan:
     wait_ready: bool
     timeout: float
     prefer_secret: str = ""
+    claimable: frozenset[str] = CLAIMABLE
+    move_provider: bool = False
     conflict_policy: str = ""
 
     def policy_for(self, binding: Object | None) -> str:
@@ -113,7 +118,21 @@ class Flow:
             CliError: what failed, what to do, and what was left behind.
         """
         survey = self._consumer.survey(plan.request.wanted, plan.kubeconfig, prefer=plan.prefer_secret)
-        konnector = install.decide(self._installer.deployment(), image=plan.image, skip=plan.skip_konnector)
+        konnector = install.decide(
+            self._installer.deployment(),
+            image=plan.image,
+            skip=plan.skip_konnector,
+            claimable=plan.claimable,
+        )
+        if survey.move is not None:
+            moving.agree(
+                survey.move,
+                plan.kubeconfig,
+                self._provider.cluster,
+                vouched=plan.move_provider,
+                asker=self._asker,
+                progress=self._progress,
+            )
         submitted = self._provider.submit(plan.request, timeout=plan.timeout)
         written: list[str] = []
         try:
@@ -141,6 +160,7 @@ class Flow:
                 policy=plan.policy,
                 asker=self._asker,
                 progress=self._progress,
+                allowed=plan.claimable,
             )
         return result
 
@@ -153,6 +173,8 @@ class Flow:
         written: list[str],
     ) -> Outcome:
         written += self._installer.apply(konnector)
+        accepted = {one.group_resource for entries in decided.values() for one in entries if one.accepted}
+        self._installer.tell_lacking(konnector, accepted)
         served = survey.served or self._installer.wait_served(timeout=plan.timeout)
         if not survey.namespace and konnector.action in (install.Action.LEAVE, install.Action.SKIP):
             written += self._consumer.ensure_namespace()

@@ -5,16 +5,18 @@ The manifests are read from ``manifests/konnector``; nothing about them is writt
 
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from bind_agent._version import __version__
 from bind_agent.api import keys
+from bind_agent.api.guards import CLAIMABLE
 from bind_agent.api.meta import Object, name, namespace
 from bind_agent.api.resource import BINDINGS, DEPLOYMENTS, Resource
 from bind_agent.manifests import KONNECTOR_REPOSITORY, is_image, konnector_image, konnector_manifests
+from cli.binding.konnector_claims import lacking, with_claims
 from cli.cluster import Cluster
 from cli.errors import CliError, UsageError, WaitTimeoutError
 from cli.output import Progress, inert
@@ -41,11 +43,15 @@ class Decision:
         action: see `Action`.
         image: the image to install; empty when nothing is installed.
         reason: one clause for a person.
+        arguments: what the konnector is started with when this was done, as far as it can be seen.
+        present: whether there is a Deployment already.
     """
 
     action: Action
     image: str
     reason: str
+    arguments: tuple[str, ...] = ()
+    present: bool = False
 
 
 def default_image() -> str:
@@ -67,22 +73,39 @@ def check_image(image: str) -> str:
     return image
 
 
-def manifests(image: str) -> list[Object]:
+def manifests(image: str, arguments: Sequence[str] = ()) -> list[Object]:
     """All objects of the konnector with this image, in the order in which they are applied."""
-    return konnector_manifests(image)
+    return konnector_manifests(image, arguments)
 
 
-def decide(deployment: Object | None, *, image: str, skip: bool) -> Decision:
+def decide(
+    deployment: Object | None, *, image: str, skip: bool, claimable: Collection[str] = CLAIMABLE
+) -> Decision:
     """What to do about the konnector (spec 7.3.5). Pure.
 
     Args:
         deployment: the Deployment ``klutch-bind/konnector`` as it is; None when there is none.
         image: ``--konnector-image``; empty when not given. It wins over ``skip``.
         skip: ``--skip-konnector``.
+        claimable: group resources that may be claimed; a konnector that is installed is told so, and keeps what it
+            was told before.
 
     Raises:
         CliError: the installed version cannot be compared.
     """
+    decision = _decide(deployment, image=image, skip=skip)
+    arguments = _arguments(deployment)
+    if decision.action in (Action.INSTALL, Action.UPDATE):
+        arguments = with_claims(arguments, claimable)
+    return replace(decision, arguments=arguments, present=deployment is not None)
+
+
+def _arguments(deployment: Object | None) -> tuple[str, ...]:
+    found = _first_container(deployment or {}).get("args")
+    return tuple(str(one) for one in found) if isinstance(found, list) else ()
+
+
+def _decide(deployment: Object | None, *, image: str, skip: bool) -> Decision:
     if skip and not image:
         return Decision(Action.SKIP, "", "--skip-konnector")
     if image or deployment is None:
@@ -114,11 +137,16 @@ def _compare(installed: str) -> Decision:
     return Decision(Action.LEAVE, "", f"{tag} is installed")
 
 
-def _first_image(deployment: Object) -> str:
+def _first_container(deployment: Object) -> Object:
     try:
-        image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
     except (KeyError, IndexError, TypeError):
-        return ""
+        return {}
+    return container if isinstance(container, dict) else {}
+
+
+def _first_image(deployment: Object) -> str:
+    image = _first_container(deployment).get("image")
     return image if isinstance(image, str) else ""
 
 
@@ -161,11 +189,16 @@ class Installer:
             self._progress.step(f"konnector: left as it is ({decision.reason})")
             return []
         written = []
-        for obj in manifests(decision.image):
+        for obj in manifests(decision.image, decision.arguments):
             self._cluster.apply(self._cluster.resource_of(obj), obj, namespace=namespace(obj))
             written.append(f"{obj['kind']} {name(obj)}")
         self._progress.step(f"konnector: {decision.image} installed ({decision.reason})")
         return written
+
+    def tell_lacking(self, decision: Decision, claimed: Collection[str]) -> None:
+        """Tell how the konnector is made to copy what was accepted, where it does not do so already."""
+        if told := lacking(decision.arguments, claimed, present=decision.present):
+            self._progress.note(told)
 
     def wait_served(self, *, timeout: float) -> Resource:
         """Wait until the app cluster serves bindings: a konnector installs the kind when it starts.

@@ -6,7 +6,7 @@ server.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import yaml
 
 from bind_agent.api import keys
 from bind_agent.api.claims import PermissionClaim
+from bind_agent.api.guards import CLAIMABLE
 from bind_agent.api.meta import Object
 from bind_agent.api.naming import (
     LABEL_LIMIT,
@@ -88,12 +89,13 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def parse_request(data: bytes, *, origin: str) -> ExportRequest:
+def parse_request(data: bytes, *, origin: str, claimable: Collection[str] = CLAIMABLE) -> ExportRequest:
     """Read and check a request document (JSON or YAML).
 
     Args:
         data: the document.
         origin: where it comes from, for messages.
+        claimable: group resources that may be claimed.
 
     Raises:
         UsageError: it is not a request that could work; the message names the field and the rule.
@@ -115,15 +117,16 @@ def parse_request(data: bytes, *, origin: str) -> ExportRequest:
             f"{origin} holds {len(documents)} documents; one is needed",
             next_step="bind one request at a time; a request may name several APIs",
         )
-    return check_request(documents[0], origin=origin)
+    return check_request(documents[0], origin=origin, claimable=claimable)
 
 
-def check_request(document: Any, *, origin: str) -> ExportRequest:
+def check_request(document: Any, *, origin: str, claimable: Collection[str] = CLAIMABLE) -> ExportRequest:
     """Check a decoded request.
 
     Args:
         document: plain data of JSON or YAML.
         origin: where it comes from, for messages; harmless text.
+        claimable: group resources that may be claimed.
 
     Raises:
         UsageError: it is not a request that could work; the message names the field and the rule.
@@ -153,7 +156,8 @@ def check_request(document: Any, *, origin: str) -> ExportRequest:
     if len(resources) > MAX_RESOURCES:
         raise UsageError(f"{origin}: spec.resources lists more than {MAX_RESOURCES} APIs")
     wanted = tuple(
-        _wanted(entry, f"{origin}: spec.resources[{index}]") for index, entry in enumerate(resources)
+        _wanted(entry, f"{origin}: spec.resources[{index}]", claimable)
+        for index, entry in enumerate(resources)
     )
     names = [one.name for one in wanted]
     if double := sorted({one for one in names if names.count(one) > 1}):
@@ -169,7 +173,7 @@ def check_request(document: Any, *, origin: str) -> ExportRequest:
     return ExportRequest(name=name, spec=spec, wanted=wanted)
 
 
-def _wanted(entry: Any, where: str) -> Wanted:
+def _wanted(entry: Any, where: str, claimable: Collection[str]) -> Wanted:
     if not isinstance(entry, dict):
         raise UsageError(f"{where} is not an object", next_step=_SHOW)
     if unknown := sorted(
@@ -192,7 +196,7 @@ def _wanted(entry: Any, where: str) -> Wanted:
         ]
     except ClaimError as error:
         raise UsageError(str(error), next_step=_SHOW) from None
-    if fatal := refusals(claims)[0]:
+    if fatal := refusals(claims, claimable)[0]:
         raise UsageError(f"{where}: {inert('; '.join(fatal))}", next_step="leave these claims out")
     return Wanted(group, plural, tuple(claims))
 

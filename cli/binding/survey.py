@@ -15,12 +15,16 @@ from bind_agent.api.rbac import ROLE_PREFIX
 from bind_agent.api.resource import BINDINGS, CLUSTERROLES, CRDS, NAMESPACES, SECRETS, Resource
 from cli.binding.claims import parse_entries
 from cli.binding.credential import Kubeconfig, stored_kubeconfig, stored_trouble
+from cli.binding.moving import Move
 from cli.binding.request import Wanted
 from cli.cluster import Cluster
 from cli.errors import CliError
 from cli.output import inert
 
-_UNBIND: Final = "delete that binding first, or bind with the kubeconfig of the provider it belongs to"
+_UNBIND: Final = (
+    "bind with a kubeconfig for that namespace: one with a new address moves the binding there; to leave the provider, "
+    "delete the binding first, and with it goes everything that is bound through it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,11 @@ class Survey:
     Attributes:
         served: the endpoint of bindings; None while the cluster does not know them.
         namespace: whether the namespace ``klutch-bind`` exists.
-        secret: the Secret that holds a kubeconfig for the same server and namespace of the provider, if any.
+        secret: the Secret that holds a kubeconfig for the same server and namespace of the provider, if any, or the
+            one that existing bindings refer to.
         standings: one entry per wanted API.
+        move: set when `secret` leads to the same namespace of the provider at another address: it may be written only
+            after `moving.agree`.
         missing: name of the Secret that an existing binding refers to and that is gone; it has to be made again,
             because the reference of a binding never changes.
     """
@@ -62,6 +69,7 @@ class Survey:
     secret: Object | None
     standings: tuple[Standing, ...]
     missing: str = ""
+    move: Move | None = None
 
 
 def take_survey(
@@ -93,8 +101,10 @@ def take_survey(
     secret = _choose(matching, [*referenced, prefer])
     matched = {name(one) for one in matching}
     foreign = {name(one): one for one in secrets if name(one) not in matched}
+    moves = {}
     for one in wanted:
-        _check_binding(one, bindings[one.name], foreign)
+        if (move := _check_binding(one, bindings[one.name], foreign, kubeconfig)) is not None:
+            moves[move.secret] = move
         _check_crd(cluster, one, bindings[one.name])
     used = set(referenced)
     if len(used) > 1:
@@ -103,11 +113,15 @@ def take_survey(
             next_step="bind them one by one, each with a request of its own",
         )
     missing = "".join(used - {name(one) for one in secrets})
+    move = next(iter(moves.values()), None)
+    if move is not None:
+        secret = foreign[move.secret]
     return Survey(
         served=served,
         namespace=namespace is not None,
         secret=None if missing else secret,
         missing=missing,
+        move=move,
         standings=tuple(Standing(one, bindings[one.name], _role(cluster, one)) for one in wanted),
     )
 
@@ -138,19 +152,25 @@ def _matching(secrets: Sequence[Object], kubeconfig: Kubeconfig) -> list[Object]
     return sorted(found, key=lambda one: (creation_timestamp(one), name(one)))
 
 
-def _check_binding(wanted: Wanted, binding: Object | None, foreign: Mapping[str, Object]) -> None:
+def _check_binding(
+    wanted: Wanted, binding: Object | None, foreign: Mapping[str, Object], kubeconfig: Kubeconfig
+) -> Move | None:
     """Refuse a binding that leads elsewhere; one whose Secret is gone is taken up, as the konnector asks for.
 
     Args:
         wanted: the API.
         binding: its binding, if any.
         foreign: Secrets in our namespace, by name, that do not lead to the provider that is meant.
+        kubeconfig: the provider that is meant.
+
+    Returns:
+        What is to be agreed to, when the binding leads to the same namespace at another address.
 
     Raises:
         CliError: it is being deleted, its Secret holds no usable kubeconfig, or it leads elsewhere.
     """
     if binding is None:
-        return
+        return None
     if is_deleting(binding):
         raise CliError(
             f"the binding {wanted.name} is being deleted",
@@ -169,12 +189,18 @@ def _check_binding(wanted: Wanted, binding: Object | None, foreign: Mapping[str,
             next_step=f"put the provider's kubeconfig there, or remove it (kubectl delete secret -n {namespace}"
             f" {inert(secret)}) and run the command again, which makes it anew",
         )
-    if namespace != keys.CONSUMER_NAMESPACE or not secret or secret in foreign:
-        raise CliError(
-            f"the binding {wanted.name} exists and belongs to another provider, or to another "
-            f"namespace of it: it uses Secret {inert(namespace)}/{inert(secret)}",
-            next_step=_UNBIND,
-        )
+    if namespace == keys.CONSUMER_NAMESPACE and secret and secret not in foreign:
+        return None
+    stored = stored_kubeconfig(foreign[secret]) if namespace == keys.CONSUMER_NAMESPACE and secret else None
+    if stored is not None and stored.namespace == kubeconfig.namespace:
+        return Move(secret, stored)
+    leads = f", which leads to the namespace {inert(stored.namespace)}" if stored is not None else ""
+    leads += f" at {inert(stored.checked.server)}" if stored is not None else ""
+    raise CliError(
+        f"the binding {wanted.name} exists and belongs to another provider, or to another "
+        f"namespace of it: it uses Secret {inert(namespace)}/{inert(secret)}{leads}",
+        next_step=_UNBIND,
+    )
 
 
 def _check_crd(cluster: Cluster, wanted: Wanted, binding: Object | None) -> None:

@@ -7,6 +7,7 @@ import click
 
 from bind_agent import handout
 from bind_agent.api.naming import is_subdomain
+from bind_agent.goflags import GoCommand
 from cli.binding import bundling
 from cli.binding.credential import Kubeconfig
 from cli.binding.request import ExportRequest, parse_request
@@ -18,7 +19,7 @@ from cli.options import Connection, connection, output
 from cli.output import Progress, inert, render_object
 
 
-@click.command()
+@click.command(cls=GoCommand)
 @click.option(
     "-f",
     "--file",
@@ -82,7 +83,7 @@ def bundle(
         )
     if files.count("-") > 1:
         raise UsageError("standard input can be read once only", next_step="give --file - once")
-    requests = [_request(file) for file in files]
+    requests = [_request(file, choices) for file in files]
     progress = connection.progress()
     kubeconfig = _kubeconfig(connection, choices, remote, progress)
     # A Secret that leads to another namespace than the one that was asked for is no good to the bindings.
@@ -97,6 +98,7 @@ def bundle(
         secret=secret_name or referred,
         with_secret=not (without_secret or referred),
         timeout=choices.timeout,
+        claimable=choices.claimable,
     )
     with provider_side(connection, kubeconfig, progress) as provider:
         text = render_object(bundling.make(wish, provider, asker(), progress), form)
@@ -114,8 +116,9 @@ def bundle(
     )
 
 
-def _request(file: str) -> ExportRequest:
-    return parse_request(read_file(file, sys.stdin.buffer), origin="standard input" if file == "-" else file)
+def _request(file: str, choices: Choices) -> ExportRequest:
+    origin = "standard input" if file == "-" else file
+    return parse_request(read_file(file, sys.stdin.buffer), origin=origin, claimable=choices.claimable)
 
 
 def _kubeconfig(connection: Connection, choices: Choices, remote: Remote, progress: Progress) -> Kubeconfig:

@@ -10,8 +10,10 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bind_agent import claim_flag
 from bind_agent.api import keys
 from bind_agent.api.consumer_side import CONFLICT_POLICIES
+from bind_agent.api.meta import Object
 from cli.access import Access
 from cli.binding.consent import Asker, Policy
 from cli.binding.consumer import ConsumerSide
@@ -33,6 +35,7 @@ class Choices:
 
     Attributes:
         accept_claims: as given; None asks.
+        allow_claim: kinds that may be claimed besides the usual ones.
         conflict_policy: as given; None leaves it to the binding.
         skip_konnector: leave the konnector alone.
         konnector_image: empty for the default.
@@ -42,6 +45,7 @@ class Choices:
     """
 
     accept_claims: str | None
+    allow_claim: tuple[str, ...]
     conflict_policy: str | None
     skip_konnector: bool
     konnector_image: str
@@ -57,6 +61,11 @@ class Choices:
             UsageError: it is not understood.
         """
         return None if self.accept_claims is None else Policy.parse(self.accept_claims)
+
+    @property
+    def claimable(self) -> frozenset[str]:
+        """Kinds that may be claimed."""
+        return claim_flag.claimable(self.allow_claim)
 
     @property
     def image(self) -> str:
@@ -76,7 +85,13 @@ class Choices:
         _ = self.policy, self.image
 
     def plan(
-        self, request: ExportRequest, kubeconfig: Kubeconfig, *, wait: bool, prefer_secret: str = ""
+        self,
+        request: ExportRequest,
+        kubeconfig: Kubeconfig,
+        *,
+        wait: bool,
+        move_provider: bool,
+        prefer_secret: str = "",
     ) -> Plan:
         """What a run of these choices does."""
         return Plan(
@@ -88,9 +103,26 @@ class Choices:
             wait_ready=wait,
             timeout=self.timeout,
             prefer_secret=prefer_secret,
+            claimable=self.claimable,
+            move_provider=move_provider,
             conflict_policy=self.conflict_policy or "",
         )
 
+
+MOVE_PROVIDER: Final = click.option(
+    "--move-provider",
+    is_flag=True,
+    help="The provider has a new address, and it is the same tenant there; else that is proven, or asked.",
+)
+
+ALLOW_CLAIM: Final = click.option(
+    claim_flag.FLAG,
+    multiple=True,
+    type=claim_flag.ClaimedKind(),
+    metavar=claim_flag.METAVAR,
+    help="A kind that may be claimed besides Secrets and ConfigMaps; may be repeated. Its claims are asked about "
+    "like others, and a konnector that is installed is told the same.",
+)
 
 _OPTIONS: Final = (
     click.option(
@@ -111,6 +143,7 @@ _OPTIONS: Final = (
         help="Answer the questions about claims beforehand; kinds are RESOURCE or RESOURCE.GROUP. "
         "States the whole outcome: earlier answers do not count.",
     ),
+    ALLOW_CLAIM,
     click.option(
         "--conflict-policy",
         type=click.Choice(CONFLICT_POLICIES, case_sensitive=False),
@@ -168,13 +201,20 @@ def _prompt(text: str) -> None:
     sys.stderr.flush()
 
 
-def result(outcomes: Sequence[Outcome], consumer: ConsumerSide, form: str) -> str:
+def result(outcomes: Sequence[Outcome], consumer: ConsumerSide, form: str, *, managed_fields: bool) -> str:
     """The bindings that came out, in the form that was asked for."""
     if form in {"json", "yaml"}:
         bindings = [binding for outcome in outcomes for binding in outcome.bindings]
+        if not managed_fields:
+            bindings = [_without_managed_fields(binding) for binding in bindings]
         return render_object(bindings[0] if len(bindings) == 1 else bindings, form)
     wanted = [one for outcome in outcomes for one in outcome.wanted]
     if form == "name":
         kind = f"{keys.KIND_BINDING.lower()}.{keys.GROUP}"
         return "".join(f"{kind}/{inert(one.name)}\n" for one in wanted)
     return render_server_tables(consumer.tables(outcomes[-1].served, wanted), wide=form == "wide")
+
+
+def _without_managed_fields(obj: Object) -> Object:
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    return {**obj, "metadata": metadata}

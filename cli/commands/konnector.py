@@ -2,18 +2,21 @@
 
 import click
 
+from bind_agent import claim_flag
 from bind_agent.api import keys
 from bind_agent.api.resource import BINDINGS
+from bind_agent.goflags import GoGroup
 from cli.binding.install import check_image, default_image, manifests
 from cli.binding.objects import conflict_policy_of, role_manifest
 from cli.binding.request import Wanted
 from cli.binding.survey import Standing, find_binding
+from cli.commands.choices import ALLOW_CLAIM
 from cli.errors import CliError
 from cli.options import Connection, connection, output
 from cli.output import inert, render_object
 
 
-@click.group()
+@click.group(cls=GoGroup)
 def konnector() -> None:
     """The agent in the app cluster."""
 
@@ -27,8 +30,9 @@ def konnector() -> None:
     show_default="the one of this version",
     help="Image of the konnector.",
 )
+@ALLOW_CLAIM
 @output("yaml", "json", default="yaml")
-def show_manifests(image: str, form: str) -> None:
+def show_manifests(image: str, allow_claim: tuple[str, ...], form: str) -> None:
     """Print what `kubectl bind apiservice` would install.
 
     No cluster is touched. To install it yourself, for instance with other rights than those who bind:
@@ -36,7 +40,8 @@ def show_manifests(image: str, form: str) -> None:
     \b
       kubectl bind konnector manifests | kubectl apply --server-side -f -
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
-    click.echo(render_object(manifests(check_image(image)), form), nl=False)
+    arguments = claim_flag.arguments(allow_claim)
+    click.echo(render_object(manifests(check_image(image), arguments), form), nl=False)
 
 
 @konnector.command(name="rbac")

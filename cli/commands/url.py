@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import click
 
+from bind_agent.api import keys
+from bind_agent.goflags import GoCommand
 from cli.binding.consumer import ConsumerSide
 from cli.binding.flow import Flow, Outcome
 from cli.binding.request import ExportRequest
-from cli.commands.choices import Choices, asker, choices, provider_side, result
+from cli.commands.choices import MOVE_PROVIDER, Choices, asker, choices, provider_side, result
 from cli.errors import CliError, UsageError
+from cli.go_plugin import Form, print_flags
 from cli.login.browser import can_open, open_address
 from cli.login.flow import Wish, log_in
 from cli.login.response import Chosen
@@ -25,7 +28,7 @@ _HTTP = (
 )
 
 
-@click.command(name="url", options_metavar="[OPTIONS]")
+@click.command(name="url", cls=GoCommand, options_metavar="[OPTIONS]")
 @click.argument("urls", nargs=-1, metavar="URL")
 @click.option(
     "-d", "--dry-run", is_flag=True, help="Log in, print the requests, and stop: nothing is written."
@@ -44,14 +47,17 @@ _HTTP = (
     help="Take web addresses of the provider that are not https; for networks that you trust.",
 )
 @click.option("--wait", is_flag=True, help="Wait until the bindings are ready.")
+@MOVE_PROVIDER
 @click.option(
     "-o",
     "--output",
     "form",
-    type=click.Choice(FORMS),
+    type=Form(FORMS),
     show_default="table, with --dry-run yaml",
     help="Form of the result on stdout.",
 )
+@print_flags
+@click.option("-n", "--namespace", default=None, hidden=True)
 @click.option("--no-banner", is_flag=True, hidden=True, help="Accepted for older scripts.")
 @choices
 @connection
@@ -66,7 +72,10 @@ def url(
     provider_ca_file: str | None,
     allow_plain_http: bool,
     wait: bool,
+    move_provider: bool,
     form: str | None,
+    show_managed_fields: bool,
+    namespace: str | None,
     no_banner: bool,
 ) -> None:
     """Log in at a provider in the browser, and bind what you choose there.
@@ -88,6 +97,8 @@ def url(
             f"--dry-run prints requests, and these have no {form} form", next_step="use -o yaml, json or name"
         )
     progress = connection.progress()
+    if namespace not in {None, keys.CONSUMER_NAMESPACE}:
+        progress.note(f"--namespace has no effect here: bindings are kept in {keys.CONSUMER_NAMESPACE}")
     if len(urls) > 1:
         progress.note(f"only the first address is used: {inert(address)}")
     wish = Wish(
@@ -103,6 +114,7 @@ def url(
         write=not dry_run,
         remote_namespace=choices.remote_namespace,
         allow_private=choices.allow_private_provider,
+        claimable=choices.claimable,
     )
     with connection.app_cluster(progress) as app_cluster:
         consumer = ConsumerSide(app_cluster, progress)
@@ -110,8 +122,10 @@ def url(
         if dry_run:
             click.echo(_requests(chosen.requests, form or "yaml"), nl=False)
             return
-        outcomes = _bind(connection, choices, chosen, consumer, progress, wait=wait)
-        click.echo(result(outcomes, consumer, form or "table"), nl=False)
+        outcomes = _bind(
+            connection, choices, chosen, consumer, progress, wait=wait, move_provider=move_provider
+        )
+        click.echo(result(outcomes, consumer, form or "table", managed_fields=show_managed_fields), nl=False)
 
 
 def _address(urls: tuple[str, ...]) -> str:
@@ -149,6 +163,7 @@ def _bind(
     progress: Progress,
     *,
     wait: bool,
+    move_provider: bool,
 ) -> list[Outcome]:
     """Bind one request after the other; what an earlier one wrote is told when a later one fails."""
     outcomes: list[Outcome] = []
@@ -156,7 +171,7 @@ def _bind(
     try:
         with provider_side(connection, chosen.kubeconfig, progress) as provider:
             for request in chosen.requests:
-                plan = choices.plan(request, chosen.kubeconfig, wait=wait)
+                plan = choices.plan(request, chosen.kubeconfig, wait=wait, move_provider=move_provider)
                 if outcomes:
                     # The first one has installed what was asked for.
                     plan = replace(plan, image="")

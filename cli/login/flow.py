@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bind_agent.api import keys
+from bind_agent.api.guards import CLAIMABLE
 from bind_agent.api.meta import is_deleting, uid
 from bind_agent.api.resource import NAMESPACES
 from cli.binding.consumer import ConsumerSide
@@ -32,6 +33,7 @@ class Wish:
         write: whether the namespace `klutch-bind` may be created; a dry run does not.
         remote_namespace: namespace on the provider instead of the kubeconfig's.
         allow_private: the provider's API server may have a private or loopback address.
+        claimable: group resources that may be claimed.
     """
 
     url: str
@@ -41,6 +43,7 @@ class Wish:
     write: bool = True
     remote_namespace: str = ""
     allow_private: bool = True
+    claimable: frozenset[str] = CLAIMABLE
 
 
 def log_in(wish: Wish, consumer: ConsumerSide, progress: Progress) -> Chosen:
@@ -61,7 +64,12 @@ def log_in(wish: Wish, consumer: ConsumerSide, progress: Progress) -> Chosen:
             )
         if isinstance(answer, OneTimeCode):
             answer = redeem(wish.web, provider.redeem_url, answer, attempt)
-        chosen = responses.check(answer, namespace=wish.remote_namespace, allow_private=wish.allow_private)
+        chosen = responses.check(
+            answer,
+            namespace=wish.remote_namespace,
+            allow_private=wish.allow_private,
+            claimable=wish.claimable,
+        )
     except CliError as error:
         raise error.with_left(created) from None
     apis = ", ".join(one.name for request in chosen.requests for one in request.wanted)

@@ -1,8 +1,10 @@
 """What a login brought, checked as if a person had typed it: the requests and the kubeconfig (threats A41-A45, A60)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from bind_agent.api.guards import CLAIMABLE
 from bind_agent.api.payloads import BindingResponse
 from cli.binding.credential import Kubeconfig, accept
 from cli.binding.request import ExportRequest, check_request
@@ -24,13 +26,20 @@ class Chosen:
     kubeconfig: Kubeconfig
 
 
-def check(response: BindingResponse, *, namespace: str = "", allow_private: bool) -> Chosen:
+def check(
+    response: BindingResponse,
+    *,
+    namespace: str = "",
+    allow_private: bool,
+    claimable: Collection[str] = CLAIMABLE,
+) -> Chosen:
     """Check the parts of an answer whose kind and session are right.
 
     Args:
         response: the answer.
         namespace: of the provider instead of the kubeconfig's.
         allow_private: private and loopback addresses are fine.
+        claimable: group resources that may be claimed.
 
     Raises:
         CliError: a part is refused; nothing was run, read, written or connected to.
@@ -43,7 +52,7 @@ def check(response: BindingResponse, *, namespace: str = "", allow_private: bool
         )
     try:
         requests = tuple(
-            check_request(request, origin=f"request {number} of the provider's answer")
+            check_request(request, origin=f"request {number} of the provider's answer", claimable=claimable)
             for number, request in enumerate(response.requests, 1)
         )
         kubeconfig = accept(response.kubeconfig_bytes(), namespace=namespace, allow_private=allow_private)

@@ -19,6 +19,7 @@ from bind_agent.api.claims import AcceptablePermissionClaim, PermissionClaim
 from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.consent import Consent, Decision, decide
+from bind_agent.api.guards import can_be_allowed
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.runtime.controller import Controller, Result
@@ -129,9 +130,8 @@ class Claims:
                 ),
             )
             return
-        asked = Asked(
-            binding_key, decide(offered, decided), meta.annotation(binding, keys.PAUSED) == keys.TRUE
-        )
+        decisions = decide(offered, decided, allowed=self._app.options.claimable)
+        asked = Asked(binding_key, decisions, meta.annotation(binding, keys.PAUSED) == keys.TRUE)
         if asked.decisions or self._status.stated(binding_key, ConditionType.CLAIMS_IN_FORCE) is not None:
             self._status.state([binding_key], verdict(asked.decisions, root=self._app.root))
         if self._asked.get(export_name) != asked:
@@ -285,9 +285,12 @@ def verdict(decisions: tuple[Decision, ...], *, root: str = "") -> Condition:
         decisions: one per claim of the export.
         root: namespace of the binding on the control plane; empty where it is on the app cluster.
     """
+    refused = [d.offered for d in decisions if d.consent is Consent.REFUSED]
+    allowable = sorted({claim.group_resource for claim in refused if can_be_allowed(claim)})
+    forbidden = "may not be claimed" + (f"; {remedies.allowing(allowable, root)}" if allowable else "")
     waiting = f"waits for consent; {remedies.consent(root)}"
     for consent, reason, text in (
-        (Consent.REFUSED, Reason.CLAIM_REFUSED, "may not be claimed"),
+        (Consent.REFUSED, Reason.CLAIM_REFUSED, forbidden),
         (Consent.WAITING, Reason.CLAIM_WAITING_FOR_CONSENT, waiting),
     ):
         found = [d for d in decisions if d.consent is consent]

@@ -20,6 +20,7 @@ from bind_agent.kube.intake_fields import IntakeError
 from bind_agent.runtime.informer import Handler, Informer
 from konnector.clusters import Home, Provider
 from konnector.secrets import Secrets, kubeconfig_of
+from konnector.sync import remedies
 
 log = structlog.get_logger(__name__)
 
@@ -95,10 +96,9 @@ class OfferedCredential:
         except IntakeError as error:
             return _invalid(Reason.PROVIDER_SECRET_INVALID, str(error))
         if offered.identity != self._current().identity:
-            return _invalid(
-                Reason.PROVIDER_SECRET_INVALID,
-                "the offered kubeconfig points to another server, CA or namespace; bind again to accept it",
-            )
+            now = self._current()
+            moved = remedies.moved(now.server, offered.server, same_tenant=now.namespace == offered.namespace)
+            return _invalid(Reason.PROVIDER_SECRET_INVALID, moved)
         for secret_key in self._secret_keys():
             await self._store(secret_key, str(secret["data"][keys.KUBECONFIG]))
         return conditions.true(ConditionType.SECRET_VALID)
@@ -123,7 +123,7 @@ class OfferedCredential:
         if entry is None:
             return
         secret = entry.object()
-        if (secret.get("data") or {}).get(keys.KUBECONFIG) == encoded:
+        if (secret.get("data") or {}).get(keys.KUBECONFIG) == encoded or self._leads_elsewhere(secret):
             return
         namespace, name = meta.split_key(secret_key)
         log.info("taking over the rotated credential", secret=secret_key)
@@ -136,6 +136,16 @@ class OfferedCredential:
         except Forbidden as error:
             log.warning("may not store the rotated credential", secret=secret_key, error=str(error))
             raise
+
+    def _leads_elsewhere(self, secret: Object) -> bool:
+        """Whether somebody has pointed a Secret at home to another address: that is a decision, not an old credential.
+
+        This session hears of it as soon as the hub, which ends it a moment later.
+        """
+        try:
+            return self._home.accept(kubeconfig_of(secret)).identity != self._current().identity
+        except IntakeError:
+            return False
 
 
 def _invalid(reason: str, message: str) -> Condition:

@@ -3,6 +3,7 @@
 Pure. The same sentence stands in the condition, the event and the log.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from bind_agent.api import keys
@@ -87,6 +88,20 @@ def consent(root: str = "") -> str:
     )
 
 
+def allowing(kinds: Sequence[str], root: str = "") -> str:
+    """How kinds are allowed that nobody has allowed to be claimed.
+
+    Args:
+        kinds: group resources.
+        root: namespace of the binding on the control plane, whose backend runs the konnector; empty where it is on
+            the app cluster.
+    """
+    flags = " ".join(f"--allow-claim={kind}" for kind in kinds)
+    if root:
+        return f"whoever runs the backend may allow it with {flags}"
+    return f"whoever runs the konnector may allow it: with {flags} in the args of its Deployment"
+
+
 def not_served(side: Side, resource: Resource) -> str:
     """A kind is not there."""
     step = (
@@ -158,6 +173,27 @@ def rejected(message: str, side: Side = Side.PROVIDER, *, secret: str = "") -> s
         else ("the app cluster", f"put a kubeconfig with a new token into the Secret {secret}")
     )
     return f"{whose} rejects the credential: {message}; it was revoked or has expired: {step}"
+
+
+def moved(old: str, new: str, *, same_tenant: bool) -> str:
+    """The provider offers a kubeconfig that leads elsewhere; nobody but the consumer decides to follow.
+
+    Args:
+        old: address of the API server in use.
+        new: address in the offered kubeconfig.
+        same_tenant: both name the same namespace.
+    """
+    if not same_tenant:
+        return (
+            "the offered kubeconfig leads to another namespace, which is another tenant: it is not taken over; the "
+            "provider has to offer one for the namespace of this ClusterBinding"
+        )
+    what = f"another address ({new} instead of {old})" if old != new else "another CA or server name"
+    return (
+        f"the offered kubeconfig has {what}: it is not taken over by itself; bind again on the app cluster with a "
+        "kubeconfig that has it (`kubectl bind URL`, or `kubectl bind apiservice --remote-kubeconfig`), which changes "
+        "the Secret that the bindings use"
+    )
 
 
 def unreachable(server: str, message: str, side: Side = Side.PROVIDER) -> str:

@@ -13,6 +13,10 @@ from tests.fakes.system import Service, System, claim, start_system, stop_system
 LAST = "test_audit"
 
 
+ALLOW_TICKETS = "--allow-claim=tickets.claimed.example"
+"""A kind that is no Secret and no ConfigMap crosses only where each side was told to allow it."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The audit of all requests comes after everything that makes requests."""
@@ -29,8 +33,9 @@ async def system(
         running = await start_system(
             playground,
             tmp_path_factory.mktemp("system"),
+            backend_flags=[ALLOW_TICKETS],
             # So little memory for each provider that a test can use it up.
-            konnector_flags=["--log-level=debug", "--provider-memory-budget=24Mi"],
+            konnector_flags=["--log-level=debug", "--provider-memory-budget=24Mi", ALLOW_TICKETS],
         )
         try:
             yield running

@@ -44,6 +44,8 @@ GO_VERBS_ON_CLAIMED = {"create", "update", "patch", "delete"}
 """In generated roles of tenants, beyond what our konnector uses: the Go konnector replaces objects, and writes
 claimed ones in both directions."""
 
+CLAIMED = (("", "secrets"), ("", "configmaps"), ("claimed.example", "tickets"))
+
 RARE = {
     # Ten minutes after a request has ended (spec 4.7).
     ("klutch.anynines.com", "apiserviceexportrequests", "delete"),
@@ -150,7 +152,7 @@ async def test_each_right_of_the_backend_is_used(system: System) -> None:
 async def test_each_right_of_a_tenant_is_used_or_owed_to_the_wire(system: System) -> None:
     seen = used(system, system.provider, f"system:serviceaccount:{system.tenant}:klutch-binder")
     seen |= {(BOUND, BOUND, verb) for verb in GO_VERBS_ON_BOUND}
-    seen |= {("", kind, verb) for kind in ("secrets", "configmaps") for verb in GO_VERBS_ON_CLAIMED}
+    seen |= {(*kind, verb) for kind in CLAIMED for verb in GO_VERBS_ON_CLAIMED}
     generated = await _roles(system.up, f"klutch-binder-{system.tenant}")
     assert not (left := spare(system, generated, seen)), left
     static = {

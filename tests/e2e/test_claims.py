@@ -6,9 +6,20 @@ import pytest
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import CLUSTERROLES, CONFIGMAPS, SECRETS, Resource
+from bind_agent.api.resource import BINDINGS, CLUSTERROLES, CONFIGMAPS, SECRETS, Resource
 from bind_agent.kube.client import Client
-from tests.fakes.system import Service, System, claim, config_map, eventually, holds, secret, thing
+from bind_agent.kube.errors import NotFound
+from tests.fakes.system import (
+    Service,
+    System,
+    claim,
+    config_map,
+    crd,
+    eventually,
+    holds,
+    secret,
+    thing,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -212,3 +223,97 @@ async def test_a_claim_reaches_only_where_its_own_api_has_an_object(
     await _stays_away(system.up, CONFIGMAPS, f"{there}/job")
     await system.down.create(pipelines.resource, thing(pipelines.resource, f"{here}/first", size=1))
     await _arrives(system.up, CONFIGMAPS, f"{there}/job", made["data"])
+
+
+TICKETS = Resource("claimed.example", "v1", "tickets", kind="Ticket")
+
+
+def _tickets(owner: str) -> Object:
+    selector = {"owner": owner}
+    return {"group": TICKETS.group, "resource": TICKETS.plural, "version": "v1", "selector": selector}
+
+
+async def _spec(client: Client, key: str, spec: Object) -> Object:
+    namespace, name = meta.split_key(key)
+
+    async def there() -> Object | None:
+        found = await client.get_or_none(TICKETS, name, namespace=namespace)
+        return found if found is not None and found.get("spec") == spec else None
+
+    return await eventually(there, what=f"tickets {key}")
+
+
+@pytest.fixture(scope="module")
+async def both_serve_tickets(system: System) -> None:
+    """The claimed kind is a CRD of both clusters; it is nobody's binding."""
+    for cluster, client in ((system.provider, system.up), (system.consumer, system.down)):
+        await system.stage.apply(cluster, [crd(TICKETS)])
+
+        async def listed(client: Client = client) -> bool:
+            try:
+                await client.list(TICKETS)
+            except NotFound:
+                return False
+            return True
+
+        await eventually(listed, what="tickets served")
+
+
+@pytest.mark.usefixtures("both_serve_tickets")
+async def test_a_claimed_custom_kind_comes_down_with_everything_but_its_status(
+    system: System, unique: Unique
+) -> None:
+    service = await system.publish(
+        Resource("e2e.example", "v1", "desks", kind="Desk"), claims=[_tickets(keys.OWNER_PROVIDER)]
+    )
+    await system.bind(service, "--allow-claim=tickets.claimed.example")
+    here, there = await _mapped(system, service, unique)
+    role = await system.down.get(CLUSTERROLES, f"klutch-bind-binding-{service.name}")
+    (rights,) = [rule for rule in role["rules"] if rule["resources"] == ["tickets"]]
+    assert rights["apiGroups"] == ["claimed.example"]
+    assert rights["verbs"] == ["create", "delete", "get", "list", "update", "watch"]
+    source = thing(TICKETS, f"{there}/one", priority=1, watchers=["a", "b"])
+    await system.up.create(TICKETS, source)
+    state = {"status": {"solved": True}}
+    await system.up.merge_patch(TICKETS, "one", state, namespace=there, subresource="status")
+    copy = await _spec(system.down, f"{here}/one", {"priority": 1, "watchers": ["a", "b"]})
+    assert meta.annotation(copy, keys.RESOURCE_OWNER) == keys.OWNER_PROVIDER
+    # An edit on the provider follows, also of a field that goes; one on the consumer is undone, a deleted copy returns.
+    change = {"spec": {"priority": 2, "watchers": None}}
+    await system.up.merge_patch(TICKETS, "one", change, namespace=there)
+    copy = await _spec(system.down, f"{here}/one", {"priority": 2})
+    assert "status" not in copy
+    await system.down.merge_patch(TICKETS, "one", {"spec": {"priority": 9}}, namespace=here)
+    await _spec(system.down, f"{here}/one", {"priority": 2})
+    await system.down.delete(TICKETS, "one", namespace=here)
+    await _spec(system.down, f"{here}/one", {"priority": 2})
+    await system.up.delete(TICKETS, "one", namespace=there)
+    await system.gone(system.down, TICKETS, f"{here}/one")
+
+
+@pytest.mark.usefixtures("both_serve_tickets")
+async def test_a_claimed_custom_kind_of_the_consumer_goes_up(system: System, unique: Unique) -> None:
+    service = await system.publish(
+        Resource("e2e.example", "v1", "boards", kind="Board"), claims=[_tickets(keys.OWNER_CONSUMER)]
+    )
+    await system.bind(service, "--allow-claim=tickets.claimed.example")
+    here, there = await _mapped(system, service, unique)
+    await system.down.create(TICKETS, thing(TICKETS, f"{here}/mine", priority=1))
+    copy = await _spec(system.up, f"{there}/mine", {"priority": 1})
+    assert meta.annotation(copy, keys.RESOURCE_OWNER) == keys.OWNER_CONSUMER
+    await system.up.merge_patch(TICKETS, "mine", {"spec": {"priority": 9}}, namespace=there)
+    await _spec(system.up, f"{there}/mine", {"priority": 1})
+    await system.down.delete(TICKETS, "mine", namespace=here)
+    await system.gone(system.up, TICKETS, f"{there}/mine")
+
+
+@pytest.mark.usefixtures("both_serve_tickets")
+async def test_without_the_flag_the_command_leaves_such_a_claim_out(system: System) -> None:
+    service = await system.publish(
+        Resource("e2e.example", "v1", "shelves", kind="Shelf"), claims=[_tickets(keys.OWNER_PROVIDER)]
+    )
+    await system.bind(service)
+    binding = await system.down.get(BINDINGS, service.name, namespace=keys.CONSUMER_NAMESPACE)
+    assert [entry["state"] for entry in binding["spec"]["permissionClaims"]] == ["Rejected"]
+    role = await system.down.get(CLUSTERROLES, f"klutch-bind-binding-{service.name}")
+    assert "tickets" not in str(role["rules"])

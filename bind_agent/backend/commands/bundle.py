@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from bind_agent import handout
+from bind_agent import claim_flag, handout
 from bind_agent.api import naming
 from bind_agent.api.acceptance import Acceptance, AcceptanceError
 from bind_agent.api.consumer_side import CONFLICT_POLICIES
@@ -79,6 +79,13 @@ def options(command: F) -> F:
         help="Which claims of these APIs the bindings accept; kinds are RESOURCE or RESOURCE.GROUP.",
     )
     @click.option(
+        claim_flag.FLAG,
+        multiple=True,
+        type=claim_flag.ClaimedKind(),
+        metavar=claim_flag.METAVAR,
+        help="A kind that the bundle may accept claims on, besides Secrets and ConfigMaps.",
+    )
+    @click.option(
         "--conflict-policy",
         type=Word(CONFLICT_POLICIES),
         help="What becomes of objects that exist here only: reported, or adopted.",
@@ -107,6 +114,7 @@ def options(command: F) -> F:
         path: str,
         apis: tuple[str, ...],
         accept_claims: str | None,
+        allow_claim: tuple[str, ...],
         conflict_policy: str | None,
         konnector_image: str,
         skip_konnector: bool,
@@ -129,6 +137,7 @@ def options(command: F) -> F:
             secret=_name(secret_name),
             with_secret=not without_secret,
             timeout=bundle_timeout.total_seconds(),
+            claimable=claim_flag.claimable(allow_claim),
         )
         return command(*args, bundle_=Handout(path, wish), **rest)
 

@@ -19,12 +19,13 @@ from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.types import Duration, F
 from bind_agent.backend.retiring import Offer, Retirements
+from bind_agent.goflags import GoGroup
 
 _GRACE = timedelta(days=30)
 _COLUMNS = ("namespace", "export", "ready", "template", "retires", "note")
 
 
-@click.group(name="export")
+@click.group(name="export", cls=GoGroup)
 def export() -> None:
     """Exports of tenants: what each of them has been given."""
 

@@ -13,9 +13,10 @@ from bind_agent.backend.exports import refuse_kind
 from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.templates import Choice, choose, selected_kind
+from bind_agent.goflags import GoCommand
 
 
-@click.command(name="rbac")
+@click.command(name="rbac", cls=GoCommand)
 @click.argument("resource", metavar="RESOURCE.GROUP")
 @click.option(
     "--claim",

@@ -28,6 +28,7 @@ from bind_agent.backend.tenancy.identity import Identity, IdentityError, identit
 from bind_agent.backend.tenancy.kubeconfig import Issued
 from bind_agent.backend.tenancy.provision import Added, Tenant
 from bind_agent.backend.tenancy.reaper import Limits, judge
+from bind_agent.goflags import GoGroup
 
 _OVERLAP = timedelta(minutes=10)
 _COLUMNS = (
@@ -43,7 +44,7 @@ _COLUMNS = (
 )
 
 
-@click.group(name="tenant")
+@click.group(name="tenant", cls=GoGroup)
 def tenant() -> None:
     """Consumers of this provider: one tenant is a person or team with one app cluster."""
 

@@ -6,13 +6,14 @@ and probes are the same in both modes.
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import orjson
 
+from bind_agent import claim_flag
 from bind_agent._version import __version__
-from bind_agent.api import keys, meta
+from bind_agent.api import guards, keys, meta
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import DEPLOYMENTS
 from bind_agent.backend.controlplane import overrides
@@ -25,13 +26,19 @@ IMAGE: Final = f"bind-agent/konnector:v{__version__}"
 _APP: Final = {"app": keys.KONNECTOR}
 
 
-def konnector(shipped: Mapping[str, Any], wanted: Wanted, image: str) -> Object:
+def konnector(
+    shipped: Mapping[str, Any],
+    wanted: Wanted,
+    image: str,
+    claimable: Collection[str] = guards.CLAIMABLE,
+) -> Object:
     """The Deployment to apply.
 
     Args:
         shipped: the Deployment of `manifests/konnector`.
         wanted: the AppClusterBinding.
         image: of the konnector, unless the overrides name another.
+        claimable: group resources that may be claimed: the konnector decides for itself and has to be told.
 
     Returns:
         The whole object, with the digest of its content as an annotation.
@@ -42,7 +49,12 @@ def konnector(shipped: Mapping[str, Any], wanted: Wanted, image: str) -> Object:
     pod["serviceAccountName"] = keys.BINDER
     for constraint in pod.get("topologySpreadConstraints", ()):
         constraint["labelSelector"] = {"matchLabels": {**_APP, **wanted.labels}}
-    container = {**pod["containers"][0], "name": keys.KONNECTOR, "image": image, "args": arguments(wanted)}
+    container = {
+        **pod["containers"][0],
+        "name": keys.KONNECTOR,
+        "image": image,
+        "args": arguments(wanted, claimable),
+    }
     pod["containers"] = [overrides.merged(container, wanted.overrides)]
     result: Object = {
         "apiVersion": DEPLOYMENTS.api_version,
@@ -62,8 +74,8 @@ def konnector(shipped: Mapping[str, Any], wanted: Wanted, image: str) -> Object:
     return result
 
 
-def arguments(wanted: Wanted) -> list[str]:
-    """How the konnector is told which app cluster it serves (spec 5.5)."""
+def arguments(wanted: Wanted, claimable: Collection[str] = guards.CLAIMABLE) -> list[str]:
+    """How the konnector is told which app cluster it serves (spec 5.5), and what may be claimed besides the usual."""
     flag = "--app-cluster-kubeconfig-secret"
     return [
         "--control-plane-mode",
@@ -72,6 +84,7 @@ def arguments(wanted: Wanted) -> list[str]:
         f"{flag}-key={wanted.secret_key}",
         f"--binding-root-namespace={wanted.root}",
         "--lease-namespace=$(POD_NAMESPACE)",
+        *claim_flag.arguments(claimable),
     ]
 
 

@@ -88,7 +88,7 @@ class Workload:
         )
 
     async def _apply(self, wanted: Wanted, live: Object | None) -> None:
-        desired = deployment.konnector(self._shipped, wanted, self._image)
+        desired = deployment.konnector(self._shipped, wanted, self._image, self._context.policy.claimable)
         digest = deployment.digest(desired)
         known, settled = self._settled.get(wanted.key, ("", None))
         if deployment.in_sync(live, desired, settled=settled if known == digest else None):

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from bind_agent import goflags
 from bind_agent.backend.options.types import F, option
 
 
@@ -46,17 +47,13 @@ def connection_options(command: F) -> F:
         show_default=True,
         help="Format of the log.",
     )
-    @click.option("-v", "verbosity", default="2", hidden=True, metavar="N")
+    @goflags.verbosity(2, hidden=True)
+    @goflags.log_flags
     @functools.wraps(command)
     def wrapped(
-        *args: Any, kubeconfig: str | None, log_level: str, log_format: str, verbosity: str, **rest: Any
+        *args: Any, kubeconfig: str | None, log_level: str, log_format: str, verbosity: int, **rest: Any
     ) -> Any:
-        # pflag takes `-v=4`, click hands the sign through.
-        level = verbosity.removeprefix("=")
-        if not level.isdecimal():
-            raise click.BadParameter(f"{level!r} is no number", param_hint="-v")
-        if int(level) >= 4 and log_level == "info":
-            log_level = "debug"
+        log_level = goflags.log_level(log_level, verbosity)
         form = "console" if log_format == "text" else log_format
         return command(*args, connection=Connection(kubeconfig, log_level, form), **rest)
 

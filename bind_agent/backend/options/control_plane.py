@@ -33,11 +33,7 @@ def control_plane_options(command: F) -> F:
 
     @option(
         "--control-plane-mode",
-        is_flag=False,
-        flag_value="true",
-        default="false",
-        type=click.BOOL,
-        metavar="",
+        is_flag=True,
         help="Look after AppClusterBindings: app clusters that are reached from here.",
     )
     @option(

@@ -8,27 +8,20 @@ from typing import Any, Final
 
 import click
 
+from bind_agent import claim_flag, goflags
 from bind_agent.api import goduration, guards
 from bind_agent.api.export import CLUSTER, ISOLATION_PREFIXED, ISOLATIONS, NAMESPACED
-from bind_agent.backend import claims, names
+from bind_agent.backend import names
 from bind_agent.backend.controllers.request_plan import FAIL_AFTER, PRUNE_AFTER
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.options.connection import Connection, connection_options
 from bind_agent.backend.options.control_plane import ControlPlane, control_plane_options
 from bind_agent.backend.options.tenancy import Tenancy, reaper_options, tenancy_options
-from bind_agent.backend.options.types import Duration, Word, hidden, option, parse_address
+from bind_agent.backend.options.types import Duration, Word, option, parse_address
 from bind_agent.backend.options.web import WebOptions, web_options
 from bind_agent.backend.tenancy.reaper import Limits
 
 DEFAULT_LEASE_NAMESPACE: Final = "kube-system"
-
-GO_LOG_FLAGS: Final = (
-    "--vmodule",
-    "--log-flush-frequency",
-    "--log-text-split-stream",
-    "--log-text-info-buffer-size",
-)
-"""Logging flags of Go programs without a meaning here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +74,6 @@ class Serve:
         return Policy(self.consumer_scope, self.isolation, self.claimable)
 
 
-def claimable(extra: tuple[str, ...]) -> frozenset[str]:
-    """Kinds that templates may claim: the default ones and those of `--allow-claim`.
-
-    Raises:
-        click.BadParameter: one of them is no kind, or one that can never be claimed.
-    """
-    try:
-        return guards.CLAIMABLE | {str(claims.parse_kind(one)) for one in extra}
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--allow-claim") from None
-
-
 def serve_command(run: Callable[[Serve], None]) -> click.Command:
     """The command `serve`.
 
@@ -100,7 +81,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         run: called with the checked flags.
     """
 
-    @click.command(name="serve")
+    @click.command(name="serve", cls=goflags.GoCommand)
     @connection_options
     @tenancy_options
     @reaper_options
@@ -120,9 +101,10 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         help="How cluster-scoped objects of tenants are told apart.",
     )
     @option(
-        "--allow-claim",
+        claim_flag.FLAG,
         multiple=True,
-        metavar="PLURAL[.GROUP]",
+        type=claim_flag.ClaimedKind(),
+        metavar=claim_flag.METAVAR,
         help="A kind that templates may claim besides Secrets and ConfigMaps.",
     )
     @option(
@@ -173,7 +155,6 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
     @web_options
     # Below the web's flags, which want to know whether this mode is on.
     @control_plane_options
-    @hidden(GO_LOG_FLAGS, "ignored")
     def serve(
         *,
         connection: Connection,
@@ -183,7 +164,6 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
         allow_claim: tuple[str, ...],
         health_address: str,
         web: WebOptions | None,
-        ignored: list[str],
         **values: Any,
     ) -> None:
         """Serve the login pages, and run the controllers: exports, namespaces, rights, credentials."""
@@ -195,7 +175,7 @@ def serve_command(run: Callable[[Serve], None]) -> click.Command:
                 control_plane=control_plane,
                 reaper=reaper,
                 web=web,
-                claimable=claimable(allow_claim),
+                claimable=claim_flag.claimable(allow_claim),
                 identity=os.environ.get("POD_NAME", ""),
                 health_host=host,
                 health_port=port,

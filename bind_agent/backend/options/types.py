@@ -1,6 +1,5 @@
 """What flags are made of: durations, words, addresses, and options that the environment can give as well."""
 
-import functools
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -65,24 +64,6 @@ def option(*flags: str, **settings: Any) -> Callable[[F], F]:
     flag = max(flags, key=len).split("/", maxsplit=1)[0].lstrip("-")
     settings.setdefault("envvar", "BIND_BACKEND_" + flag.upper().replace("-", "_"))
     return click.option(*flags, **settings)
-
-
-def hidden(flags: tuple[str, ...], into: str) -> Callable[[F], F]:
-    """Accept flags without offering them; the names of those given are passed as one list."""
-
-    def decorate(command: F) -> F:
-        parameters = {flag: f"hidden_{flag.lstrip('-').replace('-', '_')}" for flag in flags}
-
-        @functools.wraps(command)
-        def wrapped(*args: Any, **values: Any) -> Any:
-            given = [flag for flag, parameter in parameters.items() if values.pop(parameter) is not None]
-            return command(*args, **{into: given}, **values)
-
-        for flag, parameter in parameters.items():
-            click.option(flag, parameter, default=None, hidden=True)(wrapped)
-        return wrapped  # type: ignore[return-value]
-
-    return decorate
 
 
 def not_empty(value: str, hint: str) -> str:

@@ -18,8 +18,9 @@ from bind_agent.api.rbac import ROLE_PREFIX
 from bind_agent.devcluster import ClusterOptions, Playground
 from cli.binding.install import default_image
 from tests.fakes.bindlab import Lab, meanwhile, until_there, writes
+from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.eventually import eventually
-from tests.fakes.tenant import expect, install_crds, run_cli
+from tests.fakes.tenant import Tenant, expect, install_crds, run_cli
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -342,6 +343,89 @@ async def test_a_crd_of_somebody_else_ends_the_run_before_any_write(
         assert done.code == 1
         assert "does not belong to a binding" in done.err
         assert writes(lab.consumer, marks[0]) == writes(lab.provider, marks[1]) == []
+
+
+def _at(tenant: Tenant, address: str) -> None:
+    """The tenant's kubeconfig from now on: the same credential at another address."""
+    document = yaml.safe_load(tenant.kubeconfig.read_text(encoding="utf-8"))
+    document["clusters"][0]["cluster"]["server"] = address
+    tenant.kubeconfig.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+async def _leads_to(lab: Lab, api: str) -> str:
+    """The address in the Secret that a binding refers to."""
+    binding = await lab.binding(api)
+    assert binding is not None
+    name = binding["spec"]["kubeconfigSecretRef"]["name"]
+    (secret,) = [one for one in await lab.secrets() if one["metadata"]["name"] == name]
+    document = yaml.safe_load(base64.b64decode(secret["data"]["kubeconfig"]))
+    return str(document["clusters"][0]["cluster"]["server"])
+
+
+async def test_a_provider_with_a_new_address_is_followed_when_it_is_proven_the_same(
+    lab: Lab, api: str, unique: Callable[[str], str]
+) -> None:
+    tenant = await lab.tenant(unique("ns")).create()
+    request = lab.request_file(api)
+    async with ChaosProxy("127.0.0.1", lab.provider.port) as proxy, tenant.backend():
+        await lab.bind(tenant, request, "--skip-konnector")
+        binding, secrets = await lab.binding(api), await lab.secrets()
+        # Another token of the same account, as a provider hands it out at its new address.
+        await asyncio.sleep(1.1)
+        await tenant.renew()
+        moved = f"https://localhost:{proxy.port}"
+        _at(tenant, moved)
+        mark = lab.consumer.audit_mark()
+        looked = await lab.bind(tenant, request, "--skip-konnector", "--dry-run")
+        assert (looked.code, writes(lab.consumer, mark)) == (0, []), looked.err
+        assert "would be moved" in looked.err
+        done = await lab.bind(tenant, request, "--skip-konnector")
+        assert done.code == 0, done.err
+        assert f"to {moved}" in done.err
+        assert "it is the same account there" in done.err
+        assert await _leads_to(lab, api) == moved
+        # The Secret alone has changed; and the same command again has nothing to do.
+        assert [verb for verb, _ in writes(lab.consumer, mark)] == ["patch"]
+        assert binding == await lab.binding(api)
+        assert len(await lab.secrets()) == len(secrets)
+        again = await lab.bind(tenant, request, "--skip-konnector")
+        assert (again.code, "moved" in again.err) == (0, False)
+
+
+async def test_a_provider_whose_account_is_another_one_is_followed_on_somebodys_word_only(
+    lab: Lab, api: str, unique: Callable[[str], str]
+) -> None:
+    tenant = await lab.tenant(unique("ns")).create()
+    request = lab.request_file(api)
+    async with ChaosProxy("127.0.0.1", lab.provider.port) as proxy, tenant.backend():
+        await lab.bind(tenant, request, "--skip-konnector")
+        # A provider that was restored has the namespace, but gave its accounts new UIDs.
+        accounts = f"/api/v1/namespaces/{tenant.namespace}/serviceaccounts"
+        await expect(lab.provider, "DELETE", f"{accounts}/{keys.BINDER}")
+        await expect(lab.provider, "POST", accounts, {"metadata": {"name": keys.BINDER}})
+        await tenant.renew()
+        before = await _leads_to(lab, api)
+        moved = f"https://localhost:{proxy.port}"
+        _at(tenant, moved)
+        marks = lab.consumer.audit_mark(), lab.provider.audit_mark()
+        for answer in ("", "n\n"):
+            refused = await lab.bind(tenant, request, "--skip-konnector", stdin=answer)
+            assert refused.code == 3, refused.err
+            assert "the account there is another one" in refused.err
+        assert writes(lab.consumer, marks[0]) == []
+        assert {uri.partition("?")[0] for _, uri in writes(lab.provider, marks[1])} == {
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        }
+        assert await _leads_to(lab, api) == before
+        done = await lab.bind(tenant, request, "--skip-konnector", "--move-provider")
+        assert done.code == 0, done.err
+        assert "by --move-provider" in done.err
+        assert await _leads_to(lab, api) == moved
+        # And back again: the account that is stored by now is the one there.
+        _at(tenant, before)
+        back = await lab.bind(tenant, request, "--skip-konnector")
+        assert back.code == 0, back.err
+        assert await _leads_to(lab, api) == before
 
 
 async def test_a_newer_credential_is_stored(lab: Lab, api: str, unique: Callable[[str], str]) -> None:

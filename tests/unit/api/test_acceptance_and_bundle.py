@@ -61,7 +61,7 @@ class TestAcceptance:
         [
             ([SECRETS], None, "has claims on secrets: say with --accept-claims"),
             ([SECRETS, MAPS], Acceptance.read("secrets"), "required claims on configmaps"),
-            ([PODS], ALL, "nobody may grant"),
+            ([PODS], ALL, "may not be granted"),
         ],
     )
     def test_what_cannot_be_settled(
@@ -74,6 +74,13 @@ class TestAcceptance:
         required = PermissionClaim(resource="secrets", version="v1", required=True, selector=FIELDS.selector)
         assert refusals([SECRETS, FIELDS]) == ([], [FIELDS])
         assert len(refusals([PODS, required])[0]) == 2
+
+    def test_a_kind_that_somebody_allows(self) -> None:
+        tickets = PermissionClaim(group="example.com", resource="tickets", version="v1", required=True)
+        with pytest.raises(AcceptanceError, match=r"--allow-claim=tickets\.example\.com allows it"):
+            settle([tickets], ALL, api="x")
+        (entry,) = settle([tickets], ALL, api="x", allowed={"tickets.example.com"})
+        assert entry.accepted
 
 
 class TestObjects:

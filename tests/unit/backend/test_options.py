@@ -76,7 +76,7 @@ class TestServe:
             ("--health-address=x:99999", "not host:port"),
             ("--allow-claim=pods", "may never be claimed"),
             ("--allow-claim=backups.", "is no kind"),
-            ("-v=loud", "is no number"),
+            ("-v=loud", "not a valid integer"),
         ],
     )
     def test_refused(self, served: list[Serve], flag: str, said: str) -> None:

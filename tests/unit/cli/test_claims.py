@@ -123,12 +123,40 @@ def test_what_nobody_is_asked_about(one: PermissionClaim, fatal: int, rejected: 
     sentences, left_out = refusals([one])
     assert (len(sentences), len(left_out)) == (fatal, rejected)
     if fatal:
-        with pytest.raises(CliError, match="nobody may grant"):
+        with pytest.raises(CliError, match="may not be granted"):
             check_offered([one], api=API, progress=Progress(io.StringIO()))
     else:
         stream = io.StringIO()
         check_offered([one], api=API, progress=Progress(stream))
         assert ("left out" in stream.getvalue()) is bool(rejected)
+
+
+THINGS = "things.example.com"
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_kind_that_is_allowed_is_asked_about_like_others(required: bool) -> None:
+    one = claim("things", group="example.com", required=required)
+    assert refusals([one], {THINGS}) == ([], [])
+    stream = io.StringIO()
+    check_offered([one], api=API, progress=Progress(stream), allowed={THINGS})
+    assert stream.getvalue() == ""
+    assert [question.claim for question in sort_out([one], (), {THINGS})[1]] == [one]
+
+
+def test_a_kind_that_nobody_allowed_is_refused_with_the_flag_that_allows_it() -> None:
+    stream = io.StringIO()
+    check_offered([claim("things", group="example.com")], api=API, progress=Progress(stream))
+    assert f"--allow-claim={THINGS} allows it" in stream.getvalue()
+    with pytest.raises(CliError, match=f"--allow-claim={THINGS} allows it"):
+        check_offered(
+            [claim("things", group="example.com", required=True)], api=API, progress=Progress(stream)
+        )
+
+
+def test_no_flag_is_named_for_power_over_a_cluster_and_none_allows_it() -> None:
+    assert "--allow-claim" not in refusals([claim("pods")])[0][0]
+    assert len(refusals([claim("pods")], {"pods"})[0]) == 1
 
 
 NARROW = claim(selector={"owner": "Provider", "labelSelectors": [{"a": "b"}]})

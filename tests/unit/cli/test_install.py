@@ -1,14 +1,30 @@
 """The konnector: what would be installed, and when it is left alone."""
 
-from typing import Any
+import io
+import json
+import shlex
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from bind_agent._version import __version__
+from bind_agent.api.guards import CLAIMABLE
 from bind_agent.manifests import manifests_dir
-from cli.binding.install import REPOSITORY, Action, check_image, decide, default_image, manifests
+from cli.binding.install import (
+    REPOSITORY,
+    Action,
+    Decision,
+    Installer,
+    check_image,
+    decide,
+    default_image,
+    manifests,
+)
+from cli.binding.konnector_claims import lacking, with_claims
+from cli.cluster import Cluster
 from cli.errors import CliError, UsageError
+from cli.output import Progress
 
 pytestmark = pytest.mark.unit
 
@@ -70,6 +86,77 @@ def test_manifests_are_complete_and_in_order() -> None:
         manifests(default_image())[-1]["spec"]["template"]["spec"]["containers"][0]["image"]
         == default_image()
     )
+
+
+ALLOWED = CLAIMABLE | {"certificates.cert-manager.io", "services"}
+FLAGS = ("--allow-claim=certificates.cert-manager.io", "--allow-claim=services")
+
+
+def told(*arguments: str) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": {"containers": [{"image": "x:1", "args": list(arguments)}]}}}}
+
+
+@pytest.mark.parametrize(
+    ("there", "image", "arguments"),
+    [
+        (None, "", FLAGS),
+        (told(), "x:2", FLAGS),
+        # What it was told before stays, in whatever form it was written.
+        (told("--adopt"), "x:2", ("--adopt", *FLAGS)),
+        (told(FLAGS[1]), "x:2", (FLAGS[1], FLAGS[0])),
+        (told("--allow-claim", "services"), "x:2", ("--allow-claim", "services", FLAGS[0])),
+        # What is left alone is not told anything.
+        (told("--adopt"), "", ("--adopt",)),
+        ({"spec": {"template": {"spec": {"containers": [{"args": 7}]}}}}, "", ()),
+    ],
+)
+def test_a_konnector_that_is_installed_is_told_what_may_be_claimed(
+    there: Any, image: str, arguments: tuple[str, ...]
+) -> None:
+    decision = decide(there, image=image, skip=False, claimable=ALLOWED)
+    assert decision.arguments == arguments
+    assert decision.present is (there is not None)
+
+
+def test_arguments_are_in_the_manifests_only_where_there_are_any() -> None:
+    [container] = manifests("x", FLAGS)[-1]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == list(FLAGS)
+    [container] = manifests("x")[-1]["spec"]["template"]["spec"]["containers"]
+    assert "args" not in container
+
+
+@pytest.mark.parametrize(
+    ("arguments", "claimed"),
+    [((), {"secrets"}), (FLAGS, ALLOWED), ((), ()), (("--allow-claim", "services"), {"services"})],
+)
+def test_nothing_is_lacking_where_the_konnector_allows_it(
+    arguments: tuple[str, ...], claimed: set[str]
+) -> None:
+    assert lacking(arguments, claimed, present=True) == ""
+
+
+def test_a_konnector_that_was_not_told_is_told_by_a_command_that_keeps_the_rest() -> None:
+    said = lacking(("--adopt", "it's"), {"secrets", "services"}, present=True)
+    assert "copies services only when it runs with --allow-claim=services" in said
+    command = shlex.split(said.partition("told so by: ")[2])
+    assert command[:5] == ["kubectl", "patch", "deployment", "konnector", "-n"]
+    [change] = json.loads(command[-1])
+    assert change["value"] == ["--adopt", "it's", "--allow-claim=services"]
+    assert with_claims(change["value"], {"services"}) == tuple(change["value"])
+
+
+def test_where_there_is_no_deployment_only_the_flag_is_named() -> None:
+    said = lacking((), {"services"}, present=False)
+    assert "--allow-claim=services" in said
+    assert "kubectl" not in said
+
+
+@pytest.mark.parametrize(("arguments", "noted"), [((), True), (FLAGS, False)])
+def test_what_is_lacking_is_told(arguments: tuple[str, ...], noted: bool) -> None:
+    stream = io.StringIO()
+    decision = Decision(Action.LEAVE, "", "", arguments, present=True)
+    Installer(cast("Cluster", None), Progress(stream)).tell_lacking(decision, {"services"})
+    assert ("--allow-claim=services" in stream.getvalue()) is noted
 
 
 def test_no_rule_has_a_wildcard() -> None:

@@ -3,17 +3,21 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import pytest
 import yaml
 
 from bind_agent._version import __version__
+from bind_agent.api.resource import BINDINGS
 from bind_agent.kube.credentials import Credential
 from cli import main
 from cli.access import Access
+from cli.binding.consumer import ConsumerSide
+from cli.binding.flow import Outcome
 from cli.binding.install import default_image
+from cli.commands.choices import result
 from cli.commands.remote import Remote
 from cli.errors import CliError, ExitCode, UsageError
 from cli.options import Connection, Seconds, report
@@ -27,7 +31,10 @@ KUBECONFIG = {
         {"name": "c", "cluster": {"server": "https://one.example"}},
         {"name": "d", "cluster": {"server": "https://two.example"}},
     ],
-    "users": [{"name": "u", "user": {"token": "secret-token"}}],
+    "users": [
+        {"name": "u", "user": {"token": "secret-token"}},
+        {"name": "w", "user": {"token": "another-token"}},
+    ],
     "contexts": [
         {"name": "x", "context": {"cluster": "c", "user": "u"}},
         {"name": "y", "context": {"cluster": "d", "user": "u"}},
@@ -45,7 +52,16 @@ def kubeconfig(tmp_path: Path) -> str:
 
 def connection(**values: Any) -> Connection:
     defaults: dict[str, Any] = dict.fromkeys(
-        ("kubeconfig", "context", "server", "token", "certificate_authority", "tls_server_name", "proxy_url")
+        (
+            "kubeconfig",
+            "context",
+            "user",
+            "server",
+            "token",
+            "certificate_authority",
+            "tls_server_name",
+            "proxy_url",
+        )
     )
     defaults |= {"insecure_skip_tls_verify": False, "request_timeout": 5.0, "verbosity": 0}
     return Connection(**{**defaults, **values})
@@ -92,6 +108,48 @@ def test_server_and_token_need_no_kubeconfig() -> None:
     given = connection(kubeconfig="/nonexistent", server="https://one.example", token="t")
     assert given.config().server == "https://one.example"
     assert "'t'" not in repr(given)
+
+
+def test_a_user_of_the_kubeconfig_instead_of_the_contexts(kubeconfig: str) -> None:
+    assert connection(kubeconfig=kubeconfig).config().credential.token == "secret-token"
+    found = connection(kubeconfig=kubeconfig, context="y", user="w").config()
+    assert (found.server, found.credential.token) == ("https://two.example", "another-token")
+    # As client-go has it, a token that is given outright wins.
+    assert connection(kubeconfig=kubeconfig, user="w", token="t").config().credential.token == "t"
+
+
+@pytest.mark.parametrize("more", [{}, {"server": "https://one.example", "token": "t"}])
+def test_a_user_that_is_not_there_is_a_usage_error(kubeconfig: str, more: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="no user 'nobody'"):
+        connection(kubeconfig=kubeconfig, user="nobody", **more).config()
+
+
+def test_a_pod_has_no_users_to_choose_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(UsageError, match="no kubeconfig that could have a user 'w'"):
+        connection(user="w").config()
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+@pytest.mark.parametrize("shown", [True, False])
+def test_managed_fields_are_shown_on_request(form: str, shown: bool) -> None:
+    managed = {"metadata": {"name": "x", "managedFields": [{"manager": "kubectl-bind"}]}, "spec": {}}
+    outcome = Outcome(BINDINGS, (), bindings=[managed])
+    text = result([outcome], cast("ConsumerSide", None), form, managed_fields=shown)
+    plain = {"metadata": {"name": "x"}, "spec": {}}
+    assert yaml.safe_load(text) == (managed if shown else plain)
+
+
+@pytest.mark.parametrize(("namespace", "told"), [("x", True), ("klutch-bind", False)])
+def test_a_namespace_without_effect_is_told(
+    capsys: pytest.CaptureFixture[str], namespace: str, told: bool
+) -> None:
+    assert main.run(["https://x.example", "--kubeconfig=/nonexistent", "-n", namespace]) == 2
+    said = capsys.readouterr().err
+    assert "no app cluster" in said
+    assert ("--namespace has no effect here" in said) is told
 
 
 def test_no_cluster_is_a_usage_error() -> None:
@@ -155,6 +213,14 @@ def test_the_kubeconfigs_proxy_wins_and_providers_get_none(kubeconfig: str) -> N
         (["apiservice", "--remote-kubeconfig", "x", "http://z.example"], 2, "not an https address"),
         (["apiservice", "--remote-kubeconfig", "x", "--timeout", "soon"], 2, "not a duration"),
         (["konnector", "manifests", "--konnector-image", "a b"], 2, "not an image"),
+        (["konnector", "manifests", "--allow-claim", "nodes"], 2, "may never be claimed"),
+        (
+            ["apiservice", "--allow-claim", "clusterroles.rbac.authorization.k8s.io"],
+            2,
+            "may never be claimed",
+        ),
+        (["https://x.example", "--allow-claim", "a."], 2, "is no kind"),
+        (["bundle", "--allow-claim", "deployments.apps"], 2, "may never be claimed"),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str) -> None:
@@ -181,6 +247,10 @@ def test_manifests_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["konnector", "manifests", "--konnector-image", "x:1", "-o", "json"]) == 0
     items = json.loads(capsys.readouterr().out)["items"]
     assert items[-1]["spec"]["template"]["spec"]["containers"][0]["image"] == "x:1"
+    flag = "--allow-claim=certificates.cert-manager.io"
+    assert main.run(["konnector", "manifests", flag, "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)["items"][-1]["spec"]["template"]["spec"]["containers"][0]
+    assert told["args"] == [flag]
     assert main.run(["konnector", "manifests"]) == 0
     assert len(list(yaml.safe_load_all(capsys.readouterr().out))) == len(items)
 

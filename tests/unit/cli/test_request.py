@@ -139,3 +139,12 @@ def test_foreign_text_in_messages_is_harmless() -> None:
     with pytest.raises(UsageError) as caught:
         parse(with_("kind", "\x1b[2J"))
     assert "\x1b" not in caught.value.message
+
+
+def test_a_required_claim_on_another_kind_needs_somebody_who_allows_it() -> None:
+    tickets = {"group": "example.com", "resource": "tickets", "version": "v1", "required": True}
+    data = json.dumps(document(permissionClaims=[tickets])).encode()
+    with pytest.raises(UsageError, match=r"--allow-claim=tickets\.example\.com allows it"):
+        parse_request(data, origin="file")
+    (wanted,) = parse_request(data, origin="file", claimable={"tickets.example.com"}).wanted
+    assert [claim.group_resource for claim in wanted.claims] == ["tickets.example.com"]

@@ -91,7 +91,7 @@ class Scripted:
 
     def create(self, resource: Resource, obj: dict[str, Any], **_: Any) -> dict[str, Any]:
         self._call("create", resource)
-        return self.put(resource, {**obj, "metadata": dict(obj["metadata"])})
+        return self.put(resource, {**obj, "metadata": dict(obj.get("metadata", {}))})
 
     def apply(self, resource: Resource, obj: dict[str, Any], **_: Any) -> dict[str, Any]:
         self._call("apply", resource)
@@ -441,6 +441,61 @@ def test_a_stored_secret_without_a_usable_kubeconfig_is_called_that(data: Any, w
     side = consumer_side(cluster)
     survey = side.survey([WANTED], kubeconfig())
     assert side.store_credential(survey, kubeconfig()) == ("a", ["Secret klutch-bind/a"])
+
+
+MOVED = "https://moved.example"
+
+
+def test_a_binding_that_leads_to_the_same_namespace_elsewhere_is_a_move() -> None:
+    cluster = Scripted(
+        NAMESPACE, stored("a", kubeconfig()), stored("b", kubeconfig(server=MOVED)), binding("a")
+    )
+    side = consumer_side(cluster)
+    survey = side.survey([WANTED], kubeconfig("new", MOVED))
+    assert survey.move is not None
+    assert (survey.move.secret, survey.move.old.checked.server) == ("a", "https://p.example")
+    # The reference of a binding never changes, so another Secret for the new address does not help it.
+    assert survey.secret is not None
+    assert survey.secret["metadata"]["name"] == "a"
+    assert cluster.wrote() == []
+    told = f"Secret klutch-bind/a (moved to {MOVED})"
+    assert side.store_credential(survey, kubeconfig("new", MOVED)) == ("a", [told])
+    assert side.survey([WANTED], kubeconfig("new", MOVED)).move is None
+
+
+def test_a_secret_of_the_old_address_that_no_binding_here_uses_is_not_moved() -> None:
+    cluster = Scripted(NAMESPACE, stored("a", kubeconfig()))
+    survey = consumer_side(cluster).survey([WANTED], kubeconfig("new", MOVED))
+    assert (survey.move, survey.secret) == (None, None)
+
+
+def test_a_secret_that_leads_to_a_third_place_by_now_is_not_written() -> None:
+    cluster = Scripted(NAMESPACE, stored("a", kubeconfig()), binding("a"))
+    side = consumer_side(cluster)
+    survey = side.survey([WANTED], kubeconfig("new", MOVED))
+    uid = cluster.objects["secrets", "a"]["metadata"]["uid"]
+    cluster.put(*stored("a", kubeconfig(server="https://third.example")))["metadata"]["uid"] = uid
+    with pytest.raises(CliError, match="changed or replaced"):
+        side.store_credential(survey, kubeconfig("new", MOVED))
+    assert cluster.wrote() == []
+
+
+def test_another_namespace_is_refused_with_where_the_binding_leads() -> None:
+    cluster = Scripted(NAMESPACE, stored("a", kubeconfig(namespace="else")), binding("a"))
+    with pytest.raises(CliError, match=r"namespace else at https://p\.example") as caught:
+        consumer_side(cluster).survey([WANTED], kubeconfig())
+    assert "with it goes everything that is bound" in caught.value.next_step
+
+
+def test_a_move_is_agreed_to_before_anything_is_written_anywhere() -> None:
+    provider, consumer = answering(), Scripted(NAMESPACE, stored("a", kubeconfig()), binding("a"))
+    with pytest.raises(CliError, match="no answer"):
+        flow(provider, consumer).run(plan(kubeconfig=kubeconfig("new", MOVED)))
+    assert consumer.wrote() == []
+    assert provider.wrote() == [("create", "selfsubjectreviews")]
+    provider.objects.clear()
+    outcome = flow(provider, consumer).run(plan(kubeconfig=kubeconfig("new", MOVED), move_provider=True))
+    assert f"Secret klutch-bind/a (moved to {MOVED})" in outcome.written
 
 
 def test_an_unusable_secret_that_no_binding_uses_is_in_nobodys_way() -> None:

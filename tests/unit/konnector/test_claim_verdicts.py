@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from bind_agent.api.claims import ClaimSelector, PermissionClaim
-from bind_agent.api.consent import Consent, Decision
+from bind_agent.api.consent import Consent, Decision, decide
 from bind_agent.api.guards import Refusal
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import SECRETS
@@ -56,6 +56,55 @@ def test_one_verdict_for_all_claims(consents: list[Consent], status: str, reason
         assert "bind again" not in beside_the_backend.message
         assert "annotation klutch.anynines.com/accept-claims" in beside_the_backend.message
         assert beside_the_backend.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("group", "resource", "root", "words"),
+    [
+        (
+            "cert-manager.io",
+            "certificates",
+            "",
+            "runs the konnector may allow it: with --allow-claim=certificates.",
+        ),
+        (
+            "cert-manager.io",
+            "certificates",
+            "root",
+            "runs the backend may allow it with --allow-claim=certificates.",
+        ),
+        ("", "pods", "", None),
+        ("apps", "deployments", "root", None),
+    ],
+)
+def test_a_kind_that_may_be_allowed_is_told_apart_from_one_that_never_may(
+    group: str, resource: str, root: str, words: str | None
+) -> None:
+    found = PermissionClaim(group=group, resource=resource, version="v1")
+    said = verdict(decide([found], []), root=root)
+    assert said.reason == "ClaimRefused"
+    if words is None:
+        assert said.message.endswith("may not be claimed")
+    else:
+        assert words in said.message
+
+
+@pytest.mark.parametrize("options", [{}, {"claimable": frozenset({"certificates.cert-manager.io"})}])
+async def test_a_claim_on_another_kind_is_in_force_where_the_konnector_allows_it(
+    options: dict[str, Any],
+) -> None:
+    stated: list[Any] = []
+    status: Any = SimpleNamespace(state=lambda _, found: stated.append(found), stated=lambda *_: None)
+    nothing: Any = None
+    claims = Claims(app_cluster(**options), provider(), nothing, status, bindings=list)
+    entry = {"group": "cert-manager.io", "resource": "certificates", "version": "v1"}
+    claims.update(
+        "x",
+        "klutch-bind/x",
+        {"spec": {"permissionClaims": [entry]}},
+        {"metadata": {"name": "x"}, "spec": {"permissionClaims": [{**entry, "state": "Accepted"}]}},
+    )
+    assert [found.status for found in stated] == ["True" if options else "False"]
 
 
 @pytest.mark.parametrize(

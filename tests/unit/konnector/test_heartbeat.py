@@ -170,12 +170,35 @@ async def test_a_rotated_credential_is_stored_under_the_lock_of_the_secret() -> 
     assert base64.b64decode(args[2]["data"]["kubeconfig"]) == _kubeconfig("two")
 
 
+@pytest.mark.parametrize("offered", [_kubeconfig(), _kubeconfig("two")], ids=["in-use", "rotated"])
+async def test_a_secret_that_a_person_points_elsewhere_is_not_turned_back(offered: bytes) -> None:
+    # The session with the old address learns of the change a moment before it ends.
+    case = Case(offered)
+    moved = _kubeconfig("three", "https://198.51.100.1")
+    case.mine.put(_secret("klutch-bind", "kubeconfig-x", moved))
+    await case.run()
+    assert case.app.calls == []
+    assert case.secret_valid()["status"] == "True"
+
+
+async def test_a_secret_that_somebody_broke_is_mended() -> None:
+    case = Case(_kubeconfig())
+    case.mine.put(_secret("klutch-bind", "kubeconfig-x", b"nonsense: ["))
+    await case.run()
+    ((_, args, _),) = case.app.calls
+    assert base64.b64decode(args[2]["data"]["kubeconfig"]) == _kubeconfig()
+
+
 @pytest.mark.parametrize(
     ("offered", "reason", "words"),
     [
         (None, "ProviderSecretNotFound", "missing in the tenant's namespace"),
         (b"nonsense: [", "ProviderSecretInvalid", "cannot be read"),
-        (_kubeconfig("two", "https://198.51.100.1"), "ProviderSecretInvalid", "bind again to accept it"),
+        (
+            _kubeconfig("two", "https://198.51.100.1"),
+            "ProviderSecretInvalid",
+            "bind again on the app cluster",
+        ),
         (
             _kubeconfig("two").replace(b"token: two", b"tokenFile: /etc/passwd"),
             "ProviderSecretInvalid",

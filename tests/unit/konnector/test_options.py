@@ -6,6 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from bind_agent.api import guards
 from bind_agent.backend.controlplane import deployment
 from bind_agent.backend.controlplane.model import Wanted
 from konnector.limit_options import Limits, size_text
@@ -61,6 +62,12 @@ def test_defaults_are_those_of_the_wire() -> None:
         (["--allow-loopback-providers"], "allow_loopback", True),
         (["--refuse-loopback-providers"], "allow_loopback", False),
         (["--adopt"], "adopt", True),
+        ([], "claimable", {"secrets", "configmaps"}),
+        (
+            ["--allow-claim=certificates.cert-manager.io", "--allow-claim", "services"],
+            "claimable",
+            {"secrets", "configmaps", "certificates.cert-manager.io", "services"},
+        ),
         (["--heartbeat-interval=20"], "heartbeat_interval", 20),
         (["--log-level=error"], "log_level", "error"),
         (["--logging-format=text"], "log_format", "console"),
@@ -135,6 +142,11 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         ["--max-claimed-copies=-1"],
         ["--max-claimed-bytes=many"],
         ["--log-level=loud"],
+        ["--allow-claim=pods"],
+        ["--allow-claim=deployments.apps"],
+        ["--allow-claim=apiservicebindings.klutch.anynines.com"],
+        ["--allow-claim=a b"],
+        ["--allow-claim=a."],
         ["--nonsense"],
     ],
     ids=lambda value: value[0],
@@ -239,6 +251,10 @@ def test_what_the_backend_deploys_is_understood(monkeypatch: pytest.MonkeyPatch)
     found = _options(*given)
     assert found.control_plane == ControlPlane(wanted.root, wanted.root, "app", "kubeconfig")
     assert found.lease_namespace == wanted.root
+    # What the backend's operator allows reaches the konnectors that it deploys.
+    assert found.claimable == guards.CLAIMABLE
+    allowed = guards.CLAIMABLE | {"certificates.cert-manager.io", "services"}
+    assert _options(*deployment.arguments(wanted, allowed)).claimable == allowed
 
 
 def test_an_empty_key_is_refused() -> None:
