@@ -10,7 +10,7 @@ from typing import TextIO
 
 from bind_agent.api.acceptance import Acceptance, AcceptanceError
 from bind_agent.api.claim_words import NEVER
-from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth
+from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth, covers
 from cli.binding.claims import Answer, Decision, Question, describe, entries, refusals, sort_out
 from cli.errors import CliError, ExitCode, UsageError
 from cli.output import Progress, inert
@@ -137,7 +137,8 @@ def decide(
             decisions.append(Decision(claim, accepted, Answer.FLAG))
             continue
         if question.kept is not None:
-            lines.append("You accepted a narrower form of this claim before; that stays if you say no now.")
+            form = "a narrower" if covers(claim, question.kept) else "another"
+            lines.append(f"You accepted {form} form of this claim before; that stays if you say no now.")
         heading = f"\n{api}: {provider} asks for permission ({number} of {len(questions)})"
         text = "\n".join([heading, *(f"  {line}" for line in [*lines, NEVER]), ""])
         what = "EVERYTHING described" if breadth(claim) is Breadth.EVERYTHING else "this"
