@@ -19,6 +19,7 @@ from bind_agent.api.claims import AcceptablePermissionClaim, PermissionClaim
 from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.consent import Consent, Decision, decide
+from bind_agent.api.guards import refuse_claim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.runtime.controller import Controller, Result
@@ -48,11 +49,14 @@ class Asked:
         binding: key of the binding.
         decisions: one per claim of the export.
         paused: the binding is paused: its claims neither flow nor are retracted.
+        accepted: kinds that the binding has accepted. What was copied for a claim that the export makes no more
+            is taken back, for as long as the entry (and with it the right to do so) stands.
     """
 
     binding: str
     decisions: tuple[Decision, ...]
     paused: bool
+    accepted: frozenset[Kind]
 
 
 class Claims:
@@ -120,7 +124,10 @@ class Claims:
             )
             return
         asked = Asked(
-            binding_key, decide(offered, decided), meta.annotation(binding, keys.PAUSED) == keys.TRUE
+            binding_key,
+            decide(offered, decided),
+            meta.annotation(binding, keys.PAUSED) == keys.TRUE,
+            frozenset(_kind(claim) for claim in decided if claim.accepted and refuse_claim(claim) is None),
         )
         if asked.decisions or self._status.stated(binding_key, ConditionType.CLAIMS_IN_FORCE) is not None:
             self._status.state([binding_key], verdict(asked.decisions, root=self._app.root))
@@ -173,6 +180,9 @@ class Claims:
                     wanted[kind].append(decision.effective)
                 elif kind in self._running:
                     wanted[kind] += []  # goes on without claims: what it had copied is retracted
+            for kind in asked.accepted if not asked.paused else ():
+                binding.setdefault(kind, name)
+                wanted[kind] += []  # likewise, also after a restart
         held = self._resting()
         for kind in [k for k in self._running if k not in wanted or self._running[k][1].done()]:
             ended = self._running.pop(kind)[1]
@@ -200,13 +210,9 @@ class Claims:
         held: dict[Kind, list[PermissionClaim]] = defaultdict(list)
         for binding in self._bindings():
             asked = self._asked.get(meta.name(binding))
-            resting: Iterable[PermissionClaim] = ()
-            if asked is None:
-                resting = accepted_by(binding)
-            elif asked.paused:
-                resting = [d.effective for d in asked.decisions if d.effective is not None]
-            for claim in resting:
-                held[_kind(claim)].append(claim)
+            if asked is None or asked.paused:
+                for claim in accepted_by(binding):
+                    held[_kind(claim)].append(claim)
         return held
 
     def _start(
