@@ -4,7 +4,7 @@ Whoever binds without a person at the keyboard (pipelines, bundles) states the w
 grant is refused, and a binding without a claim that the provider requires is not made (W-C3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,10 @@ NONE: Final = "none"
 
 class AcceptanceError(ValueError):
     """The claims cannot be settled as asked; the message names them and says what to do."""
+
+
+class UnknownKindError(AcceptanceError):
+    """A kind is listed that nothing claims, mostly a slip of the pen; the message names the claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,25 @@ class Acceptance:
         """The answer to one claim."""
         return claim.group_resource in self.kinds if self.everything is None else self.everything
 
+    def check(self, claimed: Collection[str]) -> None:
+        """Refuse kinds that nobody claims: who lists one means a claim, and would find it rejected.
+
+        Args:
+            claimed: group resources of all claims that this answers.
+
+        Raises:
+            UnknownKindError: naming them, and what is claimed.
+        """
+        unknown = sorted(self.kinds - set(claimed))
+        if unknown:
+            which = " and ".join(f"'{printable(kind, 80)}'" for kind in unknown)
+            known = (
+                f"the claims are: {printable(', '.join(sorted(claimed)))}"
+                if claimed
+                else "there are no claims"
+            )
+            raise UnknownKindError(f"no claim on {which}; {known}")
+
 
 def refusals(offered: Sequence[PermissionClaim]) -> tuple[list[str], list[PermissionClaim]]:
     """Claims that nobody is asked about (threat A23).
@@ -82,7 +105,11 @@ def refusals(offered: Sequence[PermissionClaim]) -> tuple[list[str], list[Permis
 
 
 def settle(
-    offered: Sequence[PermissionClaim], acceptance: Acceptance | None, *, api: str
+    offered: Sequence[PermissionClaim],
+    acceptance: Acceptance | None,
+    *,
+    api: str,
+    elsewhere: Collection[str] = (),
 ) -> tuple[AcceptablePermissionClaim, ...]:
     """The entries of a new binding, in the provider's order, decided without asking anybody.
 
@@ -90,10 +117,14 @@ def settle(
         offered: the claims of the export.
         acceptance: the stated outcome; None is enough only where there is nothing to decide.
         api: the API that is being bound, ``P.G``, for messages.
+        elsewhere: group resources that other APIs claim which the same acceptance is about.
 
     Raises:
+        UnknownKindError: the acceptance lists a kind that nothing claims.
         AcceptanceError: a claim may not be granted, is required and not accepted, or nothing was stated.
     """
+    if acceptance is not None:
+        acceptance.check({claim.group_resource for claim in offered} | set(elsewhere))
     fatal, by_rule = refusals(offered)
     if fatal:
         message = f"{api}: the template claims what nobody may grant: {printable('; '.join(fatal), 500)}"

@@ -107,6 +107,11 @@ def _parse(raw: Any, path: str, kind: type[C]) -> C:
     return claim
 
 
+def without_answer(entry: AcceptablePermissionClaim) -> PermissionClaim:
+    """The claim that an entry answers."""
+    return PermissionClaim(**{name: getattr(entry, name) for name in PermissionClaim.__struct_fields__})
+
+
 def wire(entries: Sequence[AcceptablePermissionClaim]) -> list[dict[str, Any]]:
     """The entries as they stand in ``spec.permissionClaims`` of a binding."""
     return [to_wire(entry) for entry in entries]

@@ -5,13 +5,14 @@ by one. End of input is no answer, and no answer is not a yes: the command stops
 created on the app cluster.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TextIO
 
-from bind_agent.api.acceptance import Acceptance, AcceptanceError
+from bind_agent.api.acceptance import Acceptance, AcceptanceError, UnknownKindError
 from bind_agent.api.claim_words import NEVER
 from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth, covers
 from cli.binding.claims import Answer, Decision, Question, describe, entries, refusals, sort_out
+from cli.binding.offering import Offer
 from cli.errors import CliError, ExitCode, UsageError
 from cli.output import Progress, inert
 
@@ -69,6 +70,27 @@ class Asker:
             if answer in _YES | _NO:
                 return answer in _YES
             question = "Please answer y or n."
+
+
+def check_listed(policy: Policy | None, offers: Sequence[Offer], *, elsewhere: Collection[str] = ()) -> None:
+    """Refuse an ``--accept-claims`` that lists what nobody claims, for all APIs that it is about together.
+
+    Args:
+        policy: ``--accept-claims``; None for a person who is asked.
+        offers: of the APIs; when one is not certain, a listed kind may be meant for what is not known.
+        elsewhere: group resources claimed by APIs that are bound in the same run.
+
+    Raises:
+        UsageError: naming the kinds, and what is claimed.
+    """
+    if policy is None or not all(offer.certain for offer in offers):
+        return
+    try:
+        policy.check({claim.group_resource for offer in offers for claim in offer.claims} | set(elsewhere))
+    except UnknownKindError as error:
+        raise UsageError(
+            inert(error, limit=500), next_step="correct --accept-claims: all, none, or kinds that are claimed"
+        ) from None
 
 
 def check_offered(offered: Sequence[PermissionClaim], *, api: str, progress: Progress) -> None:

@@ -25,6 +25,7 @@ from cli.binding.objects import (
     same_role,
     secret_manifest,
 )
+from cli.binding.offering import Offer
 from cli.binding.provider import ProviderSide
 from cli.binding.survey import Standing, Survey
 from cli.output import Progress, inert, render_columns, render_object
@@ -61,8 +62,10 @@ def plan_steps(plan: Plan, provider: ProviderSide, consumer: ConsumerSide, progr
     steps += _konnector_steps(konnector, survey)
     secret = _secret_step(plan, survey)
     steps.append(secret)
-    for standing in survey.standings:
-        entries = _entries(plan, provider, standing, progress)
+    offers = [provider.offered(standing.wanted, None, standing.claims) for standing in survey.standings]
+    consent.check_listed(plan.policy, offers, elsewhere=plan.claimed_elsewhere)
+    for standing, offer in zip(survey.standings, offers, strict=True):
+        entries = _entries(plan, provider, standing, offer, progress)
         steps += _binding_steps(plan, survey, standing, entries, secret=name(secret.obj) or _GENERATED)
     return steps
 
@@ -85,12 +88,11 @@ def _secret_step(plan: Plan, survey: Survey) -> Step:
 
 
 def _entries(
-    plan: Plan, provider: ProviderSide, standing: Standing, progress: Progress
+    plan: Plan, provider: ProviderSide, standing: Standing, offer: Offer, progress: Progress
 ) -> list[AcceptablePermissionClaim]:
     """The claims that a binding would get; what a person would be asked about is told instead of asked."""
-    wanted = standing.wanted
-    offered = provider.offered(wanted, None)
-    if not offered and standing.binding is None:
+    wanted, offered = standing.wanted, offer.claims
+    if not offer.certain:
         progress.note(f"{wanted.name}: what the provider claims shows when it has answered a request")
     consent.check_offered(offered, api=wanted.name, progress=progress)
     decisions, questions = consent.open_questions(plan.policy, offered, standing.claims)

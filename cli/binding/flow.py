@@ -45,6 +45,7 @@ class Plan:
         timeout: seconds for each wait.
         prefer_secret: Secret in ``klutch-bind`` that the person named as the source of the kubeconfig.
         conflict_policy: ``--conflict-policy``; empty leaves what a binding says (nothing means Fail).
+        claimed_elsewhere: group resources that other requests of the same command claim.
     """
 
     request: ExportRequest
@@ -56,6 +57,7 @@ class Plan:
     timeout: float
     prefer_secret: str = ""
     conflict_policy: str = ""
+    claimed_elsewhere: frozenset[str] = frozenset()
 
     def policy_for(self, binding: Object | None) -> str:
         """The conflict policy that a binding has after this run."""
@@ -131,10 +133,12 @@ class Flow:
     ) -> dict[str, list[AcceptablePermissionClaim]]:
         """The claims of each binding, all decided before anything is written on the app cluster."""
         pretty = self._provider.pretty_name()
+        offers = [self._provider.offered(one.wanted, answered, one.claims) for one in survey.standings]
+        consent.check_listed(plan.policy, offers, elsewhere=plan.claimed_elsewhere)
         result = {}
-        for standing in survey.standings:
+        for standing, offer in zip(survey.standings, offers, strict=True):
             result[standing.wanted.name] = consent.settle(
-                self._provider.offered(standing.wanted, answered),
+                offer.claims,
                 standing.claims,
                 api=standing.wanted.name,
                 provider=pretty,

@@ -1,18 +1,18 @@
 """The provider's side of binding: hand in the request, wait for the answer, see what is offered."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bind_agent.aio.backoff import Backoff
 from bind_agent.aio.backoff import Policy as Pauses
 from bind_agent.api import keys
-from bind_agent.api.claims import PermissionClaim, content_hash
+from bind_agent.api.claims import AcceptablePermissionClaim, content_hash
 from bind_agent.api.meta import Object, is_deleting, name, uid
 from bind_agent.api.resource import CLUSTER_BINDINGS, EXPORT_REQUESTS, EXPORTS
-from bind_agent.api.shared import to_wire
 from cli.binding.claims import ClaimError, parse_claim
+from cli.binding.offering import Offer, ended, of_export, without_export
 from cli.binding.request import ExportRequest, Wanted
 from cli.cluster import Cluster
 from cli.errors import CliError, RequestRefusedError, UnreachableError, WaitTimeoutError
@@ -114,8 +114,29 @@ class ProviderSide:
         if existing is None:
             return False, request.manifest(name=request.name)
         if _same_request(existing, request) and _phase(existing) != _FAILED and not is_deleting(existing):
-            return True, existing
+            ended = self._ended(request) if _phase(existing) == _SUCCEEDED else ""
+            if not ended:
+                return True, existing
+            self._progress.step(
+                f"request {inert(request.name)} was granted, but the provider has ended {inert(ended)} since;"
+                " asking anew"
+            )
         return False, request.manifest(generate_name=f"{request.name[:200]}-")
+
+    def _ended(self, request: ExportRequest) -> str:
+        """An API of a granted request that has no export any more; empty where all have one, or none may be read.
+
+        An export stands before the request succeeds, so one that is missing afterwards has been ended.
+        """
+        try:
+            for one in request.wanted:
+                export = self.cluster.get(EXPORTS, one.name, namespace=self.namespace)
+                if export is None or is_deleting(export):
+                    return one.name
+        except RequestRefusedError as error:
+            if error.status != 403:
+                raise
+        return ""
 
     def preview(self, request: ExportRequest) -> tuple[bool, Object]:
         """What `submit` would do, without doing it.
@@ -190,33 +211,38 @@ class ProviderSide:
             return f"the request {self.namespace}/{inert(name(submitted.obj))} on the provider"
         return ""
 
-    def offered(self, wanted: Wanted, request: Object | None) -> list[PermissionClaim]:
+    def offered(
+        self, wanted: Wanted, request: Object | None, earlier: Sequence[AcceptablePermissionClaim] = ()
+    ) -> Offer:
         """The claims that the provider makes for an API.
 
-        The export tells what the provider will really claim. Where it cannot be read, the claims of
-        the request stand for it: these are what a binding can carry then.
+        The export tells what the provider will really claim. Where it may not be read, or is not there yet in
+        a dry run, the request and the earlier answers tell as much as is known.
 
         Args:
             wanted: the API.
             request: the request as the provider left it, with the defaults of the API server; None before one
                 stands (dry run).
+            earlier: entries of the existing binding.
 
         Raises:
-            CliError: a claim is malformed.
+            CliError: the export has ended since the request was answered, or a claim is malformed.
         """
         try:
             export = self.cluster.get(EXPORTS, wanted.name, namespace=self.namespace)
         except RequestRefusedError as error:
-            self._progress.detail(f"the export cannot be read: {error.message}")
-            export = None
-        claims = _claims_of_export(export) if export is not None else _claims_of_request(request, wanted)
-        try:
-            return [parse_claim(claim, f"claim {index}") for index, claim in enumerate(claims, 1)]
-        except ClaimError as error:
-            raise CliError(
-                f"{wanted.name}: the provider's export is malformed: {error}",
-                next_step="report this to the provider",
-            ) from None
+            if error.status != 403:
+                raise
+            self._progress.note(
+                f"{wanted.name}: what the provider claims cannot be read; the request and earlier answers count"
+                f" ({error.message})"
+            )
+            return without_export(wanted, request, earlier)
+        if export is not None and not is_deleting(export):
+            return of_export(wanted, export)
+        if request is not None:
+            raise ended(wanted)
+        return without_export(wanted, None, earlier)
 
     def pretty_name(self) -> str:
         """What the provider calls itself; its address when it does not say."""
@@ -290,22 +316,3 @@ def _claim_hash(raw: Any) -> str:
         return content_hash(parse_claim(raw, ""))
     except ClaimError:
         return ""
-
-
-def _claims_of_export(export: Object) -> list[Any]:
-    spec = export.get("spec")
-    claims = spec.get("permissionClaims") if isinstance(spec, dict) else None
-    return claims if isinstance(claims, list) else []
-
-
-def _claims_of_request(request: Object | None, wanted: Wanted) -> list[Any]:
-    if request is None:
-        return [to_wire(claim) for claim in wanted.claims]
-    for entry in (request.get("spec") or {}).get("resources") or []:
-        if isinstance(entry, dict) and (entry.get("group") or "", entry.get("resource")) == (
-            wanted.group,
-            wanted.plural,
-        ):
-            claims = entry.get("permissionClaims")
-            return claims if isinstance(claims, list) else []
-    return []

@@ -35,11 +35,12 @@ from cli.binding.objects import secret_manifest
 from cli.binding.provider import ProviderSide, Submitted
 from cli.binding.request import ExportRequest, Wanted, parse_request
 from cli.binding.survey import Standing
-from cli.errors import CliError, RequestRefusedError, UnreachableError, WaitTimeoutError
+from cli.errors import CliError, ExitCode, RequestRefusedError, UnreachableError, UsageError, WaitTimeoutError
 from cli.output import Progress
 
 pytestmark = pytest.mark.unit
 API = "dbs.example.com"
+DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 CLAIM = {"resource": "secrets", "version": "v1", "selector": {"owner": "Provider"}}
 SECRET_CLAIM = parse_claim(CLAIM, "")
 
@@ -102,7 +103,10 @@ class Scripted:
         obj = self.objects[resource.plural, name]
         if patch["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
             raise refused(409, "Conflict")
-        return self.put(resource, {**obj, **{k: v for k, v in patch.items() if k != "metadata"}})
+        changes = {k: v for k, v in patch.items() if k != "metadata"}
+        if "spec" in changes:
+            changes["spec"] = {**obj["spec"], **changes["spec"]}
+        return self.put(resource, {**obj, **changes})
 
     def delete(self, resource: Resource, name: str, *, uid: str, **_: Any) -> None:
         self._call("delete", resource)
@@ -307,21 +311,53 @@ def test_withdrawing() -> None:
     assert side.withdraw(Submitted(mine.obj, created=False)) == ""
 
 
-def test_claims_come_from_the_export_else_from_the_request() -> None:
-    cluster = Scripted((EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}}))
-    side = provider_side(cluster)
-    assert side.offered(WANTED, None) == [SECRET_CLAIM]
-    cluster.fail["get", EXPORTS.plural] = [refused(403)] * 4
-    entry = {
-        "group": "example.com",
-        "resource": "dbs",
-        "permissionClaims": [{**CLAIM, "resource": "configmaps"}],
-    }
-    [claim] = side.offered(WANTED, {"spec": {"resources": ["odd", {**entry, "resource": "x"}, entry]}})
-    assert claim.resource == "configmaps"
-    assert side.offered(WANTED, {"spec": {"resources": [{**entry, "permissionClaims": None}]}}) == []
-    assert side.offered(WANTED, {"spec": {}}) == []
-    assert side.offered(Wanted("example.com", "dbs", (SECRET_CLAIM,)), None) == [SECRET_CLAIM]
+MAPS_CLAIM = {**CLAIM, "resource": "configmaps"}
+
+
+def answered(*entries: Any) -> dict[str, Any]:
+    return {"spec": {"resources": list(entries)}, "status": {"phase": "Succeeded"}}
+
+
+def test_claims_come_from_the_export() -> None:
+    side = provider_side(
+        Scripted((EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}}))
+    )
+    for request_ in (None, answered()):
+        offer = side.offered(WANTED, request_)
+        assert (offer.claims, offer.certain) == ([SECRET_CLAIM], True)
+
+
+def test_where_the_export_may_not_be_read_the_request_and_the_binding_tell() -> None:
+    cluster, stream = Scripted(), io.StringIO()
+    side = provider_side(cluster, stream)
+    cluster.fail["get", EXPORTS.plural] = [refused(403)] * 5
+    entry = {"group": "example.com", "resource": "dbs", "permissionClaims": [MAPS_CLAIM]}
+    offer = side.offered(WANTED, answered("odd", {**entry, "resource": "x"}, entry))
+    assert ([claim.resource for claim in offer.claims], offer.certain) == (["configmaps"], False)
+    assert "cannot be read" in stream.getvalue()
+    assert side.offered(WANTED, answered({**entry, "permissionClaims": None})).claims == []
+    assert side.offered(WANTED, {"spec": {}}).claims == []
+    earlier = [decided(SECRET_CLAIM, ACCEPTED), decided(parse_claim(MAPS_CLAIM, ""), ACCEPTED)]
+    offer = side.offered(WANTED, answered(entry), earlier)
+    assert [claim.resource for claim in offer.claims] == ["configmaps", "secrets"]
+    # A dry run knows the request only.
+    offer = side.offered(Wanted("example.com", "dbs", (SECRET_CLAIM,)), None)
+    assert (offer.claims, offer.certain) == ([SECRET_CLAIM], False)
+
+
+def test_before_an_answer_a_missing_export_says_nothing_and_afterwards_everything() -> None:
+    wanted = Wanted("example.com", "dbs", (SECRET_CLAIM,))
+    offer = provider_side(Scripted()).offered(wanted, None)
+    assert (offer.claims, offer.certain) == ([SECRET_CLAIM], False)
+    going = {"metadata": {"name": API, **DELETING}, "spec": {"permissionClaims": [CLAIM]}}
+    for cluster in (Scripted(), Scripted((EXPORTS, going))):
+        with pytest.raises(CliError, match=f"the provider has ended {API}") as caught:
+            provider_side(cluster).offered(wanted, answered())
+        assert caught.value.next_step
+    failing = Scripted()
+    failing.fail["get", EXPORTS.plural] = [refused(500)]
+    with pytest.raises(RequestRefusedError):
+        provider_side(failing).offered(wanted, answered())
 
 
 def test_a_malformed_export_is_the_providers_fault() -> None:
@@ -330,7 +366,32 @@ def test_a_malformed_export_is_the_providers_fault() -> None:
     )
     with pytest.raises(CliError, match="export is malformed: claim 1"):
         provider_side(cluster).offered(WANTED, None)
-    assert provider_side(Scripted((EXPORTS, {"metadata": {"name": API}}))).offered(WANTED, None) == []
+    bare = Scripted((EXPORTS, {"metadata": {"name": API}}))
+    assert provider_side(bare).offered(WANTED, None).claims == []
+
+
+def granted(*exports: tuple[Resource, dict[str, Any]]) -> Scripted:
+    spec = {"resources": [{"resource": "dbs", "group": "example.com"}]}
+    status = {"phase": "Succeeded"}
+    return Scripted((EXPORT_REQUESTS, {"metadata": {"name": API}, "spec": spec, "status": status}), *exports)
+
+
+@pytest.mark.parametrize("meta", [None, DELETING], ids=["gone", "going"])
+def test_a_request_whose_export_has_ended_is_made_anew(meta: dict[str, str] | None) -> None:
+    going = [(EXPORTS, {"metadata": {"name": API, **meta}})] if meta else []
+    cluster, stream = granted(*going), io.StringIO()
+    submitted = provider_side(cluster, stream).submit(request(), timeout=5)
+    assert submitted.created
+    assert submitted.obj["metadata"]["name"].startswith(f"{API}-")
+    assert f"the provider has ended {API} since" in stream.getvalue()
+
+
+def test_a_request_whose_export_stands_or_may_not_be_read_is_taken_up() -> None:
+    export = (EXPORTS, {"metadata": {"name": API}})
+    assert provider_side(granted(export)).submit(request(), timeout=5).created is False
+    hidden = granted()
+    hidden.fail["get", EXPORTS.plural] = [refused(403)]
+    assert provider_side(hidden).submit(request(), timeout=5).created is False
 
 
 @pytest.mark.parametrize(
@@ -375,7 +436,6 @@ def test_the_secret_of_the_binding_wins_then_the_named_one_then_the_oldest() -> 
     assert chosen(bound.survey([WANTED], given, prefer="a")) == "b"
 
 
-DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 ELSEWHERE = {"kubeconfigSecretRef": {"namespace": "default", "name": "gone", "key": "kubeconfig"}}
 
 
@@ -596,13 +656,18 @@ def flow(provider: Scripted, consumer: Scripted) -> Flow:
     return Flow(provider_side(provider), consumer_side(consumer), asker, Progress(io.StringIO()), sleep=nap)
 
 
-def answering() -> Scripted:
+def exported(cluster: Scripted, *claims: dict[str, Any]) -> None:
+    cluster.put(EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": list(claims)}})
+
+
+def answering(*claims: dict[str, Any]) -> Scripted:
     cluster = Scripted()
     original = cluster.create
 
     def create(resource: Resource, obj: dict[str, Any], **options: Any) -> dict[str, Any]:
         made = original(resource, obj, **options)
         if resource == EXPORT_REQUESTS:
+            exported(cluster, *claims)
             succeeded(cluster, made["metadata"]["name"])
         return made
 
@@ -621,6 +686,80 @@ def test_the_binding_comes_last() -> None:
         ("patch", "apiservicebindings"),
     ]
     assert outcome.written[-1] == f"APIServiceBinding {API}"
+
+
+def bound(provider: Scripted) -> Scripted:
+    """An app cluster on which everything was accepted that the provider claims."""
+    consumer = Scripted()
+    flow(provider, consumer).run(plan())
+    return consumer
+
+
+def claims_of(consumer: Scripted) -> list[tuple[str, str]]:
+    entries = consumer.objects[BINDINGS.plural, API]["spec"].get("permissionClaims") or []
+    return [(entry["resource"], entry["state"]) for entry in entries]
+
+
+def test_claims_that_were_accepted_outlive_the_export() -> None:
+    provider = answering(CLAIM)
+    consumer = bound(provider)
+    del provider.objects[EXPORTS.plural, API]
+    provider.create = lambda resource, obj, **_: provider.put(  # type: ignore[assignment, method-assign]
+        resource, {**obj, "status": {"phase": "Failed", "terminalMessage": "it has retired"}}
+    )
+    consumer.calls.clear()
+    for policy in (Policy.parse("all"), None):
+        with pytest.raises(CliError, match="it has retired"):
+            flow(provider, consumer).run(plan(policy=policy))
+    assert consumer.wrote() == []
+    assert claims_of(consumer) == [("secrets", "Accepted")]
+    # Once it is offered again, the same command goes on from there.
+    again = answering(CLAIM)
+    again.objects |= provider.objects
+    flow(again, consumer).run(plan())
+    assert claims_of(consumer) == [("secrets", "Accepted")]
+
+
+@pytest.mark.parametrize("policy", ["all", None])
+def test_claims_that_were_accepted_stay_where_the_export_may_not_be_read(policy: str | None) -> None:
+    provider = answering(CLAIM)
+    consumer = bound(provider)
+    provider.fail["get", EXPORTS.plural] = [refused(403, "Forbidden")] * 9
+    consumer.calls.clear()
+    flow(provider, consumer).run(plan(policy=Policy.parse(policy) if policy else None))
+    assert consumer.wrote() == []
+    flow(provider, consumer).run(plan(policy=Policy.parse("none")))
+    assert claims_of(consumer) == [("secrets", "Rejected")]  # said in so many words
+
+
+def test_a_kind_that_nothing_claims_ends_the_run_before_any_write() -> None:
+    provider, consumer = answering(CLAIM, MAPS_CLAIM), Scripted()
+    with pytest.raises(CliError) as caught:
+        flow(provider, consumer).run(plan(policy=Policy.parse("secrets,configmap")))
+    assert caught.value.code == ExitCode.USAGE
+    assert caught.value.message == "no claim on 'configmap'; the claims are: configmaps, secrets"
+    assert consumer.wrote() == []
+    assert (EXPORT_REQUESTS.plural, API) not in provider.objects
+    with pytest.raises(UsageError, match="no claim on 'configmap'"):
+        steps(granted_export(CLAIM), Scripted(), policy=Policy.parse("secrets,configmap"))
+
+
+def granted_export(*claims: dict[str, Any]) -> Scripted:
+    cluster = Scripted()
+    exported(cluster, *claims)
+    return cluster
+
+
+def test_kinds_that_are_claimed_here_or_elsewhere_are_fine() -> None:
+    provider, consumer = answering(CLAIM, MAPS_CLAIM), Scripted()
+    flow(provider, consumer).run(plan(policy=Policy.parse("secrets,configmaps")))
+    assert claims_of(consumer) == [("secrets", "Accepted"), ("configmaps", "Accepted")]
+    elsewhere = plan(policy=Policy.parse("secrets"), claimed_elsewhere=frozenset({"secrets"}))
+    flow(answering(), Scripted()).run(elsewhere)
+    # Where the claims are not known, nobody can say that a kind is not among them.
+    hidden = answering()
+    hidden.fail["get", EXPORTS.plural] = [refused(403, "Forbidden")] * 3
+    flow(hidden, Scripted()).run(plan(policy=Policy.parse("secrets")))
 
 
 def test_a_failure_tells_what_stays_and_withdraws_the_request() -> None:
@@ -698,12 +837,22 @@ def test_dry_runs_say_create_update_or_keep() -> None:
         ("keep", "ClusterRole"),
         ("keep", "APIServiceBinding"),
     ]
-    provider.put(EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}})
+    exported(provider, CLAIM)
     assert steps(provider, consumer, kubeconfig=kubeconfig("new")) == [
         ("keep", "APIServiceExportRequest"),
         ("update", "Secret"),
         ("update", "ClusterRole"),
         ("update", "APIServiceBinding"),
+    ]
+    flow(provider, consumer).run(plan())
+    del provider.objects[EXPORTS.plural, API]
+    provider.calls.clear()
+    consumer.calls.clear()
+    assert steps(provider, consumer) == [
+        ("create", "APIServiceExportRequest"),  # it has ended, so it is asked for anew
+        ("keep", "Secret"),
+        ("keep", "ClusterRole"),
+        ("keep", "APIServiceBinding"),
     ]
     installed = steps(Scripted(), Scripted(), skip_konnector=False)
     assert ("create", "Deployment") in installed
