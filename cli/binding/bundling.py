@@ -88,9 +88,12 @@ def make(wish: Wish, provider: ProviderSide, asker: consent.Asker, progress: Pro
             )
             apis.append(BoundApi(wanted.group, wanted.plural, tuple(claims), wish.conflict_policy))
     except BaseException as error:
-        left = tuple(said for one in submitted if (said := provider.withdraw(one)))
+        handed_in = zip(submitted, wish.requests, strict=False)
+        left = tuple(said for one, request in handed_in for said in provider.step_back(one, request.wanted))
         if isinstance(error, CliError):
             raise error.with_left(left) from None
+        for entry in left:
+            progress.note(f"left behind: {entry}")
         raise
     return objects(wish, apis)
 

@@ -107,6 +107,13 @@ def _parse(raw: Any, path: str, kind: type[C]) -> C:
     return claim
 
 
+def claimed_kinds(binding: Mapping[str, Any]) -> list[str]:
+    """The kinds that the claims of a binding are on, each once."""
+    spec = binding.get("spec")
+    found = parse_entries(spec.get("permissionClaims")) if isinstance(spec, Mapping) else []
+    return sorted({entry.group_resource for entry in found})
+
+
 def without_answer(entry: AcceptablePermissionClaim) -> PermissionClaim:
     """The claim that an entry answers."""
     return PermissionClaim(**{name: getattr(entry, name) for name in PermissionClaim.__struct_fields__})

@@ -28,7 +28,14 @@ from cli.binding.objects import (
 from cli.binding.offering import Offer
 from cli.binding.provider import ProviderSide
 from cli.binding.survey import Standing, Survey
-from cli.output import Progress, inert, render_columns, render_object
+from cli.output import (
+    Progress,
+    inert,
+    qualified_name,
+    render_columns,
+    render_object,
+    without_managed_fields,
+)
 
 _GENERATED = "(generated)"
 
@@ -134,7 +141,8 @@ def _binding_steps(
 def render(steps: Sequence[Step], form: str) -> str:
     """The steps for people (a table) or for programs (the objects that would be created or updated)."""
     if form in {"json", "yaml"}:
-        return render_object([step.obj for step in steps if step.action != "keep"], form)
+        shown = [without_managed_fields(step.obj) for step in steps if step.action != "keep"]
+        return render_object(shown, form)
     rows = [
         (
             step.cluster,
@@ -146,5 +154,7 @@ def render(steps: Sequence[Step], form: str) -> str:
         for step in steps
     ]
     if form == "name":
-        return "".join(f"{str(kind).lower()}/{inert(shown)}\n" for _, _, kind, _, shown in rows)
+        return "".join(
+            f"{qualified_name(step.obj, str(row[-1]))}\n" for step, row in zip(steps, rows, strict=True)
+        )
     return render_columns(("CLUSTER", "ACTION", "KIND", "NAMESPACE", "NAME"), rows)

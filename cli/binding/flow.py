@@ -123,9 +123,12 @@ class Flow:
             decided = self._decide(plan, survey, answered)
             return self._write(plan, survey, konnector, decided, written)
         except BaseException as error:
-            left = self._provider.withdraw(submitted)
+            unbound = [one.wanted for one in survey.standings if one.binding is None]
+            left = (*written, *self._provider.step_back(submitted, unbound))
             if isinstance(error, CliError):
-                raise error.with_left(tuple(written) + ((left,) if left else ())) from None
+                raise error.with_left(left) from None
+            for entry in left:
+                self._progress.note(f"left behind: {entry}")
             raise
 
     def _decide(

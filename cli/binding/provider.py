@@ -1,5 +1,6 @@
 """The provider's side of binding: hand in the request, wait for the answer, see what is offered."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -210,6 +211,28 @@ class ProviderSide:
         except CliError:
             return f"the request {self.namespace}/{inert(name(submitted.obj))} on the provider"
         return ""
+
+    def step_back(self, submitted: Submitted, unbound: Sequence[Wanted]) -> tuple[str, ...]:
+        """Withdraw a request of this run, because the run ends early.
+
+        A tenant may not delete exports, so one that was made already stays.
+
+        Args:
+            submitted: the request.
+            unbound: the APIs in it that nothing binds.
+
+        Returns:
+            What stays behind on the provider, in words.
+        """
+        left = [said] if (said := self.withdraw(submitted)) else []
+        for one in unbound if submitted.created else ():
+            with contextlib.suppress(CliError):
+                if self.cluster.get(EXPORTS, one.name, namespace=self.namespace) is not None:
+                    left.append(
+                        f"the export {self.namespace}/{one.name} on the provider (without a binding nothing is"
+                        " copied; only the provider ends it: on its pages, or `bind-backend export retire`)"
+                    )
+        return tuple(left)
 
     def offered(
         self, wanted: Wanted, request: Object | None, earlier: Sequence[AcceptablePermissionClaim] = ()

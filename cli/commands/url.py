@@ -97,6 +97,7 @@ def url(
             ca_file=provider_ca_file or "",
             allow_http=allow_plain_http,
             http_hint=_HTTP,
+            ca_hint="a private CA has to be named with --provider-ca-file",
         ),
         timeout=login_timeout,
         open_address=None if no_browser or not can_open(os.environ) else open_address,

@@ -11,6 +11,7 @@ from cli.binding.claims import (
     ClaimError,
     Decision,
     Question,
+    claimed_kinds,
     describe,
     entries,
     parse_claim,
@@ -296,3 +297,9 @@ def test_required_claims() -> None:
     with pytest.raises(CliError, match="requires: secrets") as caught:
         check_required([Decision(required, False, Answer.FLAG)], api=API)
     assert caught.value.code == ExitCode.REFUSED
+
+
+def test_the_kinds_of_a_binding() -> None:
+    claims = wire([decided(WIDE, ACCEPTED), decided(NARROW, ACCEPTED), decided(MAPS, REJECTED)])
+    assert claimed_kinds({"spec": {"permissionClaims": claims}}) == ["configmaps", "secrets"]
+    assert claimed_kinds({}) == claimed_kinds({"spec": {}}) == []

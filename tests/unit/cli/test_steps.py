@@ -651,9 +651,9 @@ def plan(**values: Any) -> Plan:
     return Plan(**{**defaults, **values})
 
 
-def flow(provider: Scripted, consumer: Scripted) -> Flow:
-    asker = Asker(io.StringIO(), lambda _: None)
-    return Flow(provider_side(provider), consumer_side(consumer), asker, Progress(io.StringIO()), sleep=nap)
+def flow(provider: Scripted, consumer: Scripted, stream: io.StringIO | None = None) -> Flow:
+    asker, progress = Asker(io.StringIO(), lambda _: None), Progress(stream or io.StringIO())
+    return Flow(provider_side(provider), consumer_side(consumer), asker, progress, sleep=nap)
 
 
 def exported(cluster: Scripted, *claims: dict[str, Any]) -> None:
@@ -771,16 +771,45 @@ def test_a_failure_tells_what_stays_and_withdraws_the_request() -> None:
         "Namespace klutch-bind",
         "Secret klutch-bind",
         "ClusterRole klutch-bind-binding-dbs.example.com",
+        "the export cns",
     ]
+    assert "only the provider ends it" in caught.value.left[-1]
     assert (EXPORT_REQUESTS.plural, API) not in provider.objects
 
 
-def test_an_interrupt_withdraws_the_request_as_well() -> None:
-    provider, consumer = answering(), Scripted()
-    consumer.fail["create", NAMESPACES.plural] = [KeyboardInterrupt()]  # type: ignore[list-item]
+def test_an_interrupt_withdraws_the_request_as_well_and_tells_what_stays() -> None:
+    provider, consumer, stream = answering(), Scripted(), io.StringIO()
+    consumer.fail["apply", CLUSTERROLES.plural] = [KeyboardInterrupt()]  # type: ignore[list-item]
     with pytest.raises(KeyboardInterrupt):
-        flow(provider, consumer).run(plan())
+        flow(provider, consumer, stream).run(plan())
     assert (EXPORT_REQUESTS.plural, API) not in provider.objects
+    assert "note: left behind: Namespace klutch-bind\n" in stream.getvalue()
+    assert f"note: left behind: the export cns/{API} on the provider" in stream.getvalue()
+
+
+def test_an_export_that_is_bound_or_was_asked_for_before_is_not_left_behind() -> None:
+    provider = answering(CLAIM)
+    consumer = bound(provider)
+    consumer.fail["patch", BINDINGS.plural] = [refused(403, "Forbidden")]
+    with pytest.raises(CliError) as caught:
+        flow(provider, consumer).run(plan(conflict_policy="Adopt"))
+    assert not any("export" in entry for entry in caught.value.left)
+    del provider.objects[EXPORT_REQUESTS.plural, API]  # pruned
+    consumer.fail["patch", BINDINGS.plural] = [refused(403, "Forbidden")]
+    with pytest.raises(CliError) as caught:
+        flow(provider, consumer).run(plan(conflict_policy="Adopt"))
+    assert not any("export" in entry for entry in caught.value.left)
+
+
+def test_what_cannot_be_looked_at_any_more_is_not_told() -> None:
+    silent = Scripted()
+    with pytest.raises(CliError) as caught:
+        flow(silent, Scripted()).run(plan(timeout=-1))
+    assert caught.value.left == ()
+    silent.fail["get", EXPORTS.plural] = [UnreachableError("no connection")]
+    with pytest.raises(CliError) as caught:
+        flow(silent, Scripted()).run(plan(timeout=-1))
+    assert caught.value.left == ()
 
 
 def test_a_binding_deleted_while_waiting_for_it() -> None:
@@ -800,8 +829,31 @@ def test_a_binding_deleted_while_waiting_for_it() -> None:
 def test_a_deployment_that_says_nothing_of_its_pods() -> None:
     consumer = Scripted((DEPLOYMENTS, {"metadata": {"name": keys.KONNECTOR}}), served=False)
     installer = Installer(consumer, Progress(io.StringIO()), sleep=nap)  # type: ignore[arg-type]
-    with pytest.raises(WaitTimeoutError, match="0 available pods"):
+    with pytest.raises(WaitTimeoutError, match="0 available pods") as caught:
         installer.wait_served(timeout=-1)
+    assert "look at the pods" in caught.value.next_step
+
+
+def test_without_a_konnector_there_are_no_pods_to_look_at() -> None:
+    installer = Installer(Scripted(served=False), Progress(io.StringIO()), sleep=nap)  # type: ignore[arg-type]
+    with pytest.raises(WaitTimeoutError, match="no konnector is deployed here") as caught:
+        installer.wait_served(timeout=-1)
+    assert "leave out --skip-konnector" in caught.value.next_step
+    assert "kubectl bind konnector manifests" in caught.value.next_step
+    assert "pods" not in caught.value.next_step
+
+
+def test_the_names_of_a_dry_run_are_those_of_the_run() -> None:
+    found = dryrun.plan_steps(
+        plan(), provider_side(Scripted()), consumer_side(Scripted()), Progress(io.StringIO())
+    )
+    assert dryrun.render(found, "name").splitlines() == [
+        f"apiserviceexportrequest.klutch.anynines.com/{API}",
+        "namespace/klutch-bind",
+        "secret/kubeconfig-(generated)",
+        f"clusterrole.rbac.authorization.k8s.io/klutch-bind-binding-{API}",
+        f"apiservicebinding.klutch.anynines.com/{API}",
+    ]
 
 
 def steps(provider: Scripted, consumer: Scripted, **values: Any) -> list[tuple[str, str]]:
