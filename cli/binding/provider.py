@@ -4,15 +4,15 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bind_agent.aio.backoff import Backoff
 from bind_agent.aio.backoff import Policy as Pauses
 from bind_agent.api import keys
-from bind_agent.api.claims import AcceptablePermissionClaim, content_hash
+from bind_agent.api.claims import AcceptablePermissionClaim
 from bind_agent.api.meta import Object, is_deleting, name, uid
 from bind_agent.api.resource import CLUSTER_BINDINGS, EXPORT_REQUESTS, EXPORTS
-from cli.binding.claims import ClaimError, parse_claim
+from cli.binding import answers
 from cli.binding.offering import Offer, ended, of_export, without_export
 from cli.binding.request import ExportRequest, Wanted
 from cli.cluster import Cluster
@@ -25,8 +25,6 @@ _SETTLE: Final = 30.0
 
 _TAKEN: Final = Pauses(first=0.1, cap=5.0)
 """Pauses after a 409: mostly one look more settles it, a webhook or proxy that goes on saying it is left in peace."""
-
-_PENDING, _FAILED, _SUCCEEDED = "Pending", "Failed", "Succeeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +112,16 @@ class ProviderSide:
         existing = self.cluster.get(EXPORT_REQUESTS, request.name, namespace=self.namespace)
         if existing is None:
             return False, request.manifest(name=request.name)
-        if _same_request(existing, request) and _phase(existing) != _FAILED and not is_deleting(existing):
-            ended = self._ended(request) if _phase(existing) == _SUCCEEDED else ""
-            if not ended:
+        if (
+            answers.same_request(existing, request)
+            and answers.phase(existing) != answers.FAILED
+            and not is_deleting(existing)
+        ):
+            gone = self._ended(request) if answers.phase(existing) == answers.SUCCEEDED else ""
+            if not gone:
                 return True, existing
             self._progress.step(
-                f"request {inert(request.name)} was granted, but the provider has ended {inert(ended)} since;"
+                f"request {inert(request.name)} was granted, but the provider has ended {inert(gone)} since;"
                 " asking anew"
             )
         return False, request.manifest(generate_name=f"{request.name[:200]}-")
@@ -177,16 +179,16 @@ class ProviderSide:
                 # The provider may be restarting; only time decides.
                 current, state = submitted.obj, f"waiting for the provider: {error.message}"
             else:
-                state = _state(current) or "waiting for the provider to prepare the API"
+                state = answers.state(current) or "waiting for the provider to prepare the API"
             if current is None or uid(current) != uid(submitted.obj):
                 raise CliError(
                     f"the request {inert(request_name)} was deleted on the provider before it was answered",
                     next_step="run the command again, or ask the provider why",
                 )
-            if _phase(current) == _SUCCEEDED:
+            if answers.phase(current) == answers.SUCCEEDED:
                 return current
-            if _phase(current) == _FAILED:
-                raise _failed(current)
+            if answers.phase(current) == answers.FAILED:
+                raise answers.failed(current)
             if time.monotonic() - started > timeout:
                 raise WaitTimeoutError(
                     f"the provider did not answer the request {inert(request_name)} within {timeout:.0f}s"
@@ -278,64 +280,9 @@ class ProviderSide:
         return inert(pretty, limit=80) if isinstance(pretty, str) and pretty else "the provider"
 
 
-def _phase(obj: Object) -> str:
-    status = obj.get("status")
-    phase = status.get("phase") if isinstance(status, dict) else None
-    return phase if isinstance(phase, str) and phase else _PENDING
-
-
-def _state(obj: Object | None) -> str:
-    """What a pending request says about itself: the message of its first condition that does not hold."""
-    status = (obj or {}).get("status")
-    conditions = status.get("conditions") if isinstance(status, dict) else None
-    for condition in conditions if isinstance(conditions, list) else []:
-        if isinstance(condition, dict) and condition.get("status") == "False" and condition.get("message"):
-            return f"the provider says: {inert(condition['message'], limit=300)}"
-    return ""
-
-
-def _failed(obj: Object) -> CliError:
-    said = str((obj.get("status") or {}).get("terminalMessage") or "") or "no reason given"
-    return CliError(
-        f"the provider refused the request {inert(name(obj))}: {inert(said, limit=400)}",
-        next_step="check the API's name and group against the provider's catalogue, or ask the provider",
-    )
-
-
 def _not_a_provider(namespace: str) -> CliError:
     return CliError(
         f"the provider does not take requests in the namespace {inert(namespace)}: "
         f"{EXPORT_REQUESTS.group_resource} or the namespace does not exist there",
         next_step="check the kubeconfig's server and namespace (--remote-namespace), or ask the provider",
     )
-
-
-def _same_request(existing: Object, request: ExportRequest) -> bool:
-    """Whether a request on the provider asks for the same, with and without the server's defaults."""
-    spec = existing.get("spec")
-    if not isinstance(spec, dict):
-        return False
-    return bool(_content(spec) == _content(dict(request.spec)))
-
-
-def _content(spec: dict[str, Any]) -> Any:
-    resources = [entry for entry in spec.get("resources") or [] if isinstance(entry, dict)]
-    return (
-        spec.get("parameters") or {},
-        [
-            (
-                entry.get("group") or "",
-                entry.get("resource"),
-                entry.get("versions") or [],
-                [_claim_hash(claim) for claim in entry.get("permissionClaims") or []],
-            )
-            for entry in resources
-        ],
-    )
-
-
-def _claim_hash(raw: Any) -> str:
-    try:
-        return content_hash(parse_claim(raw, ""))
-    except ClaimError:
-        return ""
