@@ -25,6 +25,7 @@ _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 _PAGE: Final = 500
 _MAX_PAGES: Final = 200
+_VERBS: Final = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _DOING: Final = {"GET": "reading", "POST": "creating", "PATCH": "writing", "DELETE": "deleting"}
 
 
@@ -218,12 +219,12 @@ class Cluster:
     ) -> Object:
         scope = ["namespaces", namespace] if namespace else []
         pieces = [*scope, resource.plural, *([name] if name else []), *([subresource] if subresource else [])]
-        shown = "/".join(piece for piece in (resource.group_resource, namespace, name, subresource) if piece)
         return self._session.request(
             method,
             resource.api_version,
             "/".join(quote(piece, safe="") for piece in pieces),
-            what=f"{_DOING[method]} {inert(shown)}",
+            what=_what(method, resource, name, namespace, subresource),
+            right=_right(method, resource, name, namespace, subresource),
             secret=not resource.group and resource.plural == "secrets",
             params=params,
             body=body,
@@ -233,3 +234,22 @@ class Cluster:
 
 def _is_absent(error: RequestRefusedError, resource: Resource, name: str) -> bool:
     return error.status == 404 and says_absent(error.answer, resource, name)
+
+
+def _what(method: str, resource: Resource, name: str, namespace: str, subresource: str) -> str:
+    """A call in words."""
+    if method == "GET" and not name:
+        return inert(f"listing {resource.group_resource}{_place(namespace)}")
+    shown = "/".join(piece for piece in (resource.group_resource, namespace, name, subresource) if piece)
+    return f"{_DOING[method]} {inert(shown)}"
+
+
+def _right(method: str, resource: Resource, name: str, namespace: str, subresource: str) -> str:
+    """The right that a call takes, in the words of a Role."""
+    verb = "list" if method == "GET" and not name else _VERBS[method]
+    kind = "/".join(piece for piece in (resource.group_resource, subresource) if piece)
+    return inert(f"{verb} {kind}{_place(namespace)}")
+
+
+def _place(namespace: str) -> str:
+    return f" in namespace {namespace}" if namespace else ""

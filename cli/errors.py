@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     FAILURE = 1
     """A cluster or the provider refused or failed; the message says which and why."""
     USAGE = 2
-    """Wrong options, or an input file that cannot be what is asked for; nothing was sent anywhere."""
+    """Wrong options, or an input file that cannot be what is asked for; nothing was written to the app cluster."""
     REFUSED = 3
     """The person said no: a required claim was rejected, or a question stayed without an answer."""
     TIMEOUT = 4
@@ -55,7 +55,7 @@ class CliError(Exception):
 
 
 class UsageError(CliError):
-    """Wrong options or unusable input: exit code 2, and nothing was sent anywhere."""
+    """Wrong options or unusable input: exit code 2, and nothing was written to the app cluster."""
 
     def __init__(self, message: str, *, next_step: str = "") -> None:
         super().__init__(message, next_step=next_step, code=ExitCode.USAGE)

@@ -126,6 +126,7 @@ class Session:
         url: str,
         *,
         what: str,
+        right: str = "",
         secret: bool = False,
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
@@ -138,6 +139,7 @@ class Session:
             api_version: ``group/version``, or ``v1``.
             url: what follows it in the path, percent-encoded; empty for the group itself.
             what: the call in words, for messages: ``reading secrets/klutch-bind/x``.
+            right: the right that the call takes, for a refusal: ``get secrets in namespace klutch-bind``.
             secret: the answer may hold Secrets: nothing of a refusal's text is shown.
             params: query.
             body: JSON content.
@@ -163,7 +165,7 @@ class Session:
             elif status == 429 and time.monotonic() - started + pause < _PATIENCE:
                 self._sleep(pause)
             else:
-                raise self._refused(status, answer, what=what, secret=secret)
+                raise self._refused(status, answer, what=what, right=right, secret=secret)
 
     def _send(
         self,
@@ -216,17 +218,21 @@ class Session:
             next_step="check the server address in the kubeconfig",
         )
 
-    def _refused(self, status: int, answer: Object, *, what: str, secret: bool) -> RequestRefusedError:
+    def _refused(
+        self, status: int, answer: Object, *, what: str, right: str, secret: bool
+    ) -> RequestRefusedError:
         reason = str(answer.get("reason") or "")
         # A webhook may put any word there.
         reason = (known_reason(reason) if secret else reason) or str(status)
-        said = "" if secret else str(answer.get("message") or "")
+        # What lacks for a role that grants too much, the server lists line by line.
+        said = "" if secret else " ".join(str(answer.get("message") or "").split())
         message = f"{self._label}: {what} was refused: {inert(reason, limit=64)}"
         if said:
             message += f": {inert(said, limit=_MAX_MESSAGE)}"
-        return RequestRefusedError(
-            message, status=status, reason=reason, next_step=_NEXT.get(status, ""), answer=answer
-        )
+        next_step = _NEXT.get(status, "")
+        if status == 403:
+            next_step = _ESCALATION if _ESCALATES in said else f"{next_step}{right and f': {right}'}"
+        return RequestRefusedError(message, status=status, reason=reason, next_step=next_step, answer=answer)
 
     def _unreachable(self, error: Exception, *, what: str) -> UnreachableError:
         server = inert(self._access.server)
@@ -261,6 +267,13 @@ _NEXT: Final = {
     500: "the server failed; try again later, and look at its logs if it goes on",
     503: "the server is not ready; try again later",
 }
+
+
+_ESCALATES: Final = "attempting to grant RBAC permissions not currently held"
+_ESCALATION: Final = (
+    "have an administrator of that cluster run the command, or ask for the roles in manifests/rbac/binder.yaml: a"
+    " role can be made only by those who have its rights"
+)
 
 
 def _pause(response: requests.Response) -> float:

@@ -115,6 +115,21 @@ def render_object(obj: Any, form: str) -> str:
     return dump(obj if many else [obj])
 
 
+def without_managed_fields(obj: Any) -> Any:
+    """An object of an API server without its field managers, which say nothing about it to a person."""
+    metadata = obj.get("metadata")
+    if not isinstance(metadata, dict) or "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+
+
+def qualified_name(obj: Any, name: str) -> str:
+    """``kind.group/name``, as kubectl prints names; ``kind/name`` in the core group."""
+    group = str(obj.get("apiVersion") or "").rpartition("/")[0]
+    kind = str(obj.get("kind") or "").lower()
+    return inert(f"{kind}.{group}/{name}" if group else f"{kind}/{name}")
+
+
 def render_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table for people, columns padded to their widest cell.
 
@@ -127,6 +142,24 @@ def render_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
     widths = [max(len(row[index]) for row in cells) for index in range(len(header))]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
     return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def with_cell(table: dict[str, Any], column: str, text: str) -> dict[str, Any]:
+    """A server's table of one object with another text in a column; for what an API server cannot put into a cell.
+
+    Of several values that a path selects, most versions show the first only.
+    """
+    columns = [
+        one.get("name") if isinstance(one, dict) else "" for one in table.get("columnDefinitions") or []
+    ]
+    if column not in columns:
+        return table
+    place = columns.index(column)
+    rows = [
+        {**row, "cells": [text if i == place else cell for i, cell in enumerate(row.get("cells") or [])]}
+        for row in table.get("rows") or []
+    ]
+    return {**table, "rows": rows}
 
 
 def render_server_tables(tables: Sequence[dict[str, Any]], *, wide: bool = False) -> str:

@@ -58,12 +58,14 @@ class Web:
         ca_file: CA bundle of the other side; empty for the public authorities.
         allow_http: plain http is fine everywhere.
         http_hint: what to do about an address that is not https.
+        ca_hint: what to do about a certificate of an authority that is not a public one.
     """
 
     timeout: float
     ca_file: str = ""
     allow_http: bool = False
     http_hint: str = "use https"
+    ca_hint: str = ""
 
     def check(self, url: str) -> SplitResult:
         """Refuse an address that a person gave and that is not https (or http to this machine).
@@ -210,7 +212,7 @@ class Web:
     def _trust_hint(self) -> str:
         if self.ca_file:
             return "compare the CA file with the server's certificate"
-        return "check the address and the network; a private CA has to be named"
+        return "; ".join(part for part in ("check the address and the network", self.ca_hint) if part)
 
 
 def _pause(answer: Answer) -> float:

@@ -26,6 +26,10 @@ class AcceptanceError(ValueError):
     """The claims cannot be settled as asked; the message names them and says what to do."""
 
 
+class UnknownKindError(AcceptanceError):
+    """A kind is listed that nothing claims, mostly a slip of the pen; the message names the claims."""
+
+
 @dataclass(frozen=True, slots=True)
 class Acceptance:
     """Which claims are accepted.
@@ -59,6 +63,25 @@ class Acceptance:
     def accepts(self, claim: PermissionClaim) -> bool:
         """The answer to one claim."""
         return claim.group_resource in self.kinds if self.everything is None else self.everything
+
+    def check(self, claimed: Collection[str]) -> None:
+        """Refuse kinds that nobody claims: who lists one means a claim, and would find it rejected.
+
+        Args:
+            claimed: group resources of all claims that this answers.
+
+        Raises:
+            UnknownKindError: naming them, and what is claimed.
+        """
+        unknown = sorted(self.kinds - set(claimed))
+        if unknown:
+            which = " and ".join(f"'{printable(kind, 80)}'" for kind in unknown)
+            known = (
+                f"the claims are: {printable(', '.join(sorted(claimed)))}"
+                if claimed
+                else "there are no claims"
+            )
+            raise UnknownKindError(f"no claim on {which}; {known}")
 
 
 def refusals(
@@ -98,6 +121,7 @@ def settle(
     *,
     api: str,
     allowed: Collection[str] = CLAIMABLE,
+    elsewhere: Collection[str] = (),
 ) -> tuple[AcceptablePermissionClaim, ...]:
     """The entries of a new binding, in the provider's order, decided without asking anybody.
 
@@ -106,10 +130,14 @@ def settle(
         acceptance: the stated outcome; None is enough only where there is nothing to decide.
         api: the API that is being bound, ``P.G``, for messages.
         allowed: group resources that may be claimed.
+        elsewhere: group resources that other APIs claim which the same acceptance is about.
 
     Raises:
+        UnknownKindError: the acceptance lists a kind that nothing claims.
         AcceptanceError: a claim may not be granted, is required and not accepted, or nothing was stated.
     """
+    if acceptance is not None:
+        acceptance.check({claim.group_resource for claim in offered} | set(elsewhere))
     fatal, by_rule = refusals(offered, allowed)
     if fatal:
         message = f"{api}: the template claims what may not be granted: {printable('; '.join(fatal), 500)}"

@@ -256,10 +256,17 @@ def covers(wide: PermissionClaim, narrow: PermissionClaim) -> bool:
 
     Errs on the side of no: what is not plainly narrower counts as wider.
     """
-    first, second = normalised(wide), normalised(narrow)
-    outer, inner = first.selector, second.selector
+    return _same_apart_from_selector(normalised(wide), normalised(narrow)) and reaches(wide, narrow)
+
+
+def reaches(wide: PermissionClaim, narrow: PermissionClaim) -> bool:
+    """Whether everything that the second claim selects, in every direction it does, the first one selects as well.
+
+    What else a claim says about the handling of objects is not looked at. Errs on the side of no.
+    """
+    outer, inner = normalised(wide).selector, normalised(narrow).selector
     return (
-        _same_apart_from_selector(first, second)
+        (wide.group, wide.resource, wide.version) == (narrow.group, narrow.resource, narrow.version)
         and outer.owner in {"", inner.owner}
         and outer.field_selectors == inner.field_selectors
         and bool(outer.namespaces) == bool(inner.namespaces)

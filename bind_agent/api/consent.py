@@ -1,8 +1,10 @@
 """Which claims are in force: what an export asks for, held against what the consumer decided (threats A19).
 
 A claim is in force while it is accepted exactly as it stands (same content hash), or when it became narrower
-than an accepted one. A claim that became wider waits for consent, and the accepted one goes on meanwhile.
-What an export no longer asks for is no longer in force.
+than an accepted one. A claim that became wider waits for consent, and the accepted one goes on meanwhile; it goes
+on as well when the wider one is rejected, which settles the matter until the claim changes again.
+What an export no longer asks for is no longer in force: an accepted claim that the present one does not take in
+(the other direction, other names) ends, and the present one is new.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,6 +16,7 @@ from bind_agent.api.claims import (
     PermissionClaim,
     content_hash,
     covers,
+    reaches,
 )
 from bind_agent.api.guards import CLAIMABLE, Refusal, refuse_claim
 
@@ -34,7 +37,7 @@ class Decision:
     Attributes:
         offered: the claim as the export has it.
         consent: how it stands.
-        effective: what is synced meanwhile: the claim itself, an older accepted one, or nothing.
+        effective: what is synced meanwhile: the claim itself, an older accepted one that it takes in, or nothing.
         refusal: why the claim may not even be accepted, when it is refused.
     """
 
@@ -81,13 +84,9 @@ def _decide_one(
     if refusal is not None:
         return Decision(claim, Consent.REFUSED, refusal=refusal)
     answer = by_hash.get(content_hash(claim))
+    kept = next((entry for entry in older if reaches(claim, entry)), None)
     if answer is not None and not answer.accepted:
-        return Decision(claim, Consent.REJECTED)
+        return Decision(claim, Consent.REJECTED, effective=kept)
     if answer is not None or any(covers(entry, claim) for entry in accepted):
         return Decision(claim, Consent.IN_FORCE, effective=claim)
-    kept = next((entry for entry in older if _same_kind(entry, claim)), None)
     return Decision(claim, Consent.WAITING, effective=kept)
-
-
-def _same_kind(first: PermissionClaim, second: PermissionClaim) -> bool:
-    return (first.group, first.resource, first.version) == (second.group, second.resource, second.version)

@@ -4,15 +4,16 @@ The requests are made with the tenant's own credential over the own way to the A
 right to create them, and a tenant gets in this way what it may have and nothing more.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from bind_agent import claim_flag
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.api import conditions, consumer_side, guards, keys, meta
-from bind_agent.api.acceptance import Acceptance, AcceptanceError, settle
+from bind_agent.api.acceptance import Acceptance, AcceptanceError, UnknownKindError, settle
 from bind_agent.api.bundle import BoundApi, Credential, bundle
 from bind_agent.api.claims import PermissionClaim
 from bind_agent.api.decoding import decode
@@ -27,7 +28,7 @@ from bind_agent.backend.tenancy.provision import TenancyError
 from bind_agent.kube import credentials
 from bind_agent.kube.client import Client, user_agent
 from bind_agent.kube.config import ClusterConfig
-from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden
+from bind_agent.kube.errors import AlreadyExists, Conflict, Forbidden, KubeError
 from bind_agent.kube.intake import IntakeError, ProviderKubeconfig, accept_kubeconfig
 from bind_agent.manifests import binding_crd, konnector_manifests
 
@@ -35,12 +36,19 @@ _POLL: Final = 0.5
 _SETTLE: Final = 30.0
 """Seconds in which a refusal may pass: authorizers learn of a new tenant's rights a moment later."""
 
+_FAREWELL: Final = 5.0
+"""Seconds for withdrawing a request: whoever interrupts a command does not wait for long."""
+
 _LOOKS: Final = 2
 """Looks in a row that have to find no export: at the time of one, somebody else may be asking anew."""
 
 
 class BundleError(TenancyError):
     """There is no bundle; the message says why, and what to do."""
+
+
+class AnswersError(BundleError):
+    """What was said about the claims does not fit them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,20 @@ class Wish:
     claimable: frozenset[str] = guards.CLAIMABLE
 
 
-async def make(
-    config: ClusterConfig, kubeconfig: bytes, wish: Wish, *, clock: Clock = SYSTEM
-) -> list[Object]:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A bundle.
+
+    Attributes:
+        objects: what is to be applied.
+        apis: the APIs, with what was decided about their claims.
+    """
+
+    objects: list[Object]
+    apis: tuple[BoundApi, ...]
+
+
+async def make(config: ClusterConfig, kubeconfig: bytes, wish: Wish, *, clock: Clock = SYSTEM) -> Made:
     """Ask for the APIs and make the bundle.
 
     Args:
@@ -80,6 +99,7 @@ async def make(
         clock: for the wait.
 
     Raises:
+        AnswersError: the acceptance lists what nothing claims.
         BundleError: an API was refused or not answered in time, or its claims are not settled. Exports that were
             made stay; asking again goes on from there.
         KubeError: a request failed.
@@ -91,10 +111,16 @@ async def make(
     own = replace(config, credential=credentials.Credential(token=tenant.token), namespace=tenant.namespace)
     async with Client.open(own, user_agent=user_agent("backend")) as client:
         asking = _Asking(client, tenant.namespace, clock, clock.monotonic() + wish.timeout)
-        for kind in wish.apis:
-            await asking.request(kind)
-        apis = [await _api(asking, kind, wish) for kind in wish.apis]
-    return objects(tenant, wish, apis)
+        try:
+            for kind in wish.apis:
+                await asking.request(kind)
+            offers = {kind: await asking.claims(kind) for kind in wish.apis}
+            apis = settled(offers, wish)
+        except BaseException:
+            # Ctrl-C above all: a request that nobody waits for would be granted all the same.
+            await asking.withdraw()
+            raise
+    return Made(objects(tenant, wish, apis), apis)
 
 
 def objects(tenant: ProviderKubeconfig, wish: Wish, apis: Sequence[BoundApi]) -> list[Object]:
@@ -108,13 +134,27 @@ def objects(tenant: ProviderKubeconfig, wish: Wish, apis: Sequence[BoundApi]) ->
     return bundle(apis, credential, konnector=konnector)
 
 
-async def _api(asking: "_Asking", kind: Kind, wish: Wish) -> BoundApi:
-    offered = await asking.claims(kind)
+def settled(offers: Mapping[Kind, Sequence[PermissionClaim]], wish: Wish) -> tuple[BoundApi, ...]:
+    """The APIs with their claims decided (pure).
+
+    Raises:
+        BundleError: they cannot be settled as asked.
+    """
+    claimed = {claim.group_resource for claims in offers.values() for claim in claims}
     try:
-        claims = settle(offered, wish.acceptance, api=str(kind), allowed=wish.claimable)
+        return tuple(
+            BoundApi(
+                kind.group,
+                kind.plural,
+                settle(offered, wish.acceptance, api=str(kind), allowed=wish.claimable, elsewhere=claimed),
+                wish.conflict_policy,
+            )
+            for kind, offered in offers.items()
+        )
+    except UnknownKindError as error:
+        raise AnswersError(str(error)) from None
     except AcceptanceError as error:
         raise BundleError(str(error)) from None
-    return BoundApi(kind.group, kind.plural, claims, wish.conflict_policy)
 
 
 class _Asking:
@@ -126,6 +166,7 @@ class _Asking:
         self._clock = clock
         self._deadline = deadline
         self._started = clock.monotonic()
+        self._created: dict[str, str] = {}
 
     async def request(self, kind: Kind) -> None:
         """Ask for an API, or take up an unanswered or answered request for it."""
@@ -137,7 +178,7 @@ class _Asking:
         }
         while True:
             try:
-                await self._client.create(EXPORT_REQUESTS, wanted, namespace=self._namespace)
+                created = await self._client.create(EXPORT_REQUESTS, wanted, namespace=self._namespace)
             except AlreadyExists:
                 if await self._taken_up(kind):
                     return
@@ -145,8 +186,16 @@ class _Asking:
                 if self._clock.monotonic() - self._started > _SETTLE:
                     raise
             else:
+                self._created[str(kind)] = meta.uid(created)
                 return
             await self._pause(f"{kind}: the request cannot be made")
+
+    async def withdraw(self) -> None:
+        """Remove the requests that were made here, as far as the provider can be reached."""
+        for name, uid in self._created.items():
+            with contextlib.suppress(KubeError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL):
+                    await self._client.delete(EXPORT_REQUESTS, name, namespace=self._namespace, uid=uid)
 
     async def _taken_up(self, kind: Kind) -> bool:
         """Whether a request of that name is one to wait for; a failed one is removed, so that it is asked anew."""

@@ -16,8 +16,9 @@ from bind_agent.manifests import binding_crd
 from cli.binding import consent
 from cli.binding.credential import Kubeconfig
 from cli.binding.install import default_image, manifests
+from cli.binding.offering import Offer
 from cli.binding.provider import ProviderSide, Submitted
-from cli.binding.request import ExportRequest
+from cli.binding.request import ExportRequest, Wanted
 from cli.errors import CliError, UsageError
 from cli.output import Progress
 
@@ -71,27 +72,33 @@ def make(wish: Wish, provider: ProviderSide, asker: consent.Asker, progress: Pro
     """
     wish.check()
     submitted: list[Submitted] = []
+    offers: list[tuple[Wanted, Offer]] = []
     apis: list[BoundApi] = []
     try:
         for request in wish.requests:
             submitted.append(provider.submit(request, timeout=wish.timeout))
             answered = provider.wait(submitted[-1], timeout=wish.timeout)
-            for wanted in request.wanted:
-                claims = consent.settle(
-                    provider.offered(wanted, answered),
-                    (),
-                    api=wanted.name,
-                    provider=provider.pretty_name(),
-                    policy=wish.policy,
-                    asker=asker,
-                    progress=progress,
-                    allowed=wish.claimable,
-                )
-                apis.append(BoundApi(wanted.group, wanted.plural, tuple(claims), wish.conflict_policy))
+            offers += [(wanted, provider.offered(wanted, answered)) for wanted in request.wanted]
+        consent.check_listed(wish.policy, [offer for _, offer in offers])
+        for wanted, offer in offers:
+            claims = consent.settle(
+                offer.claims,
+                (),
+                api=wanted.name,
+                provider=provider.pretty_name(),
+                policy=wish.policy,
+                asker=asker,
+                progress=progress,
+                allowed=wish.claimable,
+            )
+            apis.append(BoundApi(wanted.group, wanted.plural, tuple(claims), wish.conflict_policy))
     except BaseException as error:
-        left = tuple(said for one in submitted if (said := provider.withdraw(one)))
+        handed_in = zip(submitted, wish.requests, strict=False)
+        left = tuple(said for one, request in handed_in for said in provider.step_back(one, request.wanted))
         if isinstance(error, CliError):
             raise error.with_left(left) from None
+        for entry in left:
+            progress.note(f"left behind: {entry}")
         raise
     return objects(wish, apis)
 

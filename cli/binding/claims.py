@@ -108,6 +108,18 @@ def _parse(raw: Any, path: str, kind: type[C]) -> C:
     return claim
 
 
+def claimed_kinds(binding: Mapping[str, Any]) -> list[str]:
+    """The kinds that the claims of a binding are on, each once."""
+    spec = binding.get("spec")
+    found = parse_entries(spec.get("permissionClaims")) if isinstance(spec, Mapping) else []
+    return sorted({entry.group_resource for entry in found})
+
+
+def without_answer(entry: AcceptablePermissionClaim) -> PermissionClaim:
+    """The claim that an entry answers."""
+    return PermissionClaim(**{name: getattr(entry, name) for name in PermissionClaim.__struct_fields__})
+
+
 def wire(entries: Sequence[AcceptablePermissionClaim]) -> list[dict[str, Any]]:
     """The entries as they stand in ``spec.permissionClaims`` of a binding."""
     return [to_wire(entry) for entry in entries]
@@ -146,9 +158,11 @@ def sort_out(
                 decisions.append(Decision(claim, accepted=False, answer=Answer.RULE))
             case consent.Consent.WAITING:
                 questions.append(Question(claim, result.effective))
-            case state:
-                in_force = state is consent.Consent.IN_FORCE
-                decisions.append(Decision(claim, accepted=in_force, answer=Answer.EARLIER))
+            case consent.Consent.REJECTED:
+                kept = result.effective
+                decisions.append(Decision(claim, accepted=False, answer=Answer.EARLIER, kept=kept))
+            case consent.Consent.IN_FORCE:
+                decisions.append(Decision(claim, accepted=True, answer=Answer.EARLIER))
     return decisions, questions
 
 
@@ -157,20 +171,18 @@ def entries(
 ) -> list[AcceptablePermissionClaim]:
     """The binding's entries after the decisions, in the provider's order.
 
-    Saying no to more does not take away what was agreed: where an older form of the claim stays, it is
-    kept and the rejection of the new one is not recorded (an entry that rejects it would end the old
-    one as well).
+    Saying no to more does not take away what was agreed: the older form of the claim stays beside the
+    rejection. Only where the provider requires more the no is not recorded, so that the question stays
+    open: the API does not work as it is meant.
     """
     by_hash = {content_hash(decision.claim): decision for decision in decisions}
     result: list[AcceptablePermissionClaim] = []
     for claim in offered:
         decision = by_hash[content_hash(claim)]
-        if decision.accepted or decision.kept is None:
-            entry = decided(claim, ACCEPTED if decision.accepted else REJECTED)
-        else:
-            entry = decided(decision.kept, ACCEPTED)
-        if entry not in result:
-            result.append(entry)
+        answers = [decided(claim, ACCEPTED if decision.accepted else REJECTED)]
+        if not decision.accepted and decision.kept is not None:
+            answers = ([] if claim.required else answers) + [decided(decision.kept, ACCEPTED)]
+        result += [entry for entry in answers if entry not in result]
     return result
 
 

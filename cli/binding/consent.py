@@ -8,11 +8,12 @@ created on the app cluster.
 from collections.abc import Callable, Collection, Sequence
 from typing import TextIO
 
-from bind_agent.api.acceptance import Acceptance, AcceptanceError, allowing
+from bind_agent.api.acceptance import Acceptance, AcceptanceError, UnknownKindError, allowing
 from bind_agent.api.claim_words import NEVER
-from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth
+from bind_agent.api.claims import AcceptablePermissionClaim, Breadth, PermissionClaim, breadth, covers
 from bind_agent.api.guards import CLAIMABLE
 from cli.binding.claims import Answer, Decision, Question, describe, entries, refusals, sort_out
+from cli.binding.offering import Offer
 from cli.errors import CliError, ExitCode, UsageError
 from cli.output import Progress, inert
 
@@ -70,6 +71,27 @@ class Asker:
             if answer in _YES | _NO:
                 return answer in _YES
             question = "Please answer y or n."
+
+
+def check_listed(policy: Policy | None, offers: Sequence[Offer], *, elsewhere: Collection[str] = ()) -> None:
+    """Refuse an ``--accept-claims`` that lists what nobody claims, for all APIs that it is about together.
+
+    Args:
+        policy: ``--accept-claims``; None for a person who is asked.
+        offers: of the APIs; when one is not certain, a listed kind may be meant for what is not known.
+        elsewhere: group resources claimed by APIs that are bound in the same run.
+
+    Raises:
+        UsageError: naming the kinds, and what is claimed.
+    """
+    if policy is None or not all(offer.certain for offer in offers):
+        return
+    try:
+        policy.check({claim.group_resource for offer in offers for claim in offer.claims} | set(elsewhere))
+    except UnknownKindError as error:
+        raise UsageError(
+            inert(error, limit=500), next_step="correct --accept-claims: all, none, or kinds that are claimed"
+        ) from None
 
 
 def check_offered(
@@ -146,7 +168,8 @@ def decide(
             decisions.append(Decision(claim, accepted, Answer.FLAG))
             continue
         if question.kept is not None:
-            lines.append("You accepted a narrower form of this claim before; that stays if you say no now.")
+            form = "a narrower" if covers(claim, question.kept) else "another"
+            lines.append(f"You accepted {form} form of this claim before; that stays if you say no now.")
         heading = f"\n{api}: {provider} asks for permission ({number} of {len(questions)})"
         text = "\n".join([heading, *(f"  {line}" for line in [*lines, NEVER]), ""])
         what = "EVERYTHING described" if breadth(claim) is Breadth.EVERYTHING else "this"

@@ -25,9 +25,17 @@ from cli.binding.objects import (
     same_role,
     secret_manifest,
 )
+from cli.binding.offering import Offer
 from cli.binding.provider import ProviderSide
 from cli.binding.survey import Standing, Survey
-from cli.output import Progress, inert, render_columns, render_object
+from cli.output import (
+    Progress,
+    inert,
+    qualified_name,
+    render_columns,
+    render_object,
+    without_managed_fields,
+)
 
 _GENERATED = "(generated)"
 
@@ -70,8 +78,10 @@ def plan_steps(plan: Plan, provider: ProviderSide, consumer: ConsumerSide, progr
     secret = _secret_step(plan, survey)
     steps.append(secret)
     accepted: set[str] = set()
-    for standing in survey.standings:
-        entries = _entries(plan, provider, standing, progress)
+    offers = [provider.offered(standing.wanted, None, standing.claims) for standing in survey.standings]
+    consent.check_listed(plan.policy, offers, elsewhere=plan.claimed_elsewhere)
+    for standing, offer in zip(survey.standings, offers, strict=True):
+        entries = _entries(plan, provider, standing, offer, progress)
         accepted |= {one.group_resource for one in entries if one.accepted}
         steps += _binding_steps(plan, survey, standing, entries, secret=name(secret.obj) or _GENERATED)
     installer.tell_lacking(konnector, accepted)
@@ -98,12 +108,11 @@ def _secret_step(plan: Plan, survey: Survey) -> Step:
 
 
 def _entries(
-    plan: Plan, provider: ProviderSide, standing: Standing, progress: Progress
+    plan: Plan, provider: ProviderSide, standing: Standing, offer: Offer, progress: Progress
 ) -> list[AcceptablePermissionClaim]:
     """The claims that a binding would get; what a person would be asked about is told instead of asked."""
-    wanted = standing.wanted
-    offered = provider.offered(wanted, None)
-    if not offered and standing.binding is None:
+    wanted, offered = standing.wanted, offer.claims
+    if not offer.certain:
         progress.note(f"{wanted.name}: what the provider claims shows when it has answered a request")
     consent.check_offered(offered, api=wanted.name, progress=progress, allowed=plan.claimable)
     decisions, questions = consent.open_questions(plan.policy, offered, standing.claims, plan.claimable)
@@ -145,7 +154,8 @@ def _binding_steps(
 def render(steps: Sequence[Step], form: str) -> str:
     """The steps for people (a table) or for programs (the objects that would be created or updated)."""
     if form in {"json", "yaml"}:
-        return render_object([step.obj for step in steps if step.action != "keep"], form)
+        shown = [without_managed_fields(step.obj) for step in steps if step.action != "keep"]
+        return render_object(shown, form)
     rows = [
         (
             step.cluster,
@@ -157,5 +167,7 @@ def render(steps: Sequence[Step], form: str) -> str:
         for step in steps
     ]
     if form == "name":
-        return "".join(f"{str(kind).lower()}/{inert(shown)}\n" for _, _, kind, _, shown in rows)
+        return "".join(
+            f"{qualified_name(step.obj, str(row[-1]))}\n" for step, row in zip(steps, rows, strict=True)
+        )
     return render_columns(("CLUSTER", "ACTION", "KIND", "NAMESPACE", "NAME"), rows)

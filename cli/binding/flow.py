@@ -48,6 +48,7 @@ class Plan:
         claimable: group resources that may be claimed.
         move_provider: ``--move-provider``: the person vouches that another address leads to the same tenant.
         conflict_policy: ``--conflict-policy``; empty leaves what a binding says (nothing means Fail).
+        claimed_elsewhere: group resources that other requests of the same command claim.
     """
 
     request: ExportRequest
@@ -61,6 +62,7 @@ class Plan:
     claimable: frozenset[str] = CLAIMABLE
     move_provider: bool = False
     conflict_policy: str = ""
+    claimed_elsewhere: frozenset[str] = frozenset()
 
     def policy_for(self, binding: Object | None) -> str:
         """The conflict policy that a binding has after this run."""
@@ -140,9 +142,12 @@ class Flow:
             decided = self._decide(plan, survey, answered)
             return self._write(plan, survey, konnector, decided, written)
         except BaseException as error:
-            left = self._provider.withdraw(submitted)
+            unbound = [one.wanted for one in survey.standings if one.binding is None]
+            left = (*written, *self._provider.step_back(submitted, unbound))
             if isinstance(error, CliError):
-                raise error.with_left(tuple(written) + ((left,) if left else ())) from None
+                raise error.with_left(left) from None
+            for entry in left:
+                self._progress.note(f"left behind: {entry}")
             raise
 
     def _decide(
@@ -150,10 +155,12 @@ class Flow:
     ) -> dict[str, list[AcceptablePermissionClaim]]:
         """The claims of each binding, all decided before anything is written on the app cluster."""
         pretty = self._provider.pretty_name()
+        offers = [self._provider.offered(one.wanted, answered, one.claims) for one in survey.standings]
+        consent.check_listed(plan.policy, offers, elsewhere=plan.claimed_elsewhere)
         result = {}
-        for standing in survey.standings:
+        for standing, offer in zip(survey.standings, offers, strict=True):
             result[standing.wanted.name] = consent.settle(
-                self._provider.offered(standing.wanted, answered),
+                offer.claims,
                 standing.claims,
                 api=standing.wanted.name,
                 provider=pretty,

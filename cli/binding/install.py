@@ -216,19 +216,25 @@ class Installer:
                 return served
             state = f"waiting for the konnector to start and to install {BINDINGS.crd_name}"
             if time.monotonic() - started > timeout:
+                stand, next_step = _stand(self.deployment())
                 raise WaitTimeoutError(
-                    f"the app cluster does not serve {BINDINGS.crd_name} after {timeout:.0f}s: "
-                    f"{self._stand()}",
-                    next_step=f"look at the pods in the namespace {keys.CONSUMER_NAMESPACE}, then run the "
-                    "command again",
+                    f"the app cluster does not serve {BINDINGS.crd_name} after {timeout:.0f}s: {stand}",
+                    next_step=next_step,
                 )
             self._progress.waiting(state, since=started)
             self._sleep(_POLL)
 
-    def _stand(self) -> str:
-        deployment = self.deployment()
-        if deployment is None:
-            return "no konnector is deployed here"
-        status = deployment.get("status")
-        available = status.get("availableReplicas") if isinstance(status, dict) else 0
-        return f"the konnector has {available or 0} available pods ({inert(_first_image(deployment))})"
+
+def _stand(deployment: Object | None) -> tuple[str, str]:
+    """How it stands with a konnector that does not start, and what to do about it. Pure."""
+    if deployment is None:
+        return "no konnector is deployed here", (
+            "leave out --skip-konnector, or have one installed (`kubectl bind konnector manifests | kubectl apply"
+            " --server-side -f -`), then run the command again"
+        )
+    status = deployment.get("status")
+    available = status.get("availableReplicas") if isinstance(status, dict) else 0
+    return (
+        f"the konnector has {available or 0} available pods ({inert(_first_image(deployment))})",
+        f"look at the pods in the namespace {keys.CONSUMER_NAMESPACE}, then run the command again",
+    )

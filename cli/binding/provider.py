@@ -1,18 +1,19 @@
 """The provider's side of binding: hand in the request, wait for the answer, see what is offered."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bind_agent.aio.backoff import Backoff
 from bind_agent.aio.backoff import Policy as Pauses
 from bind_agent.api import keys
-from bind_agent.api.claims import PermissionClaim, content_hash
+from bind_agent.api.claims import AcceptablePermissionClaim
 from bind_agent.api.meta import Object, is_deleting, name, uid
 from bind_agent.api.resource import CLUSTER_BINDINGS, EXPORT_REQUESTS, EXPORTS
-from bind_agent.api.shared import to_wire
-from cli.binding.claims import ClaimError, parse_claim
+from cli.binding import answers
+from cli.binding.offering import Offer, ended, of_export, without_export
 from cli.binding.request import ExportRequest, Wanted
 from cli.cluster import Cluster
 from cli.errors import CliError, RequestRefusedError, UnreachableError, WaitTimeoutError
@@ -24,8 +25,6 @@ _SETTLE: Final = 30.0
 
 _TAKEN: Final = Pauses(first=0.1, cap=5.0)
 """Pauses after a 409: mostly one look more settles it, a webhook or proxy that goes on saying it is left in peace."""
-
-_PENDING, _FAILED, _SUCCEEDED = "Pending", "Failed", "Succeeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +112,34 @@ class ProviderSide:
         existing = self.cluster.get(EXPORT_REQUESTS, request.name, namespace=self.namespace)
         if existing is None:
             return False, request.manifest(name=request.name)
-        if _same_request(existing, request) and _phase(existing) != _FAILED and not is_deleting(existing):
-            return True, existing
+        if (
+            answers.same_request(existing, request)
+            and answers.phase(existing) != answers.FAILED
+            and not is_deleting(existing)
+        ):
+            gone = self._ended(request) if answers.phase(existing) == answers.SUCCEEDED else ""
+            if not gone:
+                return True, existing
+            self._progress.step(
+                f"request {inert(request.name)} was granted, but the provider has ended {inert(gone)} since;"
+                " asking anew"
+            )
         return False, request.manifest(generate_name=f"{request.name[:200]}-")
+
+    def _ended(self, request: ExportRequest) -> str:
+        """An API of a granted request that has no export any more; empty where all have one, or none may be read.
+
+        An export stands before the request succeeds, so one that is missing afterwards has been ended.
+        """
+        try:
+            for one in request.wanted:
+                export = self.cluster.get(EXPORTS, one.name, namespace=self.namespace)
+                if export is None or is_deleting(export):
+                    return one.name
+        except RequestRefusedError as error:
+            if error.status != 403:
+                raise
+        return ""
 
     def preview(self, request: ExportRequest) -> tuple[bool, Object]:
         """What `submit` would do, without doing it.
@@ -155,16 +179,16 @@ class ProviderSide:
                 # The provider may be restarting; only time decides.
                 current, state = submitted.obj, f"waiting for the provider: {error.message}"
             else:
-                state = _state(current) or "waiting for the provider to prepare the API"
+                state = answers.state(current) or "waiting for the provider to prepare the API"
             if current is None or uid(current) != uid(submitted.obj):
                 raise CliError(
                     f"the request {inert(request_name)} was deleted on the provider before it was answered",
                     next_step="run the command again, or ask the provider why",
                 )
-            if _phase(current) == _SUCCEEDED:
+            if answers.phase(current) == answers.SUCCEEDED:
                 return current
-            if _phase(current) == _FAILED:
-                raise _failed(current)
+            if answers.phase(current) == answers.FAILED:
+                raise answers.failed(current)
             if time.monotonic() - started > timeout:
                 raise WaitTimeoutError(
                     f"the provider did not answer the request {inert(request_name)} within {timeout:.0f}s"
@@ -190,33 +214,60 @@ class ProviderSide:
             return f"the request {self.namespace}/{inert(name(submitted.obj))} on the provider"
         return ""
 
-    def offered(self, wanted: Wanted, request: Object | None) -> list[PermissionClaim]:
+    def step_back(self, submitted: Submitted, unbound: Sequence[Wanted]) -> tuple[str, ...]:
+        """Withdraw a request of this run, because the run ends early.
+
+        A tenant may not delete exports, so one that was made already stays.
+
+        Args:
+            submitted: the request.
+            unbound: the APIs in it that nothing binds.
+
+        Returns:
+            What stays behind on the provider, in words.
+        """
+        left = [said] if (said := self.withdraw(submitted)) else []
+        for one in unbound if submitted.created else ():
+            with contextlib.suppress(CliError):
+                if self.cluster.get(EXPORTS, one.name, namespace=self.namespace) is not None:
+                    left.append(
+                        f"the export {self.namespace}/{one.name} on the provider (without a binding nothing is"
+                        " copied; only the provider ends it: on its pages, or `bind-backend export retire`)"
+                    )
+        return tuple(left)
+
+    def offered(
+        self, wanted: Wanted, request: Object | None, earlier: Sequence[AcceptablePermissionClaim] = ()
+    ) -> Offer:
         """The claims that the provider makes for an API.
 
-        The export tells what the provider will really claim. Where it cannot be read, the claims of
-        the request stand for it: these are what a binding can carry then.
+        The export tells what the provider will really claim. Where it may not be read, or is not there yet in
+        a dry run, the request and the earlier answers tell as much as is known.
 
         Args:
             wanted: the API.
             request: the request as the provider left it, with the defaults of the API server; None before one
                 stands (dry run).
+            earlier: entries of the existing binding.
 
         Raises:
-            CliError: a claim is malformed.
+            CliError: the export has ended since the request was answered, or a claim is malformed.
         """
         try:
             export = self.cluster.get(EXPORTS, wanted.name, namespace=self.namespace)
         except RequestRefusedError as error:
-            self._progress.detail(f"the export cannot be read: {error.message}")
-            export = None
-        claims = _claims_of_export(export) if export is not None else _claims_of_request(request, wanted)
-        try:
-            return [parse_claim(claim, f"claim {index}") for index, claim in enumerate(claims, 1)]
-        except ClaimError as error:
-            raise CliError(
-                f"{wanted.name}: the provider's export is malformed: {error}",
-                next_step="report this to the provider",
-            ) from None
+            if error.status != 403:
+                raise
+            self._progress.note(
+                f"{wanted.name}: what the provider claims cannot be read; the request and earlier answers count"
+                f" ({error.message})"
+            )
+            return without_export(wanted, request, earlier)
+        if export is not None and not is_deleting(export):
+            return of_export(wanted, export)
+        if request is not None:
+            raise ended(wanted)
+        return without_export(wanted, None, earlier)
 
     def pretty_name(self) -> str:
         """What the provider calls itself; its address when it does not say."""
@@ -229,83 +280,9 @@ class ProviderSide:
         return inert(pretty, limit=80) if isinstance(pretty, str) and pretty else "the provider"
 
 
-def _phase(obj: Object) -> str:
-    status = obj.get("status")
-    phase = status.get("phase") if isinstance(status, dict) else None
-    return phase if isinstance(phase, str) and phase else _PENDING
-
-
-def _state(obj: Object | None) -> str:
-    """What a pending request says about itself: the message of its first condition that does not hold."""
-    status = (obj or {}).get("status")
-    conditions = status.get("conditions") if isinstance(status, dict) else None
-    for condition in conditions if isinstance(conditions, list) else []:
-        if isinstance(condition, dict) and condition.get("status") == "False" and condition.get("message"):
-            return f"the provider says: {inert(condition['message'], limit=300)}"
-    return ""
-
-
-def _failed(obj: Object) -> CliError:
-    said = str((obj.get("status") or {}).get("terminalMessage") or "") or "no reason given"
-    return CliError(
-        f"the provider refused the request {inert(name(obj))}: {inert(said, limit=400)}",
-        next_step="check the API's name and group against the provider's catalogue, or ask the provider",
-    )
-
-
 def _not_a_provider(namespace: str) -> CliError:
     return CliError(
         f"the provider does not take requests in the namespace {inert(namespace)}: "
         f"{EXPORT_REQUESTS.group_resource} or the namespace does not exist there",
         next_step="check the kubeconfig's server and namespace (--remote-namespace), or ask the provider",
     )
-
-
-def _same_request(existing: Object, request: ExportRequest) -> bool:
-    """Whether a request on the provider asks for the same, with and without the server's defaults."""
-    spec = existing.get("spec")
-    if not isinstance(spec, dict):
-        return False
-    return bool(_content(spec) == _content(dict(request.spec)))
-
-
-def _content(spec: dict[str, Any]) -> Any:
-    resources = [entry for entry in spec.get("resources") or [] if isinstance(entry, dict)]
-    return (
-        spec.get("parameters") or {},
-        [
-            (
-                entry.get("group") or "",
-                entry.get("resource"),
-                entry.get("versions") or [],
-                [_claim_hash(claim) for claim in entry.get("permissionClaims") or []],
-            )
-            for entry in resources
-        ],
-    )
-
-
-def _claim_hash(raw: Any) -> str:
-    try:
-        return content_hash(parse_claim(raw, ""))
-    except ClaimError:
-        return ""
-
-
-def _claims_of_export(export: Object) -> list[Any]:
-    spec = export.get("spec")
-    claims = spec.get("permissionClaims") if isinstance(spec, dict) else None
-    return claims if isinstance(claims, list) else []
-
-
-def _claims_of_request(request: Object | None, wanted: Wanted) -> list[Any]:
-    if request is None:
-        return [to_wire(claim) for claim in wanted.claims]
-    for entry in (request.get("spec") or {}).get("resources") or []:
-        if isinstance(entry, dict) and (entry.get("group") or "", entry.get("resource")) == (
-            wanted.group,
-            wanted.plural,
-        ):
-            claims = entry.get("permissionClaims")
-            return claims if isinstance(claims, list) else []
-    return []

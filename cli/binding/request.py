@@ -112,6 +112,8 @@ def parse_request(data: bytes, *, origin: str, claimable: Collection[str] = CLAI
         where = getattr(getattr(error, "problem_mark", None), "line", None)
         line = "" if where is None else f" (line {where + 1})"
         raise UsageError(f"{origin} is neither JSON nor YAML{line}", next_step=_SHOW) from None
+    if not documents:
+        raise UsageError(f"{origin} is empty; a request is needed", next_step=_SHOW)
     if len(documents) != 1:
         raise UsageError(
             f"{origin} holds {len(documents)} documents; one is needed",
@@ -207,6 +209,14 @@ def check_bindable(group: str, plural: str, *, where: str) -> None:
     Raises:
         UsageError: naming the rule: built-in or own group, not a name, too long.
     """
+    if not plural:
+        raise UsageError(f"{where} names no resource", next_step=_SHOW)
+    if not group:
+        raise UsageError(
+            f"{where}: {inert(plural, limit=80)} has no group; kinds without one are built into Kubernetes and"
+            " cannot be bound",
+            next_step="name group and resource of a custom resource, for instance example.com and databases",
+        )
     shown = f"{inert(plural, limit=80)}.{inert(group, limit=80)}"
     if is_protected_group(group):
         raise UsageError(

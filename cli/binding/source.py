@@ -1,12 +1,14 @@
 """Where a request document comes from: a file, standard input, or an https address."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from cli.binding.request import MAX_BYTES
 from cli.errors import UnreachableError, UsageError
 from cli.output import inert
 from cli.web import TooLargeError, Web
+
+_CA: Final = "where its CA is a private one, download the document yourself and give it with --file"
 
 
 def read_file(path: str, stdin: BinaryIO) -> bytes:
@@ -44,7 +46,7 @@ def read_url(url: str, *, timeout: float, ca_file: str = "") -> bytes:
     """
     hint = "use https, or download the document yourself and give it with --file"
     try:
-        answer = Web(timeout=timeout, ca_file=ca_file, http_hint=hint).get(url, limit=MAX_BYTES)
+        answer = Web(timeout=timeout, ca_file=ca_file, http_hint=hint, ca_hint=_CA).get(url, limit=MAX_BYTES)
     except TooLargeError as error:
         raise UsageError(
             error.message, next_step="a request only names APIs and claims; leave everything else out"

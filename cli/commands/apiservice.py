@@ -70,6 +70,8 @@ def apiservice(
     choices.check()
     request = _request(url, file, choices, timeout=connection.request_timeout)
     progress = connection.progress()
+    if remote.unused:
+        progress.note(remote.unused)
     with connection.app_cluster(progress) as app_cluster:
         kubeconfig = remote.read(app_cluster, choices)
         plan = choices.plan(

@@ -85,6 +85,8 @@ def bundle(
         raise UsageError("standard input can be read once only", next_step="give --file - once")
     requests = [_request(file, choices) for file in files]
     progress = connection.progress()
+    if remote.unused:
+        progress.note(remote.unused)
     kubeconfig = _kubeconfig(connection, choices, remote, progress)
     # A Secret that leads to another namespace than the one that was asked for is no good to the bindings.
     referred = "" if choices.remote_namespace or secret_name else remote.preferred_secret

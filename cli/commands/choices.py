@@ -13,8 +13,8 @@ import click
 from bind_agent import claim_flag
 from bind_agent.api import keys
 from bind_agent.api.consumer_side import CONFLICT_POLICIES
-from bind_agent.api.meta import Object
 from cli.access import Access
+from cli.binding.claims import claimed_kinds
 from cli.binding.consent import Asker, Policy
 from cli.binding.consumer import ConsumerSide
 from cli.binding.credential import Kubeconfig
@@ -24,7 +24,14 @@ from cli.binding.provider import ProviderSide
 from cli.binding.request import ExportRequest
 from cli.cluster import Cluster
 from cli.options import Connection, Seconds
-from cli.output import Progress, inert, render_object, render_server_tables
+from cli.output import (
+    Progress,
+    inert,
+    render_object,
+    render_server_tables,
+    with_cell,
+    without_managed_fields,
+)
 
 R = TypeVar("R")
 
@@ -206,15 +213,16 @@ def result(outcomes: Sequence[Outcome], consumer: ConsumerSide, form: str, *, ma
     if form in {"json", "yaml"}:
         bindings = [binding for outcome in outcomes for binding in outcome.bindings]
         if not managed_fields:
-            bindings = [_without_managed_fields(binding) for binding in bindings]
+            bindings = [without_managed_fields(binding) for binding in bindings]
         return render_object(bindings[0] if len(bindings) == 1 else bindings, form)
     wanted = [one for outcome in outcomes for one in outcome.wanted]
     if form == "name":
         kind = f"{keys.KIND_BINDING.lower()}.{keys.GROUP}"
         return "".join(f"{kind}/{inert(one.name)}\n" for one in wanted)
-    return render_server_tables(consumer.tables(outcomes[-1].served, wanted), wide=form == "wide")
-
-
-def _without_managed_fields(obj: Object) -> Object:
-    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
-    return {**obj, "metadata": metadata}
+    tables = consumer.tables(outcomes[-1].served, wanted)
+    bindings = [binding for outcome in outcomes for binding in outcome.bindings]
+    shown = [
+        with_cell(table, "Resources", ",".join(claimed_kinds(binding)))
+        for table, binding in zip(tables, bindings, strict=True)
+    ]
+    return render_server_tables(shown, wide=form == "wide")

@@ -12,6 +12,7 @@ from cli.binding.credential import Kubeconfig, accept, fetch_kubeconfig, read_ku
 from cli.cluster import Cluster
 from cli.commands.choices import Choices
 from cli.errors import UsageError
+from cli.output import inert
 
 R = TypeVar("R")
 
@@ -47,6 +48,16 @@ class Remote:
                 next_step="give --remote-kubeconfig PATH, or --remote-kubeconfig-namespace and "
                 "--remote-kubeconfig-name",
             )
+
+    @property
+    def unused(self) -> str:
+        """What was given besides the file that wins, in words; the Go CLI takes both as well (spec 7.1)."""
+        if not (self.path and self.secret_name):
+            return ""
+        return (
+            f"the Secret {inert(self.secret_namespace)}/{inert(self.secret_name)} is not used:"
+            " --remote-kubeconfig wins over --remote-kubeconfig-name"
+        )
 
     def from_file(self, choices: Choices) -> Kubeconfig:
         """The checked kubeconfig of a file."""

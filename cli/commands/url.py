@@ -108,6 +108,7 @@ def url(
             ca_file=provider_ca_file or "",
             allow_http=allow_plain_http,
             http_hint=_HTTP,
+            ca_hint="a private CA has to be named with --provider-ca-file",
         ),
         timeout=login_timeout,
         open_address=None if no_browser or not can_open(os.environ) else open_address,
@@ -168,10 +169,15 @@ def _bind(
     """Bind one request after the other; what an earlier one wrote is told when a later one fails."""
     outcomes: list[Outcome] = []
     questions = asker()
+    claimed = frozenset(
+        claim.group_resource for one in chosen.requests for api in one.wanted for claim in api.claims
+    )
     try:
         with provider_side(connection, chosen.kubeconfig, progress) as provider:
             for request in chosen.requests:
                 plan = choices.plan(request, chosen.kubeconfig, wait=wait, move_provider=move_provider)
+                # What was chosen together is answered together: a kind may be listed for another one's claim.
+                plan = replace(plan, claimed_elsewhere=claimed)
                 if outcomes:
                     # The first one has installed what was asked for.
                     plan = replace(plan, image="")

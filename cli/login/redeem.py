@@ -19,6 +19,7 @@ _PATIENCE: Final = 90.0
 """Least seconds for one try: the provider may have to set up a tenant, and a code that was used is lost."""
 
 _NEXT: Final = {
+    403: "ask the provider's operators, or choose another API: the same again will be refused again",
     410: "run the command again: a code can be used once, and within a minute",
     429: "the provider is overloaded; run the command again later",
     503: "the provider is not ready; run the command again later",

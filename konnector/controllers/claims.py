@@ -19,7 +19,7 @@ from bind_agent.api.claims import AcceptablePermissionClaim, PermissionClaim
 from bind_agent.api.conditions import Condition
 from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.consent import Consent, Decision, decide
-from bind_agent.api.guards import can_be_allowed
+from bind_agent.api.guards import can_be_allowed, refuse_claim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import Resource
 from bind_agent.runtime.controller import Controller, Result
@@ -52,11 +52,14 @@ class Asked:
         binding: key of the binding.
         decisions: one per claim of the export.
         paused: the binding is paused: its claims neither flow nor are retracted.
+        accepted: kinds that the binding has accepted. What was copied for a claim that the export makes no more
+            is taken back, for as long as the entry (and with it the right to do so) stands.
     """
 
     binding: str
     decisions: tuple[Decision, ...]
     paused: bool
+    accepted: frozenset[Kind]
 
 
 class Claims:
@@ -130,8 +133,17 @@ class Claims:
                 ),
             )
             return
-        decisions = decide(offered, decided, allowed=self._app.options.claimable)
-        asked = Asked(binding_key, decisions, meta.annotation(binding, keys.PAUSED) == keys.TRUE)
+        claimable = self._app.options.claimable
+        asked = Asked(
+            binding_key,
+            decide(offered, decided, allowed=claimable),
+            meta.annotation(binding, keys.PAUSED) == keys.TRUE,
+            frozenset(
+                _kind(claim)
+                for claim in decided
+                if claim.accepted and refuse_claim(claim, allowed=claimable) is None
+            ),
+        )
         if asked.decisions or self._status.stated(binding_key, ConditionType.CLAIMS_IN_FORCE) is not None:
             self._status.state([binding_key], verdict(asked.decisions, root=self._app.root))
         if self._asked.get(export_name) != asked:
@@ -182,7 +194,10 @@ class Claims:
                 if decision.effective is not None:
                     wanted[kind].setdefault(name, []).append(decision.effective)
                 elif kind in self._running:
-                    wanted[kind]
+                    wanted.setdefault(kind, {})  # goes on without claims: what it had copied is retracted
+            for kind in asked.accepted if not asked.paused else ():
+                binding.setdefault(kind, name)
+                wanted.setdefault(kind, {})  # likewise, also after a restart
         held = self._resting()
         for kind in [k for k in self._running if k not in wanted or self._running[k][1].done()]:
             ended = self._running.pop(kind)[1]
@@ -210,13 +225,9 @@ class Claims:
         held: dict[Kind, list[PermissionClaim]] = defaultdict(list)
         for binding in self._bindings():
             asked = self._asked.get(meta.name(binding))
-            resting: Iterable[PermissionClaim] = ()
-            if asked is None:
-                resting = accepted_by(binding)
-            elif asked.paused:
-                resting = [d.effective for d in asked.decisions if d.effective is not None]
-            for claim in resting:
-                held[_kind(claim)].append(claim)
+            if asked is None or asked.paused:
+                for claim in accepted_by(binding):
+                    held[_kind(claim)].append(claim)
         return held
 
     def _start(

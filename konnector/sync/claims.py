@@ -117,6 +117,7 @@ class ClaimSync:
         self._binding = ""
         self._recent = {Side.CONSUMER: RecentWrites(), Side.PROVIDER: RecentWrites()}
         self._changed = asyncio.Event()
+        self._changed.set()  # with no claims at all there may be copies to take back
         name = f"claims-{resource.group_resource}"
         self.controller = Controller(name, self._reconcile, workers=app.options.workers)
         self._watches = ClaimWatches(

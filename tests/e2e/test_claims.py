@@ -185,6 +185,28 @@ async def test_what_a_rejected_claim_had_copied_is_taken_back(system: System, un
     assert "configmaps" not in str((await system.down.get(CLUSTERROLES, role))["rules"])
 
 
+async def test_a_claim_that_turns_round_is_asked_anew_and_its_copies_go(
+    system: System, unique: Unique
+) -> None:
+    resource = Resource("e2e.example", "v1", "turnings", kind="Turning")
+    labels = {"only": "turnings"}
+    down = claim("configmaps", keys.OWNER_PROVIDER, labelSelectors=[labels])
+    service = await system.publish(resource, claims=[down])
+    await system.bind(service)
+    here, there = await _mapped(system, service, unique)
+    made = await system.up.create(CONFIGMAPS, config_map(f"{there}/theirs", {"a": "1"}, labels=labels))
+    await _arrives(system.down, CONFIGMAPS, f"{here}/theirs", made["data"])
+
+    up = claim("configmaps", keys.OWNER_CONSUMER, labelSelectors=[labels])
+    service = await system.publish(resource, claims=[up])
+    await system.gone(system.down, CONFIGMAPS, f"{here}/theirs")
+    mine = await system.down.create(CONFIGMAPS, config_map(f"{here}/mine", {"b": "2"}, labels=labels))
+    await _stays_away(system.up, CONFIGMAPS, f"{there}/mine")  # nobody has agreed to that
+    await system.bind(service)
+    await _arrives(system.up, CONFIGMAPS, f"{there}/mine", mine["data"])
+    assert (await system.up.get(CONFIGMAPS, "theirs", namespace=there))["data"] == made["data"]
+
+
 async def test_guarded_kinds_of_secrets_never_cross(
     system: System, databases: Service, unique: Unique
 ) -> None:

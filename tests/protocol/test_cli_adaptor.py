@@ -403,10 +403,39 @@ def test_downloads_check_certificates(serve: Callable[..., Server], ca: trustme.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(context)
     server = serve(says(200, raw=b"fine"), context=context)
-    with pytest.raises(UnreachableError, match="no trusted connection"):
+    with pytest.raises(UnreachableError, match="no trusted connection") as caught:
         read_url(server.url, timeout=5.0)
+    assert "give it with --file" in caught.value.next_step
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(ca.cert_pem.bytes())
     assert read_url(server.url, timeout=5.0, ca_file=str(bundle)) == b"fine"
     with pytest.raises(UnreachableError, match="no connection"):
         read_url("https://127.0.0.1:1/x", timeout=5.0)
+
+
+def test_a_refusal_names_the_right_that_is_missing(serve: Callable[..., Server]) -> None:
+    with cluster(serve(refused(403, "Forbidden"))) as one:
+        with pytest.raises(
+            RequestRefusedError, match="listing configmaps in namespace ns was refused"
+        ) as caught:
+            one.list(CONFIGMAPS, namespace="ns")
+        assert caught.value.next_step.endswith("the missing right: list configmaps in namespace ns")
+        with pytest.raises(RequestRefusedError, match="reading configmaps/ns/x was refused") as caught:
+            one.get(CONFIGMAPS, "x", namespace="ns")
+        assert caught.value.next_step.endswith("the missing right: get configmaps in namespace ns")
+        with pytest.raises(RequestRefusedError, match="listing configmaps was refused") as caught:
+            one.list(CONFIGMAPS)
+        assert caught.value.next_step.endswith("the missing right: list configmaps")
+
+
+def test_a_role_that_grants_too_much_is_explained_on_one_line(serve: Callable[..., Server]) -> None:
+    said = (
+        'user "x" is attempting to grant RBAC permissions not currently held:\n'
+        '{APIGroups:["a"]}\n{APIGroups:["b"]}'
+    )
+    answer = says(403, {"kind": "Status", "reason": "Forbidden", "message": said})
+    with cluster(serve(answer)) as one, pytest.raises(RequestRefusedError) as caught:
+        one.apply(CONFIGMAPS, {"metadata": {"name": "x"}}, namespace="ns")
+    assert "\\x0a" not in caught.value.message
+    assert "not currently held: {APIGroups" in caught.value.message
+    assert "a role can be made only by those who have its rights" in caught.value.next_step

@@ -283,7 +283,7 @@ def export(url: str = "https://bind.example/authorize", **changes: Any) -> dict[
 
 
 def web(**more: Any) -> Web:
-    return Web(timeout=5.0, **more)
+    return Web(timeout=5.0, **{"ca_hint": "a private CA has to be named with --provider-ca-file", **more})
 
 
 def fetch(server: Server, **more: Any) -> provider.Provider:
@@ -410,7 +410,7 @@ def test_a_private_ca_has_to_be_named(serve: Callable[..., Server], tmp_path: Pa
     server = serve(says(200, export()), context=context)
     with pytest.raises(UnreachableError, match="no trusted connection") as caught:
         fetch(server)
-    assert "private CA" in caught.value.next_step
+    assert caught.value.next_step.endswith("a private CA has to be named with --provider-ca-file")
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(ca.cert_pem.bytes())
     assert fetch(server, ca_file=str(bundle)).name == "Provider"
@@ -442,7 +442,7 @@ def test_the_code_is_redeemed_with_its_proof(serve: Callable[..., Server]) -> No
     ("answer", "words", "next_step"),
     [
         (says(410, {"error": "used", "message": "was used \x1b[31m"}), r"(410): was used \x1b[31m", "once"),
-        (says(403, {"error": "forbidden"}), "(403): forbidden", "run the command again"),
+        (says(403, {"error": "forbidden"}), "(403): forbidden", "ask the provider's operators"),
         (says(400, {"message": f"bad code {CODE}"}), "(400)", "run the command again"),
         (says(429), "(429)", "overloaded"),
         (says(503, raw=b"no JSON"), "(503)", "not ready"),

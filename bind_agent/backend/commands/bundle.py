@@ -1,7 +1,9 @@
 """`bind-backend tenant add --bundle`: the file with which a tenant's app cluster binds by GitOps."""
 
+import asyncio
 import functools
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import Any, Final
 import click
 
 from bind_agent import claim_flag, handout
-from bind_agent.api import naming
+from bind_agent.api import claims, naming
 from bind_agent.api.acceptance import Acceptance, AcceptanceError
+from bind_agent.api.bundle import BoundApi
 from bind_agent.api.consumer_side import CONFLICT_POLICIES
 from bind_agent.backend import bundling
 from bind_agent.backend.access import Kind
@@ -40,11 +43,25 @@ class Handout:
         """Make the bundle of a tenant and write it.
 
         Raises:
+            click.UsageError: --accept-claims lists what nothing claims.
             BundleError: there is none; says what to do.
             HandoutError: it cannot be written.
             KubeError: a request failed.
         """
-        text = dump(await bundling.make(session.client.config, added.kubeconfig, self.wish))
+        try:
+            made = await bundling.make(session.client.config, added.kubeconfig, self.wish)
+        except bundling.AnswersError as error:
+            raise click.UsageError(str(error)) from None
+        except asyncio.CancelledError:
+            click.echo(
+                f"interrupted: requests that were made are withdrawn; the tenant {added.namespace} stays, and so do"
+                " exports that it was given meanwhile (`bind-backend export list`)",
+                err=True,
+            )
+            raise
+        for line in decisions(made.apis):
+            click.echo(line, err=True)
+        text = dump(made.objects)
         if self.path == _STDOUT:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -60,6 +77,15 @@ class Handout:
         click.echo(
             f"next, with a kubeconfig of the app cluster: kubectl apply --server-side -f {where}", err=True
         )
+
+
+def decisions(apis: Sequence[BoundApi]) -> list[str]:
+    """What was decided about the claims, one line each (pure)."""
+    return [
+        f"{api.plural}.{api.group}: claim {entry.state.lower()}: {claims.describe(entry)}"
+        for api in apis
+        for entry in api.claims
+    ]
 
 
 def options(command: F) -> F:

@@ -3,6 +3,7 @@
 import click
 import yaml
 
+from bind_agent.api import naming
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORT_TEMPLATES
 from bind_agent.backend import access
@@ -34,6 +35,10 @@ def rbac(resource: str, extra: tuple[str, ...], connection: Connection) -> None:
     """
     plural, _, group = resource.partition(".")
     kind = Kind(group, plural)
+    if not naming.is_resource(plural) or not naming.is_group(group):
+        raise click.UsageError(
+            f"{resource!r} is no resource: write plural.group, for instance databases.example.org"
+        )
     if (problem := refuse_kind(kind)) is not None:
         raise click.UsageError(problem.message)
     try:

@@ -36,7 +36,7 @@ def plan(seen: Observed, *, now: datetime) -> Plan:
     draft = Sketch()
     policy: Policy | None = None
     try:
-        policy = claims_policy.parse(seen.wanted.accept_claims)
+        policy = _policy(seen)
     except PolicyError as error:
         draft.trouble(None, words.CLAIM_POLICY_INVALID, f"annotation {keys.ACCEPT_CLAIMS}: {error}")
     _remove(seen, draft)
@@ -48,6 +48,18 @@ def plan(seen: Observed, *, now: datetime) -> Plan:
         bind(seen, api, policy, draft)
         ask(seen, api, taken, draft, now)
     return Plan(tuple(draft.steps), _condition(draft), draft.after)
+
+
+def _policy(seen: Observed) -> Policy:
+    """Which claims are accepted.
+
+    Raises:
+        PolicyError: it cannot be read, or names what cannot be claimed.
+    """
+    policy = claims_policy.parse(seen.wanted.accept_claims)
+    claims = [claim for api in seen.apis if api.choice is not None for claim in api.choice.claims]
+    claims_policy.check(policy, claims, seen.claimable)
+    return policy
 
 
 def _remove(seen: Observed, draft: Sketch) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from bind_agent.api import guards, naming
 from bind_agent.api.claims import ACCEPTED, PermissionClaim, content_hash
 from bind_agent.api.shared import without_nulls
+from bind_agent.api.text import printable
 
 NONE: Final = "none"
 ALL: Final = "all"
@@ -82,6 +83,27 @@ def parse(text: str) -> Policy:
                 " for instance secrets,configmaps"
             )
     return Policy(kinds=frozenset(words))
+
+
+def check(policy: Policy, claims: Iterable[Mapping[str, Any]], allowed: Collection[str]) -> None:
+    """Refuse kinds that are neither claimed nor can be: mostly a slip of the pen, which would accept nothing.
+
+    The policy is a standing word, so a kind that could be claimed one day is fine.
+
+    Args:
+        policy: what was read.
+        claims: of all templates that it is about, as on the wire.
+        allowed: group resources that may be claimed at all.
+
+    Raises:
+        PolicyError: naming the kinds.
+    """
+    claimed = {typed.group_resource for claim in claims if (typed := _typed(claim)) is not None}
+    if unknown := sorted(policy.kinds - claimed - set(allowed)):
+        which = " and ".join(f"'{printable(kind, 80)}'" for kind in unknown)
+        raise PolicyError(
+            f"no claim on {which}; claims can be on: {', '.join(sorted(claimed | set(allowed)))}"
+        )
 
 
 def remembered(annotation: str) -> frozenset[str]:

@@ -156,7 +156,7 @@ class Admission:
         if by := revoked_by(present):
             if login and by == names.BY_OPERATOR:
                 raise TenantRevoked(
-                    "the provider has withdrawn this account's access for this app cluster: ask its operators",
+                    "the provider's operators have withdrawn this account's access for this app cluster",
                     by,
                 )
             changes |= {names.REVOKED: None, names.REVOKED_BY: None, names.ADMITTED: self._now()}

@@ -175,7 +175,49 @@ async def test_no_to_a_required_claim_leaves_the_app_cluster_untouched(
     assert writes(lab.consumer, mark) == []
     assert await lab.binding(api) is None
     assert await tenant.requests() == []
-    assert "left behind" not in done.err
+    # A tenant cannot take back what the provider has made.
+    assert f"the export {tenant.namespace}/{api} on the provider" in done.err
+
+
+async def test_a_kind_that_nothing_claims_leaves_the_app_cluster_untouched(
+    lab: Lab, api: str, unique: Callable[[str], str]
+) -> None:
+    tenant = await lab.tenant(unique("ns"), SECRETS, LABELLED).create()
+    mark = lab.consumer.audit_mark()
+    async with tenant.backend():
+        done = await lab.bind(
+            tenant, lab.request_file(api), "--skip-konnector", "--accept-claims", "secrets,configmap"
+        )
+    assert done.code == 2, done.err
+    assert "error: no claim on 'configmap'; the claims are: configmaps, secrets\n" in done.err
+    assert writes(lab.consumer, mark) == []
+    assert await tenant.requests() == []
+
+
+async def test_an_ended_export_takes_no_claim_back(lab: Lab, api: str, unique: Callable[[str], str]) -> None:
+    tenant = await lab.tenant(unique("ns"), SECRETS).create()
+    request, options = lab.request_file(api), ("--skip-konnector", "--accept-claims", "all")
+    path = f"/apis/{keys.API_VERSION}/namespaces/{tenant.namespace}/apiserviceexports/{api}"
+    async with tenant.backend():
+        first = await lab.bind(tenant, request, *options)
+    before = await lab.binding(api), await role_of(lab, api)
+    await expect(lab.provider, "DELETE", path)
+    mark = lab.consumer.audit_mark()
+    async with tenant.backend(status={"phase": "Failed", "terminalMessage": "it has retired"}):
+        ended = await lab.bind(tenant, request, *options)
+    assert (first.code, ended.code) == (0, 1), first.err + ended.err
+    assert "the provider has ended" in ended.err
+    assert "it has retired" in ended.err
+    async with tenant.backend():
+        restored = await lab.bind(tenant, request, *options)
+        again = await lab.bind(tenant, request, *options)
+    assert (restored.code, again.code) == (0, 0), restored.err + again.err
+    assert writes(lab.consumer, mark) == []
+    assert (await lab.binding(api), await role_of(lab, api)) == before
+    # The first request goes by itself; the one that was made anew has a name of its own.
+    names = {one["metadata"]["name"] for one in await tenant.requests()}
+    assert len(names) == 2
+    assert all(name == api or name.startswith(f"{api}-") for name in names)
 
 
 async def test_wider_claims_are_asked_again_and_no_keeps_the_old_ones(
@@ -190,15 +232,19 @@ async def test_wider_claims_are_asked_again_and_no_keeps_the_old_ones(
         await tenant.set_export(group, plural, [SECRETS])
         refused = await lab.bind(tenant, request, "--skip-konnector", stdin="n\n")
         kept = await lab.binding(api)
-        allowed = await lab.bind(tenant, request, "--skip-konnector", stdin="y\n")
+        repeated = await lab.bind(tenant, request, "--skip-konnector", stdin="")
+        allowed = await lab.bind(tenant, request, "--skip-konnector", "--accept-claims", "all")
         widened = await lab.binding(api)
         silent = await lab.bind(tenant, request, "--skip-konnector", stdin="")
     assert [one.code for one in (first, refused, allowed, silent)] == [0, 0, 0, 0], refused.err + allowed.err
     assert "narrower form" in refused.err
     assert kept is not None
     assert widened is not None
-    [entry] = kept["spec"]["permissionClaims"]
-    assert (entry["state"], entry["selector"]["labelSelectors"]) == ("Accepted", [{"app": "db"}])
+    answers = [
+        (one["state"], one["selector"].get("labelSelectors")) for one in kept["spec"]["permissionClaims"]
+    ]
+    assert answers == [("Rejected", None), ("Accepted", [{"app": "db"}])]
+    assert (repeated.code, "narrower form" in repeated.err) == (0, False)
     [entry] = widened["spec"]["permissionClaims"]
     assert (entry["state"], "labelSelectors" in entry["selector"]) == ("Accepted", False)
 
@@ -562,7 +608,10 @@ async def test_a_missing_konnector_is_waited_for_with_a_bound(
             installed = await mine.bind(tenant, mine.request_file(api), "--timeout", "2s")
         assert (skipped.code, installed.code) == (4, 4), skipped.err + installed.err
         assert "no konnector is deployed here" in skipped.err
-        assert "left behind" not in skipped.err
+        assert (
+            f"left behind (running the command again goes on from there):\n  the export {tenant.namespace}"
+            in (skipped.err)
+        )
         assert "0 available pods" in installed.err
         assert "Deployment konnector" in installed.err
     finally:

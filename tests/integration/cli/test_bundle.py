@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import random
+import signal
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -323,7 +324,8 @@ async def test_both_commands_make_the_same_bundle(
         ([], 1, "say with --accept-claims"),
         (["--accept-claims=none"], 1, "required claims on secrets"),
         (["--accept-claims=all,none"], 2, "not understood"),
-        (["--accept-claims=secrets"], 0, "next, with a kubeconfig of the app cluster"),
+        (["--accept-claims=secrets"], 0, "claim accepted: all secrets in every bound namespace"),
+        (["--accept-claims=secretz"], 2, "no claim on 'secretz'; the claims are: secrets"),
     ],
 )
 async def test_claims_are_settled_beforehand(
@@ -365,6 +367,65 @@ async def test_an_api_that_is_not_offered_is_refused_by_both(
     await backend.publish(kind)
     made = await make(kubeconfig, "-f", request_file(tmp_path, kind.crd_name))
     assert made.code == 0, made.err
+
+
+async def test_both_refuse_a_kind_that_nothing_claims(
+    backend: backend_lab.Lab, kind: Resource, kubeconfig: Path, tmp_path: Path
+) -> None:
+    await backend.publish(kind, SECRETS)
+    made = await make(kubeconfig, "-f", request_file(tmp_path, kind.crd_name), "--accept-claims=secretz")
+    assert (made.code, made.out) == (2, "")
+    assert "no claim on 'secretz'; the claims are: secrets" in made.err
+    assert "the export " in made.err  # it stays, and is said
+
+
+async def test_a_bundle_of_an_ended_export_is_made_of_a_new_one(
+    backend: backend_lab.Lab, kind: Resource, kubeconfig: Path, tmp_path: Path
+) -> None:
+    await backend.publish(kind, SECRETS)
+    arguments = ("-f", request_file(tmp_path, kind.crd_name), "--accept-claims=all", "--skip-konnector")
+    first = await make(kubeconfig, *arguments)
+    namespace = accept_kubeconfig(
+        await asyncio.to_thread(kubeconfig.read_bytes), allow_loopback=True
+    ).namespace
+    path = f"/apis/{keys.API_VERSION}/namespaces/{namespace}/apiserviceexports/{kind.crd_name}"
+    await expect(backend.cluster, "DELETE", path)
+    made = await make(kubeconfig, *arguments)
+    assert (first.code, made.code) == (0, 0), first.err + made.err
+    assert "asking anew" in made.err
+    assert documents(made.out) == documents(first.out)
+    [entry] = documents(made.out)[-1]["spec"]["permissionClaims"]
+    assert (entry["resource"], entry["state"]) == ("secrets", "Accepted")
+
+
+async def test_an_interrupted_bundle_withdraws_its_request(
+    stage: Stage, clusters: Playground, unique: Callable[[str], str]
+) -> None:
+    cluster = await clusters.add(ClusterOptions("bundle-interrupted"))
+    try:
+        await stage.install_backend(cluster)
+        own = await stage.account_kubeconfig(cluster, BACKEND_NAMESPACE, BACKEND_ACCOUNT)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *MODULE,
+            *("tenant", "add", unique("b"), "--cluster-id=c1", "--bundle=-", "--api=things.gone.example"),
+            f"--kubeconfig={own}",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        path = f"/apis/{keys.API_VERSION}/apiserviceexportrequests"
+
+        async def asked() -> bool:
+            return bool((await expect(cluster, "GET", path))["items"])
+
+        await backend_lab.eventually(asked, timeout=60)
+        process.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode != 0
+        assert (out, b"requests that were made are withdrawn" in err) == (b"", True), err
+        assert (await expect(cluster, "GET", path))["items"] == []
+    finally:
+        await clusters.remove("bundle-interrupted")
 
 
 async def test_without_a_backend_the_wait_ends(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bind_agent.api import bundle, consumer_side, keys
-from bind_agent.api.acceptance import Acceptance, AcceptanceError, refusals, settle
+from bind_agent.api.acceptance import Acceptance, AcceptanceError, UnknownKindError, refusals, settle
 from bind_agent.api.claims import ClaimSelector, PermissionClaim
 from bind_agent.api.decoding import problems
 from bind_agent.manifests import binding_crd, dump, is_image, konnector_image, konnector_manifests
@@ -69,6 +69,31 @@ class TestAcceptance:
     ) -> None:
         with pytest.raises(AcceptanceError, match=words):
             settle(claims, acceptance, api="dbs.example.com")
+
+    @pytest.mark.parametrize(
+        ("claims", "text", "words"),
+        [
+            (
+                [SECRETS, MAPS],
+                "secrets,configmap",
+                "no claim on 'configmap'; the claims are: configmaps, secrets",
+            ),
+            ([SECRETS], "secretz,a\x1bb", "no claim on 'a b' and 'secretz'; the claims are: secrets"),
+            ([], "secrets", "no claim on 'secrets'; there are no claims"),
+        ],
+    )
+    def test_a_kind_that_nothing_claims_is_an_error(
+        self, claims: list[PermissionClaim], text: str, words: str
+    ) -> None:
+        with pytest.raises(UnknownKindError) as caught:
+            settle(claims, Acceptance.read(text), api="dbs.example.com")
+        assert str(caught.value) == words
+
+    def test_what_other_apis_claim_is_none(self) -> None:
+        entries = settle([SECRETS], Acceptance.read("configmaps"), api="x", elsewhere={"configmaps"})
+        assert [entry.state for entry in entries] == ["Rejected"]
+        for text in ("all", "none"):
+            assert settle([], Acceptance.read(text), api="x") == ()
 
     def test_refusals_by_rule(self) -> None:
         required = PermissionClaim(resource="secrets", version="v1", required=True, selector=FIELDS.selector)

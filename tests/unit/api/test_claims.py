@@ -263,6 +263,49 @@ def test_accepted_entry_of_one_claim_does_not_go_on_for_another() -> None:
     assert decisions[1].effective is None
 
 
+@pytest.mark.parametrize(
+    ("offered", "old", "goes_on"),
+    [
+        (selecting(owner="Consumer"), selecting(owner="Provider"), False),
+        (selecting(owner="Consumer"), selecting(names=["a"], owner="Provider"), False),
+        (selecting(names=["b"]), selecting(names=["a"]), False),
+        (selecting(namespaces=[]), selecting(names=["a"]), False),
+        (claim("configmaps"), WIDE, False),
+        (claim(version="v2"), selecting(names=["a"]), False),
+        (selecting(), WIDE, True),
+        (selecting(names=["a", "b"]), selecting(names=["a"]), True),
+        (claim(create={"replaceExisting": True}, selector={"owner": "Provider"}), WIDE, True),
+    ],
+)
+def test_only_what_a_changed_claim_still_takes_goes_on(
+    offered: PermissionClaim, old: PermissionClaim, goes_on: bool
+) -> None:
+    (decision,) = decide([offered], [accepted(old)])
+
+    assert decision.consent is Consent.WAITING
+    assert decision.effective == (accepted(old) if goes_on else None)
+
+
+def test_no_to_more_is_an_answer_and_the_accepted_part_goes_on() -> None:
+    (decision,) = decide([WIDE], [rejected(WIDE), accepted(NARROW)])
+
+    assert decision == consent.Decision(WIDE, Consent.REJECTED, effective=accepted(NARROW))
+
+
+def test_no_to_one_form_is_no_answer_to_the_next() -> None:
+    wider = selecting()
+
+    (decision,) = decide([wider], [rejected(WIDE), accepted(NARROW)])
+
+    assert decision == consent.Decision(wider, Consent.WAITING, effective=accepted(NARROW))
+
+
+def test_no_to_the_opposite_direction_keeps_nothing() -> None:
+    up = selecting(owner="Consumer")
+
+    assert decide([up], [rejected(up), accepted(NARROW)]) == (consent.Decision(up, Consent.REJECTED),)
+
+
 def test_refused_kind_is_not_in_force_even_if_accepted() -> None:
     pods = claim("pods")
 

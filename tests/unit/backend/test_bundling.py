@@ -9,14 +9,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bind_agent.aio.clock import VirtualClock
+from bind_agent.api.acceptance import Acceptance
+from bind_agent.api.claims import ClaimSelector, PermissionClaim
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORT_REQUESTS, EXPORTS, Resource
 from bind_agent.backend import bundling
 from bind_agent.backend.access import Kind
 from bind_agent.backend.app import cli
+from bind_agent.backend.commands.bundle import decisions
 from bind_agent.kube.config import ClusterConfig
 from bind_agent.kube.credentials import Credential
-from bind_agent.kube.errors import AbsenceUnproven, AlreadyExists, Forbidden
+from bind_agent.kube.errors import AbsenceUnproven, AlreadyExists, Forbidden, NotFound
 
 pytestmark = pytest.mark.unit
 
@@ -221,3 +224,57 @@ class TestAsking:
             request=[None, request("Pending"), None, request("Succeeded")], export=[gone, gone, EXPORT]
         )
         assert await asking(client).claims(KIND) == ()
+
+    async def test_what_was_made_here_is_withdrawn_and_nothing_else(self) -> None:
+        client = Answers(create=[{"metadata": {"uid": "mine"}}], delete=[None])
+        mine = asking(client)
+        await mine.request(KIND)
+        await mine.withdraw()
+        assert client.done == ["create", "delete"]
+        client = Answers(create=[AlreadyExists("x", code=409)], request=[request("Pending")], delete=[None])
+        theirs = asking(client)
+        await theirs.request(KIND)
+        await theirs.withdraw()
+        assert "delete" not in client.done
+
+    async def test_a_provider_that_is_away_does_not_hold_up_the_farewell(self) -> None:
+        client = Answers(create=[{"metadata": {"uid": "mine"}}], delete=[NotFound("x", code=404)])
+        mine = asking(client)
+        await mine.request(KIND)
+        await mine.withdraw()
+        assert client.done == ["create", "delete"]
+
+
+SECRETS = PermissionClaim(resource="secrets", version="v1", selector=ClaimSelector(owner="Provider"))
+MAPS = PermissionClaim(resource="configmaps", version="v1")
+OTHER = Kind("example.org", "queues")
+
+
+class TestSettling:
+    def test_the_decisions_are_told(self) -> None:
+        wish = bundling.Wish((KIND, OTHER), acceptance=Acceptance.read("secrets"))
+        apis = bundling.settled({KIND: [SECRETS, MAPS], OTHER: [MAPS]}, wish)
+        assert decisions(apis) == [
+            "databases.example.org: claim accepted: all secrets in every bound namespace, from the provider to"
+            " this cluster",
+            "databases.example.org: claim rejected: all configmaps in every bound namespace, in both directions,"
+            " each object from the side that owns it",
+            "queues.example.org: claim rejected: all configmaps in every bound namespace, in both directions,"
+            " each object from the side that owns it",
+        ]
+        assert decisions(bundling.settled({KIND: []}, bundling.Wish((KIND,)))) == []
+
+    def test_a_kind_may_be_meant_for_one_of_several_apis(self) -> None:
+        for text in ("secrets", "configmaps", "configmaps,secrets"):
+            wish = bundling.Wish((KIND, OTHER), acceptance=Acceptance.read(text))
+            assert len(bundling.settled({KIND: [SECRETS], OTHER: [MAPS]}, wish)) == 2
+        wish = bundling.Wish((KIND, OTHER), acceptance=Acceptance.read("secrets,configmap"))
+        with pytest.raises(
+            bundling.AnswersError, match="no claim on 'configmap'; the claims are: configmaps, sec"
+        ):
+            bundling.settled({KIND: [SECRETS], OTHER: [MAPS]}, wish)
+
+    def test_claims_without_a_word_are_no_slip_of_the_pen(self) -> None:
+        with pytest.raises(bundling.BundleError, match="say with --accept-claims") as caught:
+            bundling.settled({KIND: [SECRETS]}, bundling.Wish((KIND,)))
+        assert not isinstance(caught.value, bundling.AnswersError)

@@ -166,6 +166,12 @@ class TestCommands:
         assert role["kind"] == "ClusterRole"
         assert [rule["resources"] for rule in role["rules"]] == [["secrets"], ["databases"]]
 
+    @pytest.mark.parametrize("name", ["", ".", "Databases.example.org"])
+    def test_rbac_needs_a_resource(self, name: str) -> None:
+        result = invoke("rbac", name)
+        assert result.exit_code == 2
+        assert f"'{name}' is no resource: write plural.group" in " ".join(result.output.split())
+
     @pytest.mark.parametrize("arguments", [("pods",), ("databases.example.org", "--claim=nodes")])
     def test_rbac_refuses_dangerous_kinds(self, arguments: tuple[str, ...]) -> None:
         assert invoke("rbac", *arguments).exit_code == 2

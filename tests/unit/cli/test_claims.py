@@ -11,6 +11,7 @@ from cli.binding.claims import (
     ClaimError,
     Decision,
     Question,
+    claimed_kinds,
     describe,
     entries,
     parse_claim,
@@ -196,11 +197,30 @@ def test_entries_follow_the_decisions_in_order() -> None:
     ]
 
 
-def test_no_to_a_wider_claim_keeps_the_narrower_one() -> None:
+def test_no_to_a_wider_claim_is_recorded_and_keeps_the_narrower_one() -> None:
     result = entries([WIDE], [Decision(WIDE, False, Answer.ASKED, kept=NARROW)])
-    assert result == [decided(NARROW, ACCEPTED)]
+    assert result == [decided(WIDE, REJECTED), decided(NARROW, ACCEPTED)]
+    # So it is not asked again, and saying the same again changes nothing.
+    decisions, questions = sort_out([WIDE], result)
+    assert questions == []
+    assert entries([WIDE], decisions) == result
     accepted = entries([WIDE], [Decision(WIDE, True, Answer.ASKED, kept=NARROW)])
     assert accepted == [decided(WIDE, ACCEPTED)]
+
+
+def test_no_to_more_that_is_required_is_no_answer() -> None:
+    """The API does not work as the provider means it, so the question stays open."""
+    required = claim(selector={"owner": "Provider"}, required=True)
+    result = entries([required], [Decision(required, False, Answer.ASKED, kept=NARROW)])
+    assert result == [decided(NARROW, ACCEPTED)]
+    assert [question.kept for question in sort_out([required], result)[1]] == result
+
+
+def test_a_claim_the_other_way_is_a_new_question() -> None:
+    up = claim(selector={"owner": "Consumer"})
+    decisions, [question] = sort_out([up], [decided(WIDE, ACCEPTED)])
+    assert (decisions, question) == ([], Question(up))
+    assert entries([up], [Decision(up, False, Answer.ASKED)]) == [decided(up, REJECTED)]
 
 
 def test_a_claim_offered_twice_gives_one_entry() -> None:
@@ -269,6 +289,13 @@ def test_a_wider_claim_says_that_the_old_one_stays() -> None:
     assert "narrower form" in prompts
 
 
+def test_a_claim_that_only_handles_objects_differently_is_not_called_wider() -> None:
+    other = claim(selector={"owner": "Provider"}, create={"replaceExisting": True})
+    _, prompts, _ = ask([Question(other, kept=WIDE)], "n\n")
+    assert "You accepted another form of this claim before; that stays if you say no now." in prompts
+    assert "narrower" not in prompts
+
+
 def test_end_of_input_is_no_answer() -> None:
     with pytest.raises(CliError, match="no answer") as caught:
         ask([Question(WIDE)], "")
@@ -298,3 +325,9 @@ def test_required_claims() -> None:
     with pytest.raises(CliError, match="requires: secrets") as caught:
         check_required([Decision(required, False, Answer.FLAG)], api=API)
     assert caught.value.code == ExitCode.REFUSED
+
+
+def test_the_kinds_of_a_binding() -> None:
+    claims = wire([decided(WIDE, ACCEPTED), decided(NARROW, ACCEPTED), decided(MAPS, REJECTED)])
+    assert claimed_kinds({"spec": {"permissionClaims": claims}}) == ["configmaps", "secrets"]
+    assert claimed_kinds({}) == claimed_kinds({"spec": {}}) == []

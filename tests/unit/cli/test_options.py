@@ -302,3 +302,20 @@ def test_the_request_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatc
     from cli.binding.source import read_file
 
     assert read_file("-", io.BytesIO(b"text")) == b"text"
+
+
+@pytest.mark.parametrize(
+    ("remote", "told"),
+    [
+        (
+            Remote("f", "klutch-bind", "foo"),
+            "the Secret klutch-bind/foo is not used: --remote-kubeconfig wins",
+        ),
+        (Remote("f", "", ""), ""),
+        (Remote("", "klutch-bind", "foo"), ""),
+    ],
+)
+def test_a_file_wins_over_a_secret_and_says_so(remote: Remote, told: str) -> None:
+    remote.check()
+    assert remote.unused.startswith(told)
+    assert bool(remote.unused) is bool(told)

@@ -7,7 +7,16 @@ import time
 import pytest
 import yaml
 
-from cli.output import Progress, inert, render_columns, render_object, render_server_tables
+from cli.output import (
+    Progress,
+    inert,
+    qualified_name,
+    render_columns,
+    render_object,
+    render_server_tables,
+    with_cell,
+    without_managed_fields,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -100,3 +109,28 @@ def test_quiet_progress_keeps_notes() -> None:
     progress.step("step")
     progress.note("look")
     assert stream.getvalue() == "note: look\n"
+
+
+def test_a_cell_that_the_server_cut_short_is_replaced() -> None:
+    columns = [{"name": "Name"}, {"name": "Resources", "priority": 1}]
+    table = {"columnDefinitions": columns, "rows": [{"cells": ["a", "secrets"]}]}
+    text = render_server_tables([with_cell(table, "Resources", "configmaps,secrets")], wide=True)
+    assert text.splitlines()[1].split() == ["a", "configmaps,secrets"]
+    assert table["rows"] == [{"cells": ["a", "secrets"]}]
+    # An app cluster of another version may have other columns, or none.
+    assert with_cell(table, "Others", "x") == table
+    assert with_cell({}, "Resources", "x") == {}
+
+
+def test_names_are_those_of_kubectl() -> None:
+    one = {"apiVersion": "klutch.anynines.com/v1alpha1", "kind": "APIServiceBinding"}
+    assert qualified_name(one, "x") == "apiservicebinding.klutch.anynines.com/x"
+    assert qualified_name({"apiVersion": "v1", "kind": "Secret"}, "\x1b") == "secret/\\x1b"
+
+
+def test_field_managers_are_left_out() -> None:
+    one = {"kind": "A", "metadata": {"name": "x", "managedFields": [1]}}
+    assert without_managed_fields(one) == {"kind": "A", "metadata": {"name": "x"}}
+    assert "managedFields" in one["metadata"]
+    for plain in ({"kind": "A"}, {"metadata": {"name": "x"}}, {"metadata": None}):
+        assert without_managed_fields(plain) == plain

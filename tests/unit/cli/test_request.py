@@ -73,7 +73,8 @@ def test_other_sound_forms_pass(value: Any) -> None:
         (b"\xff\xfe\x00", "neither JSON nor YAML"),
         (b"a: &x [1]\nb: *x", "neither JSON nor YAML"),
         (b"[" * 5000, "neither JSON nor YAML"),
-        (b"", "holds 0 documents"),
+        (b"", "is empty; a request is needed"),
+        (b"---\n", "is empty; a request is needed"),
         (b"a: 1\n---\nb: 2\n", "holds 2 documents"),
         (b"- 1", "not an object"),
         (b"#" * (MAX_BYTES + 1), "larger than 1024 KiB"),
@@ -113,7 +114,9 @@ def test_what_is_no_request_is_refused(value: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("group", "resource", "words"),
     [
-        ("", "secrets", "built into Kubernetes"),
+        ("", "secrets", "secrets has no group; kinds without one are built into Kubernetes"),
+        ("", "", "names no resource"),
+        ("example.com", "", "names no resource"),
         ("apps", "deployments", "built into Kubernetes"),
         ("rbac.authorization.k8s.io", "roles", "built into Kubernetes"),
         ("policy.kubernetes.io", "things", "built into Kubernetes"),
@@ -125,7 +128,6 @@ def test_what_is_no_request_is_refused(value: Any, words: str) -> None:
         ("example.com", "DBs", "not the name"),
         ("example.com", "dbs/status", "not the name"),
         ("example.com", "d", "not the name"),
-        ("example.com", "", "not the name"),
         ("example.com", "x" * 64, "too long"),
         (f"{'a' * 250}.com", "dbs", "too long"),
     ],

@@ -35,11 +35,12 @@ from cli.binding.objects import secret_manifest
 from cli.binding.provider import ProviderSide, Submitted
 from cli.binding.request import ExportRequest, Wanted, parse_request
 from cli.binding.survey import Standing
-from cli.errors import CliError, RequestRefusedError, UnreachableError, WaitTimeoutError
+from cli.errors import CliError, ExitCode, RequestRefusedError, UnreachableError, UsageError, WaitTimeoutError
 from cli.output import Progress
 
 pytestmark = pytest.mark.unit
 API = "dbs.example.com"
+DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 CLAIM = {"resource": "secrets", "version": "v1", "selector": {"owner": "Provider"}}
 SECRET_CLAIM = parse_claim(CLAIM, "")
 
@@ -102,7 +103,10 @@ class Scripted:
         obj = self.objects[resource.plural, name]
         if patch["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
             raise refused(409, "Conflict")
-        return self.put(resource, {**obj, **{k: v for k, v in patch.items() if k != "metadata"}})
+        changes = {k: v for k, v in patch.items() if k != "metadata"}
+        if "spec" in changes:
+            changes["spec"] = {**obj["spec"], **changes["spec"]}
+        return self.put(resource, {**obj, **changes})
 
     def delete(self, resource: Resource, name: str, *, uid: str, **_: Any) -> None:
         self._call("delete", resource)
@@ -307,21 +311,53 @@ def test_withdrawing() -> None:
     assert side.withdraw(Submitted(mine.obj, created=False)) == ""
 
 
-def test_claims_come_from_the_export_else_from_the_request() -> None:
-    cluster = Scripted((EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}}))
-    side = provider_side(cluster)
-    assert side.offered(WANTED, None) == [SECRET_CLAIM]
-    cluster.fail["get", EXPORTS.plural] = [refused(403)] * 4
-    entry = {
-        "group": "example.com",
-        "resource": "dbs",
-        "permissionClaims": [{**CLAIM, "resource": "configmaps"}],
-    }
-    [claim] = side.offered(WANTED, {"spec": {"resources": ["odd", {**entry, "resource": "x"}, entry]}})
-    assert claim.resource == "configmaps"
-    assert side.offered(WANTED, {"spec": {"resources": [{**entry, "permissionClaims": None}]}}) == []
-    assert side.offered(WANTED, {"spec": {}}) == []
-    assert side.offered(Wanted("example.com", "dbs", (SECRET_CLAIM,)), None) == [SECRET_CLAIM]
+MAPS_CLAIM = {**CLAIM, "resource": "configmaps"}
+
+
+def answered(*entries: Any) -> dict[str, Any]:
+    return {"spec": {"resources": list(entries)}, "status": {"phase": "Succeeded"}}
+
+
+def test_claims_come_from_the_export() -> None:
+    side = provider_side(
+        Scripted((EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}}))
+    )
+    for request_ in (None, answered()):
+        offer = side.offered(WANTED, request_)
+        assert (offer.claims, offer.certain) == ([SECRET_CLAIM], True)
+
+
+def test_where_the_export_may_not_be_read_the_request_and_the_binding_tell() -> None:
+    cluster, stream = Scripted(), io.StringIO()
+    side = provider_side(cluster, stream)
+    cluster.fail["get", EXPORTS.plural] = [refused(403)] * 5
+    entry = {"group": "example.com", "resource": "dbs", "permissionClaims": [MAPS_CLAIM]}
+    offer = side.offered(WANTED, answered("odd", {**entry, "resource": "x"}, entry))
+    assert ([claim.resource for claim in offer.claims], offer.certain) == (["configmaps"], False)
+    assert "cannot be read" in stream.getvalue()
+    assert side.offered(WANTED, answered({**entry, "permissionClaims": None})).claims == []
+    assert side.offered(WANTED, {"spec": {}}).claims == []
+    earlier = [decided(SECRET_CLAIM, ACCEPTED), decided(parse_claim(MAPS_CLAIM, ""), ACCEPTED)]
+    offer = side.offered(WANTED, answered(entry), earlier)
+    assert [claim.resource for claim in offer.claims] == ["configmaps", "secrets"]
+    # A dry run knows the request only.
+    offer = side.offered(Wanted("example.com", "dbs", (SECRET_CLAIM,)), None)
+    assert (offer.claims, offer.certain) == ([SECRET_CLAIM], False)
+
+
+def test_before_an_answer_a_missing_export_says_nothing_and_afterwards_everything() -> None:
+    wanted = Wanted("example.com", "dbs", (SECRET_CLAIM,))
+    offer = provider_side(Scripted()).offered(wanted, None)
+    assert (offer.claims, offer.certain) == ([SECRET_CLAIM], False)
+    going = {"metadata": {"name": API, **DELETING}, "spec": {"permissionClaims": [CLAIM]}}
+    for cluster in (Scripted(), Scripted((EXPORTS, going))):
+        with pytest.raises(CliError, match=f"the provider has ended {API}") as caught:
+            provider_side(cluster).offered(wanted, answered())
+        assert caught.value.next_step
+    failing = Scripted()
+    failing.fail["get", EXPORTS.plural] = [refused(500)]
+    with pytest.raises(RequestRefusedError):
+        provider_side(failing).offered(wanted, answered())
 
 
 def test_a_malformed_export_is_the_providers_fault() -> None:
@@ -330,7 +366,32 @@ def test_a_malformed_export_is_the_providers_fault() -> None:
     )
     with pytest.raises(CliError, match="export is malformed: claim 1"):
         provider_side(cluster).offered(WANTED, None)
-    assert provider_side(Scripted((EXPORTS, {"metadata": {"name": API}}))).offered(WANTED, None) == []
+    bare = Scripted((EXPORTS, {"metadata": {"name": API}}))
+    assert provider_side(bare).offered(WANTED, None).claims == []
+
+
+def granted(*exports: tuple[Resource, dict[str, Any]]) -> Scripted:
+    spec = {"resources": [{"resource": "dbs", "group": "example.com"}]}
+    status = {"phase": "Succeeded"}
+    return Scripted((EXPORT_REQUESTS, {"metadata": {"name": API}, "spec": spec, "status": status}), *exports)
+
+
+@pytest.mark.parametrize("meta", [None, DELETING], ids=["gone", "going"])
+def test_a_request_whose_export_has_ended_is_made_anew(meta: dict[str, str] | None) -> None:
+    going = [(EXPORTS, {"metadata": {"name": API, **meta}})] if meta else []
+    cluster, stream = granted(*going), io.StringIO()
+    submitted = provider_side(cluster, stream).submit(request(), timeout=5)
+    assert submitted.created
+    assert submitted.obj["metadata"]["name"].startswith(f"{API}-")
+    assert f"the provider has ended {API} since" in stream.getvalue()
+
+
+def test_a_request_whose_export_stands_or_may_not_be_read_is_taken_up() -> None:
+    export = (EXPORTS, {"metadata": {"name": API}})
+    assert provider_side(granted(export)).submit(request(), timeout=5).created is False
+    hidden = granted()
+    hidden.fail["get", EXPORTS.plural] = [refused(403)]
+    assert provider_side(hidden).submit(request(), timeout=5).created is False
 
 
 @pytest.mark.parametrize(
@@ -375,7 +436,6 @@ def test_the_secret_of_the_binding_wins_then_the_named_one_then_the_oldest() -> 
     assert chosen(bound.survey([WANTED], given, prefer="a")) == "b"
 
 
-DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 ELSEWHERE = {"kubeconfigSecretRef": {"namespace": "default", "name": "gone", "key": "kubeconfig"}}
 
 
@@ -673,18 +733,23 @@ def plan(**values: Any) -> Plan:
     return Plan(**{**defaults, **values})
 
 
-def flow(provider: Scripted, consumer: Scripted) -> Flow:
-    asker = Asker(io.StringIO(), lambda _: None)
-    return Flow(provider_side(provider), consumer_side(consumer), asker, Progress(io.StringIO()), sleep=nap)
+def flow(provider: Scripted, consumer: Scripted, stream: io.StringIO | None = None) -> Flow:
+    asker, progress = Asker(io.StringIO(), lambda _: None), Progress(stream or io.StringIO())
+    return Flow(provider_side(provider), consumer_side(consumer), asker, progress, sleep=nap)
 
 
-def answering() -> Scripted:
+def exported(cluster: Scripted, *claims: dict[str, Any]) -> None:
+    cluster.put(EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": list(claims)}})
+
+
+def answering(*claims: dict[str, Any]) -> Scripted:
     cluster = Scripted()
     original = cluster.create
 
     def create(resource: Resource, obj: dict[str, Any], **options: Any) -> dict[str, Any]:
         made = original(resource, obj, **options)
         if resource == EXPORT_REQUESTS:
+            exported(cluster, *claims)
             succeeded(cluster, made["metadata"]["name"])
         return made
 
@@ -705,6 +770,80 @@ def test_the_binding_comes_last() -> None:
     assert outcome.written[-1] == f"APIServiceBinding {API}"
 
 
+def bound(provider: Scripted) -> Scripted:
+    """An app cluster on which everything was accepted that the provider claims."""
+    consumer = Scripted()
+    flow(provider, consumer).run(plan())
+    return consumer
+
+
+def claims_of(consumer: Scripted) -> list[tuple[str, str]]:
+    entries = consumer.objects[BINDINGS.plural, API]["spec"].get("permissionClaims") or []
+    return [(entry["resource"], entry["state"]) for entry in entries]
+
+
+def test_claims_that_were_accepted_outlive_the_export() -> None:
+    provider = answering(CLAIM)
+    consumer = bound(provider)
+    del provider.objects[EXPORTS.plural, API]
+    provider.create = lambda resource, obj, **_: provider.put(  # type: ignore[assignment, method-assign]
+        resource, {**obj, "status": {"phase": "Failed", "terminalMessage": "it has retired"}}
+    )
+    consumer.calls.clear()
+    for policy in (Policy.parse("all"), None):
+        with pytest.raises(CliError, match="it has retired"):
+            flow(provider, consumer).run(plan(policy=policy))
+    assert consumer.wrote() == []
+    assert claims_of(consumer) == [("secrets", "Accepted")]
+    # Once it is offered again, the same command goes on from there.
+    again = answering(CLAIM)
+    again.objects |= provider.objects
+    flow(again, consumer).run(plan())
+    assert claims_of(consumer) == [("secrets", "Accepted")]
+
+
+@pytest.mark.parametrize("policy", ["all", None])
+def test_claims_that_were_accepted_stay_where_the_export_may_not_be_read(policy: str | None) -> None:
+    provider = answering(CLAIM)
+    consumer = bound(provider)
+    provider.fail["get", EXPORTS.plural] = [refused(403, "Forbidden")] * 9
+    consumer.calls.clear()
+    flow(provider, consumer).run(plan(policy=Policy.parse(policy) if policy else None))
+    assert consumer.wrote() == []
+    flow(provider, consumer).run(plan(policy=Policy.parse("none")))
+    assert claims_of(consumer) == [("secrets", "Rejected")]  # said in so many words
+
+
+def test_a_kind_that_nothing_claims_ends_the_run_before_any_write() -> None:
+    provider, consumer = answering(CLAIM, MAPS_CLAIM), Scripted()
+    with pytest.raises(CliError) as caught:
+        flow(provider, consumer).run(plan(policy=Policy.parse("secrets,configmap")))
+    assert caught.value.code == ExitCode.USAGE
+    assert caught.value.message == "no claim on 'configmap'; the claims are: configmaps, secrets"
+    assert consumer.wrote() == []
+    assert (EXPORT_REQUESTS.plural, API) not in provider.objects
+    with pytest.raises(UsageError, match="no claim on 'configmap'"):
+        steps(granted_export(CLAIM), Scripted(), policy=Policy.parse("secrets,configmap"))
+
+
+def granted_export(*claims: dict[str, Any]) -> Scripted:
+    cluster = Scripted()
+    exported(cluster, *claims)
+    return cluster
+
+
+def test_kinds_that_are_claimed_here_or_elsewhere_are_fine() -> None:
+    provider, consumer = answering(CLAIM, MAPS_CLAIM), Scripted()
+    flow(provider, consumer).run(plan(policy=Policy.parse("secrets,configmaps")))
+    assert claims_of(consumer) == [("secrets", "Accepted"), ("configmaps", "Accepted")]
+    elsewhere = plan(policy=Policy.parse("secrets"), claimed_elsewhere=frozenset({"secrets"}))
+    flow(answering(), Scripted()).run(elsewhere)
+    # Where the claims are not known, nobody can say that a kind is not among them.
+    hidden = answering()
+    hidden.fail["get", EXPORTS.plural] = [refused(403, "Forbidden")] * 3
+    flow(hidden, Scripted()).run(plan(policy=Policy.parse("secrets")))
+
+
 def test_a_failure_tells_what_stays_and_withdraws_the_request() -> None:
     provider, consumer = answering(), Scripted()
     consumer.fail["create", BINDINGS.plural] = [refused(403, "Forbidden")]
@@ -714,16 +853,45 @@ def test_a_failure_tells_what_stays_and_withdraws_the_request() -> None:
         "Namespace klutch-bind",
         "Secret klutch-bind",
         "ClusterRole klutch-bind-binding-dbs.example.com",
+        "the export cns",
     ]
+    assert "only the provider ends it" in caught.value.left[-1]
     assert (EXPORT_REQUESTS.plural, API) not in provider.objects
 
 
-def test_an_interrupt_withdraws_the_request_as_well() -> None:
-    provider, consumer = answering(), Scripted()
-    consumer.fail["create", NAMESPACES.plural] = [KeyboardInterrupt()]  # type: ignore[list-item]
+def test_an_interrupt_withdraws_the_request_as_well_and_tells_what_stays() -> None:
+    provider, consumer, stream = answering(), Scripted(), io.StringIO()
+    consumer.fail["apply", CLUSTERROLES.plural] = [KeyboardInterrupt()]  # type: ignore[list-item]
     with pytest.raises(KeyboardInterrupt):
-        flow(provider, consumer).run(plan())
+        flow(provider, consumer, stream).run(plan())
     assert (EXPORT_REQUESTS.plural, API) not in provider.objects
+    assert "note: left behind: Namespace klutch-bind\n" in stream.getvalue()
+    assert f"note: left behind: the export cns/{API} on the provider" in stream.getvalue()
+
+
+def test_an_export_that_is_bound_or_was_asked_for_before_is_not_left_behind() -> None:
+    provider = answering(CLAIM)
+    consumer = bound(provider)
+    consumer.fail["patch", BINDINGS.plural] = [refused(403, "Forbidden")]
+    with pytest.raises(CliError) as caught:
+        flow(provider, consumer).run(plan(conflict_policy="Adopt"))
+    assert not any("export" in entry for entry in caught.value.left)
+    del provider.objects[EXPORT_REQUESTS.plural, API]  # pruned
+    consumer.fail["patch", BINDINGS.plural] = [refused(403, "Forbidden")]
+    with pytest.raises(CliError) as caught:
+        flow(provider, consumer).run(plan(conflict_policy="Adopt"))
+    assert not any("export" in entry for entry in caught.value.left)
+
+
+def test_what_cannot_be_looked_at_any_more_is_not_told() -> None:
+    silent = Scripted()
+    with pytest.raises(CliError) as caught:
+        flow(silent, Scripted()).run(plan(timeout=-1))
+    assert caught.value.left == ()
+    silent.fail["get", EXPORTS.plural] = [UnreachableError("no connection")]
+    with pytest.raises(CliError) as caught:
+        flow(silent, Scripted()).run(plan(timeout=-1))
+    assert caught.value.left == ()
 
 
 def test_a_binding_deleted_while_waiting_for_it() -> None:
@@ -760,8 +928,31 @@ def test_who_waits_in_vain_reads_the_command_at_the_end_of_the_reason() -> None:
 def test_a_deployment_that_says_nothing_of_its_pods() -> None:
     consumer = Scripted((DEPLOYMENTS, {"metadata": {"name": keys.KONNECTOR}}), served=False)
     installer = Installer(consumer, Progress(io.StringIO()), sleep=nap)  # type: ignore[arg-type]
-    with pytest.raises(WaitTimeoutError, match="0 available pods"):
+    with pytest.raises(WaitTimeoutError, match="0 available pods") as caught:
         installer.wait_served(timeout=-1)
+    assert "look at the pods" in caught.value.next_step
+
+
+def test_without_a_konnector_there_are_no_pods_to_look_at() -> None:
+    installer = Installer(Scripted(served=False), Progress(io.StringIO()), sleep=nap)  # type: ignore[arg-type]
+    with pytest.raises(WaitTimeoutError, match="no konnector is deployed here") as caught:
+        installer.wait_served(timeout=-1)
+    assert "leave out --skip-konnector" in caught.value.next_step
+    assert "kubectl bind konnector manifests" in caught.value.next_step
+    assert "pods" not in caught.value.next_step
+
+
+def test_the_names_of_a_dry_run_are_those_of_the_run() -> None:
+    found = dryrun.plan_steps(
+        plan(), provider_side(Scripted()), consumer_side(Scripted()), Progress(io.StringIO())
+    )
+    assert dryrun.render(found, "name").splitlines() == [
+        f"apiserviceexportrequest.klutch.anynines.com/{API}",
+        "namespace/klutch-bind",
+        "secret/kubeconfig-(generated)",
+        f"clusterrole.rbac.authorization.k8s.io/klutch-bind-binding-{API}",
+        f"apiservicebinding.klutch.anynines.com/{API}",
+    ]
 
 
 def steps(provider: Scripted, consumer: Scripted, **values: Any) -> list[tuple[str, str]]:
@@ -797,12 +988,22 @@ def test_dry_runs_say_create_update_or_keep() -> None:
         ("keep", "ClusterRole"),
         ("keep", "APIServiceBinding"),
     ]
-    provider.put(EXPORTS, {"metadata": {"name": API}, "spec": {"permissionClaims": [CLAIM]}})
+    exported(provider, CLAIM)
     assert steps(provider, consumer, kubeconfig=kubeconfig("new")) == [
         ("keep", "APIServiceExportRequest"),
         ("update", "Secret"),
         ("update", "ClusterRole"),
         ("update", "APIServiceBinding"),
+    ]
+    flow(provider, consumer).run(plan())
+    del provider.objects[EXPORTS.plural, API]
+    provider.calls.clear()
+    consumer.calls.clear()
+    assert steps(provider, consumer) == [
+        ("create", "APIServiceExportRequest"),  # it has ended, so it is asked for anew
+        ("keep", "Secret"),
+        ("keep", "ClusterRole"),
+        ("keep", "APIServiceBinding"),
     ]
     installed = steps(Scripted(), Scripted(), skip_konnector=False)
     assert ("create", "Deployment") in installed

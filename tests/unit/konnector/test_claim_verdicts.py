@@ -241,3 +241,18 @@ async def test_what_a_claim_sync_suffers_is_told_for_the_bindings_that_asked() -
     assert looked == ["ns/a"]
     sync.reports.hindrance = None
     assert list(claims.hindrances("things.g")) == []
+
+
+async def test_no_to_a_wider_claim_is_settled_while_the_narrower_one_goes_on() -> None:
+    claims, status = _claims()
+    narrow = {**WIRE, "selector": {"owner": "Provider", "names": ["a"]}}
+    entries = [{**WIRE, "state": "Rejected"}, {**narrow, "state": "Accepted"}]
+    binding: Object = {"metadata": {"name": "things.g"}, "spec": {"permissionClaims": entries}}
+    claims.update("things.g", "ns/things.g", _offer(WIRE), binding)
+    assert status.said["ClaimsInForce"].status == "True"
+    assert [d.effective and d.effective.selector.names for d in claims._asked["things.g"].decisions] == [
+        ("a",)
+    ]
+    binding["spec"]["permissionClaims"] = entries[1:]
+    claims.update("things.g", "ns/things.g", _offer(WIRE), binding)
+    assert status.said["ClaimsInForce"].reason == "ClaimWaitingForConsent"

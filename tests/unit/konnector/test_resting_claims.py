@@ -185,3 +185,59 @@ async def test_a_withdrawn_acceptance_does_not_rest(monkeypatch: pytest.MonkeyPa
     world.update("one", "a")
     assert await world.settled() == ({"b"}, set())
     running.cancel()
+
+
+def wanting(world: World, name: str, *labels: str) -> None:
+    world.claims.update(name, f"klutch-bind/{name}", export(*labels), world.bindings[name])
+
+
+async def test_what_the_provider_claims_no_more_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    running = asyncio.create_task(world.claims.run())
+    world.update("two", "b")
+    world.update("one", "a")
+    assert await world.settled() == ({"a", "b"}, set())
+    wanting(world, "one")
+    assert await world.settled() == ({"b"}, set())
+    wanting(world, "two")
+    assert await world.settled() == (set(), set())
+    assert world.syncs.ended == []  # it goes on without claims, for the copies that are still there
+    world.bindings["one"]["spec"] = world.bindings["two"]["spec"] = {}
+    wanting(world, "one")
+    wanting(world, "two")
+    await world.settled()
+    assert world.syncs.ended == ["configmaps"]  # now that nothing is accepted any more
+    running.cancel()
+
+
+async def test_it_is_taken_back_by_a_konnector_that_was_away_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    del world.bindings["two"]
+    running = asyncio.create_task(world.claims.run())
+    wanting(world, "one", "c")
+    assert await world.settled() == (set(), set())
+    running.cancel()
+
+
+async def test_what_was_only_rejected_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind that was never accepted, the konnector has no right to read."""
+    world = World(monkeypatch)
+    world.bindings = {"one": binding("one", "a", state="Rejected")}
+    running = asyncio.create_task(world.claims.run())
+    wanting(world, "one")
+    assert await world.settled() is None
+    wanting(world, "one", "a")
+    assert await world.settled() is None
+    running.cancel()
+
+
+async def test_a_paused_binding_keeps_what_is_claimed_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    running = asyncio.create_task(world.claims.run())
+    world.bindings["one"] = binding("one", "a", paused=True)
+    world.update("two", "b")
+    wanting(world, "one")
+    assert await world.settled() == ({"b"}, {"a"})
+    running.cancel()

@@ -281,6 +281,24 @@ class TestRepairing:
         assert told(found) == ("False", "ClaimPolicyInvalid", "Error")
         assert keys.ACCEPT_CLAIMS in found.condition.message
 
+    @pytest.mark.parametrize("text", ["secretz", "secrets,configmap"])
+    def test_a_slip_of_the_pen_changes_nothing_and_is_said(self, wanted: Wanted, text: str) -> None:
+        bind = done(replace(wanted, accept_claims="secrets")).steps[0]
+        assert isinstance(bind, steps.CreateBinding)
+        present = {**bind.binding, "metadata": {**obj(str(KIND))["metadata"], **bind.binding["metadata"]}}
+        found = done(replace(wanted, accept_claims=text), bindings=[present], exports=[obj(str(KIND))])
+        assert (found.steps, told(found)) == ((), ("False", "ClaimPolicyInvalid", "Error"))
+        slip = text.rpartition(",")[2]
+        assert f"{keys.ACCEPT_CLAIMS}: no claim on '{slip}'; claims can be on: configmaps, secrets" in (
+            found.condition.message
+        )
+
+    def test_a_kind_that_is_not_claimed_yet_may_be_agreed_to(self, wanted: Wanted) -> None:
+        """It is a standing word: a template that claims less one day is no reason to find fault with it."""
+        found = done(replace(wanted, accept_claims="secrets,configmaps"), exports=[obj(str(KIND))])
+        assert isinstance(found.steps[0], steps.CreateBinding)
+        assert told(found)[0] == "True"
+
     def test_another_secret_cannot_be_repaired(self, wanted: Wanted) -> None:
         present = binding(
             wanted, spec={"kubeconfigSecretRef": {"name": "x", "key": "kubeconfig", "namespace": "y"}}
