@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Final
 
 import structlog
 
 from bind_agent.api import conditions, keys, meta
-from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity, Status
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORTS, NAMESPACES
 from bind_agent.kube.errors import Conflict
@@ -22,11 +23,11 @@ from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.status import write_status
 from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster, Provider
+from konnector.controllers import access, retirement
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.claims import Claims
 from konnector.controllers.crds import CrdWatches
 from konnector.controllers.export_status import export_status
-from konnector.controllers.retirement import mirrored
 from konnector.controllers.shape import Shape, choose_binding, shape_of
 from konnector.controllers.troubles import Followed, Trouble
 from konnector.sync.brake import Brake
@@ -37,6 +38,11 @@ from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
 
 log = structlog.get_logger(__name__)
+
+_MIRRORED: Final = {
+    ConditionType.RETIRING: retirement.mirrored,
+    ConditionType.ACCESS_GRANTED: access.mirrored,
+}
 
 
 class Exports:
@@ -162,7 +168,7 @@ class Exports:
             self.claims.remove(name)
         if export is not None:
             for key, bound in bindings.items():
-                self._follow_retirement(key, bound, export)
+                self._follow_provider(key, bound, export)
             desired = export_status(export, binding, crd, now=datetime.now(UTC))
             try:
                 answer = await write_status(self._provider.client, EXPORTS, export, desired)
@@ -235,15 +241,18 @@ class Exports:
         elif self._status.stated(binding_key, ConditionType.DELETIONS_ALLOWED) is not None:
             self._status.state([binding_key], conditions.true(ConditionType.DELETIONS_ALLOWED))
 
-    def _follow_retirement(self, binding_key: str, binding: Object, export: Object) -> None:
-        """Show on a binding that the provider has announced the end of its export."""
-        stated = self._status.stated(binding_key, ConditionType.RETIRING)
-        wanted = mirrored(export, stated)
-        if wanted is None or wanted == stated:
-            return
-        self._status.state([binding_key], wanted)
-        if wanted.status == Status.TRUE:
-            self._app.recorder.event(binding, type="Warning", reason=wanted.reason, message=wanted.message)
+    def _follow_provider(self, binding_key: str, binding: Object, export: Object) -> None:
+        """Show on a binding what its provider says about the export: that it ends, that rights are missing."""
+        for condition_type, mirrored in _MIRRORED.items():
+            stated = self._status.stated(binding_key, condition_type)
+            wanted = mirrored(export, stated)
+            if wanted is None or wanted == stated:
+                continue
+            self._status.state([binding_key], wanted)
+            if wanted.reason:
+                self._app.recorder.event(
+                    binding, type="Warning", reason=wanted.reason, message=wanted.message
+                )
 
     async def _sync(self, name: str, sync: ObjectSync) -> None:
         """A sync that fails is its own problem: it is started again, the others go on."""
