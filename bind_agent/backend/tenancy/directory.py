@@ -18,7 +18,6 @@ from bind_agent.backend.views import Views
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import NotFound
 
-
 _ANY_NAMESPACE: Final = "default"
 """Where a list is short, and says whether the kind is there."""
 
