@@ -24,7 +24,7 @@ from bind_agent.backend.options.tenancy import Tenancy, check_issuer, reaper_opt
 from bind_agent.backend.options.types import Duration
 from bind_agent.backend.tenancy.address import AddressError, is_local
 from bind_agent.backend.tenancy.credentials import REVOKED_WITHIN
-from bind_agent.backend.tenancy.identity import Identity, IdentityError, identity
+from bind_agent.backend.tenancy.identity import Identity, IdentityError, distinguished, identity
 from bind_agent.backend.tenancy.kubeconfig import Issued
 from bind_agent.backend.tenancy.provision import Added, Tenant
 from bind_agent.backend.tenancy.reaper import Limits, judge
@@ -101,9 +101,16 @@ def add(
         raise click.UsageError(str(error)) from None
     kinds = _allowed(allow, who)
 
+    namesakes: list[str] = []
+
     async def work(session: Session) -> Added:
         if isinstance(session.endpoint, AddressError):
             raise session.endpoint
+        namesakes.extend(
+            f"note: {one.namespace} is another tenant of that name and cluster id ({distinguished(one.who)}); if you"
+            f" meant that one: {session.tenants.add_command(one.who)}"
+            for one in await session.tenants.namesakes(who)
+        )
         added = await session.tenants.add(
             who, prefix=tenancy.namespace_prefix, pretty_name=tenancy.pretty_name, allow=kinds
         )
@@ -126,6 +133,8 @@ def add(
         bundle_.say(added)
     else:
         _say_added(added, out)
+    for note in namesakes:
+        click.echo(note, err=True)
 
 
 def _allowed(allow: tuple[str, ...], who: Identity) -> frozenset[str]:
