@@ -31,7 +31,7 @@ def mirrored(export: Object, stated: Condition | None) -> Condition | None:
             ConditionType.ACCESS_GRANTED,
             Reason.GRANT_REFUSED,
             Severity.ERROR,
-            "the provider has not granted the rights for this API, so no object is synced until it does; it says: "
-            + printable(said.message, _LIMIT),
+            "the provider has not granted the rights for this API, so no object is synced: ask its operators, who read"
+            " on its export: " + printable(said.message, _LIMIT),
         )
     return None if stated is None else conditions.true(ConditionType.ACCESS_GRANTED)
