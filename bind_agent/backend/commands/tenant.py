@@ -213,19 +213,25 @@ def list_(output: str, reaper: Limits, connection: Connection) -> None:
 @click.option(
     "--overlap",
     type=Duration(timedelta(0), timedelta(days=7)),
-    default=goduration.format(_OVERLAP),
-    show_default=True,
+    default=None,
+    show_default=goduration.format(_OVERLAP),
     help="How long the old credential goes on working.",
 )
 @connection_options
 @tenancy_options
-def rotate(tenant_: str, now: bool, overlap: timedelta, connection: Connection, tenancy: Tenancy) -> None:
+def rotate(
+    tenant_: str, now: bool, overlap: timedelta | None, connection: Connection, tenancy: Tenancy
+) -> None:
     """Issue a new credential for NAME (a tenant's name, namespace or NAME#CLUSTER-ID).
 
     Konnectors that are connected pick it up by themselves. One that is cut off while `--now` is given needs
     the output of `bind-backend tenant add` again.
     """
-    span = timedelta(0) if now else overlap
+    if now and overlap is not None:
+        raise click.UsageError(
+            "--now ends the old credential at once, --overlap lets it go on for a while: give one of them"
+        )
+    span = timedelta(0) if now else _OVERLAP if overlap is None else overlap
 
     async def work(session: Session) -> tuple[Tenant, str]:
         found = await session.tenants.find(tenant_)
@@ -252,12 +258,11 @@ def revoke(tenant_: str, delete: bool, yes: bool, connection: Connection) -> Non
         return await session.tenants.find(tenant_)
 
     found = run(connection, Tenancy(), find)
-    if delete and not yes:
-        click.confirm(
-            f"Delete namespace {found.namespace}, its service namespaces and every service instance in them?",
-            abort=True,
-            err=True,
-        )
+    question = (
+        f"Delete namespace {found.namespace}, its service namespaces and every service instance in them?"
+    )
+    if delete and not yes and not click.confirm(question, err=True):
+        raise click.ClickException("nothing was revoked and nothing deleted")
 
     async def work(session: Session) -> None:
         await session.tenants.revoke(found, delete=delete)
