@@ -14,6 +14,7 @@ from bind_agent.runtime.health import HealthServer
 from bind_agent.runtime.leader import LeaderElector
 from bind_agent.runtime.manager import Manager, run_main
 from bind_agent.runtime.pool import InformerPool
+from bind_agent.runtime.reconcile import leaves
 from konnector.agent import AgentMode
 from konnector.control_plane import ControlPlaneMode
 from konnector.hub import Hub
@@ -137,8 +138,8 @@ def run(options: Options) -> None:
     metrics.BUILD("konnector", __version__, "").set(1)
     try:
         run_main(serve(options))
-    except* (KubeError, InstallError) as failures:
-        for failure in failures.exceptions:
+    except* (KubeError, InstallError, OSError) as failures:
+        for failure in leaves(failures):
             log.error("cannot serve", error=str(failure))  # noqa: TRY400 - a traceback helps nobody here
         raise SystemExit(1) from None
 

@@ -8,13 +8,14 @@ Secret is gone. A cluster that fails never slows another one.
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
 from bind_agent.aio.backoff import Backoff, Policy
 from bind_agent.api import conditions, meta
 from bind_agent.api.conditions import Condition
-from bind_agent.api.conditions_catalogue import ConditionType, Reason
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.kube.errors import Forbidden
 from bind_agent.kube.intake import ProviderKubeconfig
 from bind_agent.runtime.controller import Controller
@@ -31,6 +32,9 @@ from konnector.sync import remedies
 log = structlog.get_logger(__name__)
 
 _KEY = "all"
+_CONNECTING: Final = conditions.false(
+    ConditionType.CONNECTED, Reason.PENDING, Severity.INFO, "the konnector is about to ask the provider"
+)
 _SETTLE_SECONDS = 0.02
 _STEADY_SECONDS = 120.0
 """A session that ran so long begins with short pauses again when it fails."""
@@ -164,6 +168,9 @@ class Hub:
                 self.status.state([entry.key], found)
                 continue
             self.status.state([entry.key], conditions.true(ConditionType.SECRET_VALID))
+            if self.status.stated(entry.key, ConditionType.CONNECTED) is None:
+                # A valid Secret alone would make the summary True before anything was looked at.
+                self.status.state([entry.key], _CONNECTING)
             want = wanted.setdefault(found.kubeconfig.identity, Wanted(found.kubeconfig))
             want.bindings.add(entry.key)
             want.secrets.add(found.secret)

@@ -61,6 +61,9 @@ class ConditionType:
     """On a binding: each claim of the export is accepted as it stands, and may be synced."""
     OBJECTS_IN_SYNC: Final = "ObjectsInSync"
     """On a binding: no object is held up by a conflict or a refusal."""
+    ACCESS_GRANTED: Final = "AccessGranted"
+    """On a ClusterBinding and on an export: the tenant has the rights that its exports need. Mirrored to the binding
+    once they were refused."""
     DELETIONS_ALLOWED: Final = "DeletionsAllowed"
     """On a binding: False while the brake on mass deletion holds."""
     RETIRING: Final = "Retiring"
@@ -124,6 +127,7 @@ class Reason:
     CLAIM_REFUSED: Final = "ClaimRefused"
     CLAIM_LIMIT_REACHED: Final = "ClaimLimitReached"
     PROTECTED_OBJECT: Final = "ProtectedObject"
+    GRANT_REFUSED: Final = "GrantRefused"
     MASS_DELETION_HELD: Final = "MassDeletionHeld"
     OBJECTS_REMAIN: Final = "ObjectsRemain"
     PAUSED: Final = "Paused"

@@ -3,6 +3,9 @@
 Without a command it serves, so that the arguments of a Go backend work as they are.
 """
 
+import sys
+from collections.abc import Sequence
+
 import click
 
 from bind_agent._version import __version__
@@ -14,6 +17,7 @@ from bind_agent.backend.options.serve import serve_command
 from bind_agent.goflags import GoGroup
 
 _DEFAULT = "serve"
+_INTERRUPTED = 130
 
 
 class DefaultGroup(GoGroup):
@@ -41,9 +45,31 @@ cli.add_command(export)
 cli.add_command(rbac)
 
 
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what stands after the program's name; ``sys.argv`` by default.
+
+    Returns:
+        The exit code; 130 after Ctrl-C, as shells have it.
+    """
+    try:
+        result = cli.main(arguments, prog_name="bind-backend", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("\ninterrupted", err=True)
+        return _INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return result if isinstance(result, int) else 0
+
+
 def main() -> None:
     """Entry point of the console script."""
-    cli()
+    sys.exit(run())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ What both sides of a binding share stands in `bind_agent.api.keys` and `bind_age
 from typing import Final
 
 from bind_agent.api import keys
+from bind_agent.api.conditions_catalogue import ConditionType, Reason
 
 PROGRAM: Final = "bind-backend"
 """Component of events, user agent, field manager of what is applied."""
@@ -119,7 +120,7 @@ RETIRED: Final = f"{keys.TEMPLATE_GROUP}/retired"
 CREDENTIAL_ISSUED: Final = "CredentialIssued"
 """On a ClusterBinding: the Secret `kubeconfig` holds a credential that is not due for renewal."""
 
-ACCESS_GRANTED: Final = "AccessGranted"
+ACCESS_GRANTED: Final = ConditionType.ACCESS_GRANTED
 """On a ClusterBinding and on an export: the tenant has the rights that its exports need."""
 
 ALLOWED: Final = "Allowed"
@@ -138,7 +139,7 @@ REASON_DELETION_ANNOUNCED: Final = "DeletionAnnounced"
 REASON_NOT_ALLOWED: Final = "NotAllowed"
 REASON_RETIRED: Final = "Retired"
 REASON_RETIRING: Final = "Retiring"
-REASON_GRANT_REFUSED: Final = "GrantRefused"
+REASON_GRANT_REFUSED: Final = Reason.GRANT_REFUSED
 REASON_NOT_A_TENANT: Final = "NotATenant"
 REASON_SCHEMA_TOO_LARGE: Final = "SchemaTooLarge"
 REASON_EXPORT_WRITE_FAILED: Final = "ExportWriteFailed"

@@ -47,6 +47,7 @@ from bind_agent.runtime.health import HealthServer
 from bind_agent.runtime.leader import LeaderElector
 from bind_agent.runtime.manager import Manager, freeze, run_main
 from bind_agent.runtime.pool import InformerPool
+from bind_agent.runtime.reconcile import leaves
 from bind_agent.runtime.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -297,7 +298,7 @@ def run(options: Serve) -> None:
     try:
         run_main(serve(options))
     except* (KubeError, NotInstalled, OSError) as failures:
-        for failure in failures.exceptions:
+        for failure in leaves(failures):
             log.error("cannot serve", error=str(failure))  # noqa: TRY400 - a traceback helps nobody here
         raise SystemExit(1) from None
 

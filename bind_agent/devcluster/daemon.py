@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bind_agent.devcluster import folders
 from bind_agent.devcluster.binaries import ControlPlane
 from bind_agent.devcluster.cluster import ClusterOptions
-from bind_agent.devcluster.errors import DevClusterError, PlaygroundError
+from bind_agent.devcluster.errors import DevClusterError
 from bind_agent.devcluster.issuer.launch import Issuer
 from bind_agent.devcluster.issuer.people import CLIENT_ID
 from bind_agent.devcluster.playground import Playground
@@ -51,18 +52,15 @@ def owning(directory: Path) -> Iterator[None]:
     """Own a directory for as long as the block runs; the kernel ends the ownership with the process.
 
     Raises:
-        PlaygroundError: Another process owns it.
+        PlaygroundError: Another process owns it, or it cannot be made.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make(directory)
     descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PlaygroundError(
-                f"a playground runs in {directory} already: see `kubectl bind dev status`, stop it with "
-                "`kubectl bind dev down`, or name another directory with --dir"
-            ) from None
+            raise folders.taken(directory) from None
         yield
     finally:
         os.close(descriptor)
@@ -118,7 +116,7 @@ async def serve(order: Order, control_plane: ControlPlane, ready: Callable[[Stat
                 server = failure.result()
                 raise DevClusterError(
                     f"{server.name} ended by itself, so everything was stopped; start again with "
-                    f"`kubectl bind dev up`. Its log ended with:\n{server.tail()}"
+                    f"`kubectl bind dev up{folders.option(order.directory)}`. Its log ended with:\n{server.tail()}"
                 )
         finally:
             await playground.stop()

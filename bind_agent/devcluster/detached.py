@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from bind_agent.devcluster import folders
 from bind_agent.devcluster.binaries import ControlPlane
 from bind_agent.devcluster.cluster import ClusterOptions
 from bind_agent.devcluster.daemon import Order, forget, owned
@@ -36,15 +37,12 @@ def up(order: Order, control_plane: ControlPlane) -> State:
     """Start a playground that goes on running when this process ends, and wait until it serves.
 
     Raises:
-        PlaygroundError: The directory is in use.
+        PlaygroundError: The directory is in use, or cannot be made.
         DevClusterError: It does not come up; nothing is left running.
     """
     if owned(order.directory):
-        raise PlaygroundError(
-            f"a playground runs in {order.directory} already: see `kubectl bind dev status`, stop it with "
-            "`kubectl bind dev down`, or name another directory with --dir"
-        )
-    order.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        raise folders.taken(order.directory)
+    folders.make(order.directory)
     reading, writing = os.pipe()
     log_path = order.directory / LOG_FILE
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -242,8 +240,8 @@ def kubeconfig_of(directory: Path, cluster: str) -> tuple[Path, Path]:
     state = State.read(directory)
     if state is None or not state.owner.alive:
         raise PlaygroundError(
-            f"no playground runs in {directory}: start one with `kubectl bind dev up`, or name its directory "
-            "with --dir"
+            f"no playground runs in {directory}: start one with `kubectl bind dev up{folders.option(directory)}`, "
+            "or name its directory with --dir"
         )
     for each in state.clusters:
         if each.name == cluster:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from bind_agent.kube.errors import KubeError, clean
+from bind_agent.runtime.listening import ListenError
 from bind_agent.runtime.reconcile import LostLease, TerminalError, leaves
 
-_TOLD: Final = (KubeError, TerminalError, LostLease)
+_TOLD: Final = (KubeError, TerminalError, LostLease, ListenError)
 _FRAMES: Final = 4
 
 

@@ -6,7 +6,6 @@ fails.
 """
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +15,7 @@ from aiohttp import web
 
 from bind_agent.obs import metrics
 from bind_agent.runtime.faults import describe
+from bind_agent.runtime.listening import listener
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class HealthServer:
         """Serve until cancelled.
 
         Raises:
-            OSError: the address cannot be listened on.
+            ListenError: the address cannot be listened on.
         """
         app = web.Application(client_max_size=1024)
         app.router.add_route("*", "/healthz", self._healthz)
@@ -72,11 +72,11 @@ class HealthServer:
         runner = web.AppRunner(
             app, access_log=None, handle_signals=False, keepalive_timeout=75.0, shutdown_timeout=1.0
         )
-        with _listen(self.host, self.port) as listener:
+        with listener(self.host, self.port, flag="--health-address") as bound:
             try:
                 await runner.setup()
-                await web.SockSite(runner, listener).start()
-                self.port = listener.getsockname()[1]
+                await web.SockSite(runner, bound).start()
+                self.port = bound.getsockname()[1]
                 self._listening.set()
                 log.info("health endpoint", host=self.host, port=self.port)
                 await asyncio.get_running_loop().create_future()
@@ -121,16 +121,3 @@ def _passes(name: str, check: Check) -> bool:
     except Exception as error:
         log.warning("health check failed", check=name, error=describe(error))
         return False
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

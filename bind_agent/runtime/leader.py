@@ -25,7 +25,7 @@ from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.api import meta
 from bind_agent.api.resource import LEASES
 from bind_agent.kube.client import Client
-from bind_agent.kube.errors import AbsenceUnproven, Conflict, KubeError, NotFound
+from bind_agent.kube.errors import AbsenceUnproven, Conflict, Forbidden, KubeError, NotFound
 from bind_agent.obs import metrics
 from bind_agent.runtime.faults import describe
 from bind_agent.runtime.lease import Observation, Record, first_record, lease_object, with_record
@@ -46,6 +46,17 @@ _REMEMBERED: Final = 16
 def unique_identity() -> str:
     """An identity for this process: the host name for people, a random part since no two may share one."""
     return f"{socket.gethostname()}_{uuid.uuid4()}"
+
+
+def next_step(error: BaseException, namespace: str) -> dict[str, str]:
+    """What a person can do about an election that fails for a reason that does not pass by itself."""
+    if not isinstance(error, Forbidden | NotFound):
+        return {}
+    return {
+        "next": f"give this account rights on Leases in namespace {namespace}, name the namespace in which it has them"
+        " with --lease-namespace (the shipped ServiceAccounts: their own), or run a single process with"
+        " --no-leader-elect"
+    }
 
 
 def boot_time() -> float:
@@ -161,7 +172,12 @@ class LeaderElector:
                 async with asyncio.timeout(self._renew):
                     wait = await self._attempt()
             except (KubeError, TimeoutError) as error:
-                log.warning("election failed, trying again", lease=self._name, error=describe(error))
+                log.warning(
+                    "election failed, trying again",
+                    lease=f"{self._namespace}/{self._name}",
+                    error=describe(error),
+                    **next_step(error, self._namespace),
+                )
                 wait = self._retry
             if wait is None:
                 return

@@ -129,7 +129,8 @@ class Manager:
             await wait()
         freeze()
         self.ready = not self._stopping.is_set()
-        log.info("ready")
+        # Whether the program can do its work is told by its own checks (`/readyz`).
+        log.info("started")
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -161,7 +161,7 @@ class Reflector:
                         log.debug("watching anew after an outage", **self._fields())
                     else:
                         log.info("listing again, because the schema has changed", **self._fields())
-                # Without a turn there is none to be ended.
+                # Between connections there is none whose end could be brought forward.
                 self._limit = None
                 await self._pause(wait)
         finally:

@@ -134,7 +134,9 @@ def status(directory: Path | None, form: str) -> None:
             echo("\n" + render_columns(("ISSUER", "READY", "PID", "CLIENT ID", "ACCOUNTS"), [shown]))
             _invite(seen.login.backend, seen.clusters)
     else:
-        _say(f"no playground runs in {seen.directory}; start one with: kubectl bind dev up")
+        _say(
+            f"no playground runs in {seen.directory}; start one with: kubectl bind dev up{_dir_hint(directory)}"
+        )
         if log := detached.last_words(place):
             _say(f"the last one in the background ended with errors, see {log}")
     if not seen.running:

@@ -126,7 +126,7 @@ class OfferedCredential:
         if (secret.get("data") or {}).get(keys.KUBECONFIG) == encoded or self._leads_elsewhere(secret):
             return
         namespace, name = meta.split_key(secret_key)
-        log.info("taking over the rotated credential", secret=secret_key)
+        log.info("taking over the rotated credential", secret_name=secret_key)
         patch = {
             "metadata": {"uid": entry.uid, "resourceVersion": entry.resource_version},
             "data": {keys.KUBECONFIG: encoded},
@@ -134,7 +134,7 @@ class OfferedCredential:
         try:
             await self._home.client.merge_patch(SECRETS, name, patch, namespace=namespace)
         except Forbidden as error:
-            log.warning("may not store the rotated credential", secret=secret_key, error=str(error))
+            log.warning("may not store the rotated credential", secret_name=secret_key, error=str(error))
             raise
 
     def _leads_elsewhere(self, secret: Object) -> bool:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Final
 
 import structlog
 
 from bind_agent.api import keys, meta
-from bind_agent.api.conditions_catalogue import ConditionType, Status
+from bind_agent.api.conditions_catalogue import ConditionType
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORTS, NAMESPACES
 from bind_agent.kube.errors import Conflict
@@ -23,12 +24,12 @@ from bind_agent.runtime.informer import Event, Informer
 from bind_agent.runtime.status import write_status
 from bind_agent.runtime.store import Entry
 from konnector.clusters import AppCluster, Provider
+from konnector.controllers import access, retirement
 from konnector.controllers.binding_status import BindingStatus
 from konnector.controllers.brakes import Brakes
 from konnector.controllers.claims import Claims
 from konnector.controllers.crds import CrdWatches
 from konnector.controllers.export_status import export_status
-from konnector.controllers.retirement import mirrored
 from konnector.controllers.shape import Shape, choose_binding, shape_of
 from konnector.controllers.troubles import Followed, Trouble
 from konnector.sync.model import Policy
@@ -39,6 +40,11 @@ from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
 
 log = structlog.get_logger(__name__)
+
+_MIRRORED: Final = {
+    ConditionType.RETIRING: retirement.mirrored,
+    ConditionType.ACCESS_GRANTED: access.mirrored,
+}
 
 
 class Exports:
@@ -183,7 +189,7 @@ class Exports:
             self.claims.remove(name)
         if export is not None:
             for key, bound in bindings.items():
-                self._follow_retirement(key, bound, export)
+                self._follow_provider(key, bound, export)
             desired = export_status(export, binding, crd, now=datetime.now(UTC))
             try:
                 answer = await write_status(self._provider.client, EXPORTS, export, desired)
@@ -246,15 +252,18 @@ class Exports:
         if news.look_again:
             self.controller.enqueue(name, after=news.look_again)
 
-    def _follow_retirement(self, binding_key: str, binding: Object, export: Object) -> None:
-        """Show on a binding that the provider has announced the end of its export."""
-        stated = self._status.stated(binding_key, ConditionType.RETIRING)
-        wanted = mirrored(export, stated)
-        if wanted is None or wanted == stated:
-            return
-        self._status.state([binding_key], wanted)
-        if wanted.status == Status.TRUE:
-            self._app.recorder.event(binding, type="Warning", reason=wanted.reason, message=wanted.message)
+    def _follow_provider(self, binding_key: str, binding: Object, export: Object) -> None:
+        """Show on a binding what its provider says about the export: that it ends, that rights are missing."""
+        for condition_type, mirrored in _MIRRORED.items():
+            stated = self._status.stated(binding_key, condition_type)
+            wanted = mirrored(export, stated)
+            if wanted is None or wanted == stated:
+                continue
+            self._status.state([binding_key], wanted)
+            if wanted.reason:
+                self._app.recorder.event(
+                    binding, type="Warning", reason=wanted.reason, message=wanted.message
+                )
 
     async def _sync(self, name: str, sync: ObjectSync) -> None:
         """A sync that fails is its own problem: it is started again, the others go on."""

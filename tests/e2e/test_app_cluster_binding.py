@@ -84,14 +84,24 @@ class Operator:
                 },
             },
         )
-        await eventually(self.ready, what="the AppClusterBinding", timeout=60)
+        await eventually(self.made, what="the AppClusterBinding", timeout=60)
+
+    async def made(self) -> bool:
+        """Whether everything is made, while no konnector has made anything work yet."""
+        stated = await self._stated()
+        assert stated.get("APIsBound") == stated.get("KonnectorDeployed") == "True", stated
+        assert (stated["BindingsReady"], stated["Ready"]) == ("False", "False"), stated
+        return True
 
     async def ready(self) -> bool:
         """Whether the AppClusterBinding is ready."""
-        found = await self.system.up.get(APP_CLUSTER_BINDINGS, NAME, namespace=HOME)
-        stated = {one["type"]: one for one in found.get("status", {}).get("conditions", [])}
-        assert stated.get("Ready", {}).get("status") == "True", stated
+        stated = await self._stated()
+        assert stated.get("Ready") == "True", stated
         return True
+
+    async def _stated(self) -> dict[str, str]:
+        found = await self.system.up.get(APP_CLUSTER_BINDINGS, NAME, namespace=HOME)
+        return {one["type"]: one["status"] for one in found.get("status", {}).get("conditions", [])}
 
     async def allow_on_the_app_cluster(self, name: str) -> None:
         """Give the konnector its rights there, as its people do."""
@@ -143,6 +153,7 @@ async def test_connect_use_rotate_disconnect(operator: Operator) -> None:
     await operator.allow_on_the_app_cluster(service.name)
     await system.konnector.start()
     await system.bound(service)
+    await eventually(operator.ready, what="the AppClusterBinding to work", timeout=30)
 
     # An object goes up, a claimed Secret that the policy accepted comes down.
     namespace = await system.namespace("shop")

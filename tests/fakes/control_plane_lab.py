@@ -132,12 +132,15 @@ class Plane:
         await self.lab.admin.merge_patch(resource, name, patch, namespace=namespace)
 
     async def ready(self, namespace: str, name: str, *kinds: Resource, **more: Any) -> "AppCluster":
-        """An app cluster that is connected: namespace, Secret, AppClusterBinding; waits until it is ready."""
+        """An app cluster for which everything is made: namespace, Secret, AppClusterBinding."""
         await self.namespace(namespace)
         await self.secret(namespace)
         found = await self.connect(namespace, name, *kinds, **more)
-        await found.condition("Ready")
+        await found.made()
         return found
+
+
+_MADE = ("SecretValid", "NamespaceReady", "APIsBound", "KonnectorDeployed")
 
 
 class AppCluster:
@@ -189,12 +192,24 @@ class AppCluster:
 
         return await eventually(reached, timeout=timeout)
 
+    async def made(self, *, timeout: float = 20.0) -> None:
+        """Wait until everything is made, and nothing is wrong; that it works takes a konnector."""
+
+        async def reached() -> bool:
+            found = {one["type"]: one for one in conditions.of(await self.get() or {})}
+            states = {kind: one["status"] for kind, one in found.items()}
+            assert all(states.get(kind) == "True" for kind in _MADE), found
+            assert found["Ready"].get("severity", "") in {"", "Info"}, found
+            return True
+
+        await eventually(reached, timeout=timeout)
+
     async def recovers(self, *, timeout: float = 60.0) -> None:
-        """Wait until it is ready, changing it now and then: a change is looked at without the back-off."""
+        """Wait until everything is made, changing it now and then: a change is looked at without the back-off."""
 
         async def ready() -> bool:
             await self.touch()
-            await self.condition("Ready", timeout=2.0)
+            await self.made(timeout=2.0)
             return True
 
         await eventually(ready, timeout=timeout)

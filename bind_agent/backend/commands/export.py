@@ -22,7 +22,7 @@ from bind_agent.backend.retiring import Offer, Retirements
 from bind_agent.goflags import GoGroup
 
 _GRACE = timedelta(days=30)
-_COLUMNS = ("namespace", "export", "ready", "template", "retires", "note")
+_COLUMNS = ("namespace", "export", "ready", "template", "retires", "note", "message")
 
 
 @click.group(name="export", cls=GoGroup)
@@ -55,7 +55,7 @@ def list_(tenant: str, output: str, connection: Connection) -> None:
     elif not rows:
         click.echo("no exports: tenants get them when they bind", err=True)
     else:
-        click.echo(table(_COLUMNS, rows))
+        click.echo(table(_COLUMNS, [_shown(row) for row in rows]))
 
 
 @export.command(name="retire")
@@ -163,5 +163,14 @@ def _row(offer: Offer) -> dict[str, Any]:
         "template": printable(meta.annotation(found, names.TEMPLATE), 120),
         "retires": printable(offer.retired, 32) if planned is None else conditions.timestamp(planned.at),
         "retired": offer.export is None,
-        "note": "retired" if offer.export is None else ("" if planned is None else planned.note),
+        "note": "" if planned is None else planned.note,
+    }
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as people read it: what has ended says so, and what is not ready says why."""
+    return {
+        **row,
+        "ready": "retired" if row["retired"] else row["ready"],
+        "message": "" if row["ready"] == "True" else row["message"],
     }

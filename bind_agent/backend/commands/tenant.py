@@ -24,7 +24,7 @@ from bind_agent.backend.options.tenancy import Tenancy, check_issuer, reaper_opt
 from bind_agent.backend.options.types import Duration
 from bind_agent.backend.tenancy.address import AddressError, is_local
 from bind_agent.backend.tenancy.credentials import REVOKED_WITHIN
-from bind_agent.backend.tenancy.identity import Identity, IdentityError, identity
+from bind_agent.backend.tenancy.identity import Identity, IdentityError, distinguished, identity
 from bind_agent.backend.tenancy.kubeconfig import Issued
 from bind_agent.backend.tenancy.provision import Added, Tenant
 from bind_agent.backend.tenancy.reaper import Limits, judge
@@ -102,9 +102,16 @@ def add(
         raise click.UsageError(str(error)) from None
     kinds = _allowed(allow, who)
 
+    namesakes: list[str] = []
+
     async def work(session: Session) -> Added:
         if isinstance(session.endpoint, AddressError):
             raise session.endpoint
+        namesakes.extend(
+            f"note: {one.namespace} is another tenant of that name and cluster id ({distinguished(one.who)}); if you"
+            f" meant that one: {session.tenants.add_command(one.who)}"
+            for one in await session.tenants.namesakes(who)
+        )
         added = await session.tenants.add(
             who, prefix=tenancy.namespace_prefix, pretty_name=tenancy.pretty_name, allow=kinds
         )
@@ -127,6 +134,8 @@ def add(
         bundle_.say(added)
     else:
         _say_added(added, out)
+    for note in namesakes:
+        click.echo(note, err=True)
 
 
 def _allowed(allow: tuple[str, ...], who: Identity) -> frozenset[str]:
@@ -205,19 +214,25 @@ def list_(output: str, reaper: Limits, connection: Connection) -> None:
 @click.option(
     "--overlap",
     type=Duration(timedelta(0), timedelta(days=7)),
-    default=goduration.format(_OVERLAP),
-    show_default=True,
+    default=None,
+    show_default=goduration.format(_OVERLAP),
     help="How long the old credential goes on working.",
 )
 @connection_options
 @tenancy_options
-def rotate(tenant_: str, now: bool, overlap: timedelta, connection: Connection, tenancy: Tenancy) -> None:
+def rotate(
+    tenant_: str, now: bool, overlap: timedelta | None, connection: Connection, tenancy: Tenancy
+) -> None:
     """Issue a new credential for NAME (a tenant's name, namespace or NAME#CLUSTER-ID).
 
     Konnectors that are connected pick it up by themselves. One that is cut off while `--now` is given needs
     the output of `bind-backend tenant add` again.
     """
-    span = timedelta(0) if now else overlap
+    if now and overlap is not None:
+        raise click.UsageError(
+            "--now ends the old credential at once, --overlap lets it go on for a while: give one of them"
+        )
+    span = timedelta(0) if now else _OVERLAP if overlap is None else overlap
 
     async def work(session: Session) -> tuple[Tenant, str]:
         found = await session.tenants.find(tenant_)
@@ -244,12 +259,11 @@ def revoke(tenant_: str, delete: bool, yes: bool, connection: Connection) -> Non
         return await session.tenants.find(tenant_)
 
     found = run(connection, Tenancy(), find)
-    if delete and not yes:
-        click.confirm(
-            f"Delete namespace {found.namespace}, its service namespaces and every service instance in them?",
-            abort=True,
-            err=True,
-        )
+    question = (
+        f"Delete namespace {found.namespace}, its service namespaces and every service instance in them?"
+    )
+    if delete and not yes and not click.confirm(question, err=True):
+        raise click.ClickException("nothing was revoked and nothing deleted")
 
     async def work(session: Session) -> None:
         await session.tenants.revoke(found, delete=delete)

@@ -13,6 +13,7 @@ from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.admission import secret_name
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.directory import Directory
+from bind_agent.backend.tenancy.identity import add_command, identity_of
 from bind_agent.backend.tenancy.revocation import Revocations, revoked_by
 from bind_agent.kube.errors import ApiError, Conflict, KubeError
 
@@ -74,7 +75,7 @@ class CredentialPhase:
         if kept.written:
             # What is watched may be behind, and a konnector whose watch is still open would be handed the new one.
             if present := await self._revocations.finish(cns, secret_name(binding)):
-                return _revoked(present)
+                return self._revoked(present)
             self._context.recorder.event(
                 binding, type="Normal", reason="CredentialIssued", message="a new credential is in the Secret"
             )
@@ -88,7 +89,7 @@ class CredentialPhase:
         may die in between, and only the mark tells the next leader. After these two times nothing is asked again.
         """
         cns, monotonic = meta.namespace(binding), self._context.clock.monotonic()
-        told = _revoked(binding).condition
+        told = self._revoked(binding).condition
         mark, left, due = self._ended.get(cns, ("", 0, 0.0))
         if mark != revoked:
             left, due = _LOOKS, monotonic + SOON.total_seconds()
@@ -106,6 +107,18 @@ class CredentialPhase:
         self._ended[cns] = (revoked, left - 1, monotonic + LATE.total_seconds())
         return Phase(told, LATE if left > 1 else None)
 
+    def _revoked(self, binding: Object) -> Phase:
+        helps = "binding again issues a new one"
+        if revoked_by(binding) == names.BY_OPERATOR:
+            namespace = self._context.views.tenant(meta.namespace(binding)) or {}
+            legacy = self._context.legacy_issuer
+            helps = f"`{add_command(identity_of(namespace, legacy), legacy)}` issues a new one"
+        return _without_credential(
+            names.REASON_CREDENTIAL_REVOKED,
+            f"the credential was revoked at {meta.annotation(binding, names.REVOKED)}: {helps}",
+            Severity.WARNING,
+        )
+
 
 def _marks(binding: Object) -> tuple[str, ...]:
     """What makes the credential worth a look: a person's order, or a complaint of the konnector."""
@@ -114,19 +127,6 @@ def _marks(binding: Object) -> tuple[str, ...]:
         meta.annotation(binding, names.CREDENTIAL_CHANGED),
         secret_name(binding),
         "" if complaint is None else complaint.reason,
-    )
-
-
-def _revoked(binding: Object) -> Phase:
-    helps = (
-        "`bind-backend tenant add` issues a new one"
-        if revoked_by(binding) == names.BY_OPERATOR
-        else "binding again issues a new one"
-    )
-    return _without_credential(
-        names.REASON_CREDENTIAL_REVOKED,
-        f"the credential was revoked at {meta.annotation(binding, names.REVOKED)}: {helps}",
-        Severity.WARNING,
     )
 
 

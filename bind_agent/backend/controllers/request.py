@@ -40,13 +40,17 @@ class RequestReconciler:
         request = get(context.views.requests, key)
         if self._echo.pending(key, request) or request is None or meta.is_deleting(request):
             return None
-        problems = []
+        problems, waiting = [], []
         if request_plan.phase(request) == request_plan.PENDING:
             for kind in request_plan.resources(request):
                 problem = await self._provide(meta.namespace(request), kind)
                 if problem is not None:
                     problems.append(problem)
-        decision = request_plan.decide(request, problems, now=context.clock.now(), limits=context.limits)
+                elif not request_plan.is_decided(self._export(meta.namespace(request), kind)):
+                    waiting.append(kind)
+        decision = request_plan.decide(
+            request, problems, waiting=waiting, now=context.clock.now(), limits=context.limits
+        )
         if decision.delete:
             log.info("removing a request that ended a while ago")
             await context.client.delete(
@@ -66,7 +70,7 @@ class RequestReconciler:
 
     async def _provide(self, namespace: str, kind: Kind) -> Problem | None:
         """Make sure that the export exists."""
-        present = get(self._context.views.exports, f"{namespace}/{kind}")
+        present = self._export(namespace, kind)
         problem = self._obstacle(namespace, kind, present)
         if problem is not None or present is not None:
             return problem
@@ -77,6 +81,9 @@ class RequestReconciler:
         if choice is not None and (denied := self._denied(namespace, kind, choice)) is not None:
             return denied
         return await self._create(namespace, wanted)
+
+    def _export(self, namespace: str, kind: Kind) -> Object | None:
+        return get(self._context.views.exports, f"{namespace}/{kind}")
 
     def _denied(self, namespace: str, kind: Kind, choice: Choice) -> Problem | None:
         """The credential is the tenant's; what may be asked with it is up to its person (W-B19)."""

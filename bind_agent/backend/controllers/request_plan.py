@@ -2,8 +2,9 @@
 
 A request is terminal once its phase is not Pending. A problem that no change on the provider can cure (a
 core-group kind, a scope that this backend does not export) fails it at once; any other one after a minute, in
-which a template or CRD that was applied at the same time may still arrive. Terminal requests are removed
-after ten minutes.
+which a template or CRD that was applied at the same time may still arrive. It succeeds when each export says
+whether the tenant has its rights, so that who binds next sees a refusal on the binding and not a ready one; but
+it does not wait for that longer than the minute. Terminal requests are removed after ten minutes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bind_agent.api import conditions, meta
-from bind_agent.api.conditions_catalogue import ConditionType, Severity
+from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.backend.access import Kind
 from bind_agent.backend.exports import Problem
 from bind_agent.backend.tenancy.rotation import parse_time
@@ -67,8 +68,20 @@ def resources(request: Mapping[str, Any]) -> list[Kind]:
     return list(dict.fromkeys(kinds))
 
 
+def is_decided(export: Mapping[str, Any] | None) -> bool:
+    """Whether an export is there and says if its tenant has the rights for it."""
+    return (
+        export is not None and conditions.get(conditions.of(export), ConditionType.ACCESS_GRANTED) is not None
+    )
+
+
 def decide(
-    request: Mapping[str, Any], problems: Sequence[Problem], *, now: datetime, limits: Limits | None = None
+    request: Mapping[str, Any],
+    problems: Sequence[Problem],
+    *,
+    waiting: Sequence[Kind] = (),
+    now: datetime,
+    limits: Limits | None = None,
 ) -> Decision:
     """Decide about a request whose resources have been looked at.
 
@@ -76,6 +89,7 @@ def decide(
         request: as observed.
         problems: of its resources, in order; empty when each has its export. Not looked at for terminal
             requests.
+        waiting: exports that are made, and do not say yet whether the tenant has the rights for them.
         now: time with a zone.
         limits: times of its life.
     """
@@ -88,7 +102,16 @@ def decide(
         if age > limits.prune_after:
             return Decision(delete=True, status=status, after=None)
         return Decision(delete=False, status=status, after=_later(limits.prune_after - age))
-    if not problems:
+    if not problems and waiting and age <= limits.fail_after:
+        condition = conditions.false(
+            ConditionType.EXPORTS_READY,
+            Reason.PENDING,
+            Severity.INFO,
+            f"exported, the rights for it are being granted: {', '.join(map(str, waiting))}",
+        )
+        status["phase"] = PENDING
+        after = limits.fail_after - age
+    elif not problems:
         condition = conditions.true(ConditionType.EXPORTS_READY)
         status["phase"] = SUCCEEDED
         after = limits.prune_after - age

@@ -8,7 +8,7 @@ from bind_agent.api.conditions_catalogue import ConditionType, Reason, Severity
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import APP_CLUSTER_BINDINGS
 from bind_agent.backend.controllers.context import Context
-from bind_agent.backend.controlplane import model, words
+from bind_agent.backend.controlplane import model, words, working_plan
 from bind_agent.backend.controlplane.apis import Apis
 from bind_agent.backend.controlplane.findings import ASK_AGAIN, Findings
 from bind_agent.backend.controlplane.leaving import Leaving
@@ -16,7 +16,7 @@ from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.backend.controlplane.root import NotUsable, RootNamespaces
 from bind_agent.backend.controlplane.settings import Settings
 from bind_agent.backend.controlplane.source import Source
-from bind_agent.backend.controlplane.views import ControlPlaneViews
+from bind_agent.backend.controlplane.views import ControlPlaneViews, objects_in
 from bind_agent.backend.controlplane.watches import Watches
 from bind_agent.backend.controlplane.workload import Workload
 from bind_agent.backend.echo import Echo
@@ -110,6 +110,11 @@ class AppClusterBindingReconciler:
 
         await findings.guard(apis, words.APIS_BOUND, words.WRITE_FAILED)
         await findings.guard(konnector, ConditionType.KONNECTOR_DEPLOYED, Reason.KONNECTOR_DEPLOYMENT_FAILED)
+        bindings = objects_in(self._views.bindings, wanted.root)
+        findings.conditions += (
+            working_plan.konnector_available(wanted, seen.deployment),
+            working_plan.bindings_ready(wanted, bindings, self._context.views.binding(wanted.root)),
+        )
 
     async def _leave(self, binding: Object) -> Result | None:
         findings = Findings()

@@ -13,6 +13,7 @@ from typing import Final
 from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import DEPLOYMENTS, NETWORKPOLICIES, ROLES, SECRETS, SERVICEACCOUNTS, Resource
+from bind_agent.backend.controlplane import working_plan
 from bind_agent.backend.controlplane.model import Wanted
 from bind_agent.kube.errors import ConnectionFailed, Forbidden, KubeError
 from bind_agent.runtime.informer import Event, Informer
@@ -145,7 +146,7 @@ class Watches:
 
     def _follow(self, key: str, resource: Resource, namespace: str, name: str) -> _Held:
         informer = self._pool.acquire(
-            resource, namespace=namespace, field_selector=f"metadata.name={name}", transform=without_status
+            resource, namespace=namespace, field_selector=f"metadata.name={name}", transform=_kept
         )
 
         def handle(event: Event, old: Entry | None, new: Entry | None) -> None:
@@ -159,9 +160,10 @@ class Watches:
         self._pool.release(held.informer)
 
 
-def without_status(obj: Object) -> Object:
-    """What is kept: how many pods of a Deployment are ready changes often and decides nothing here."""
-    return {field: value for field, value in strip(obj).items() if field != "status"}
+def _kept(obj: Object) -> Object:
+    """What is kept: of the status only whether a Deployment is available, not how many of its pods."""
+    kept = {field: value for field, value in strip(obj).items() if field != "status"}
+    return kept | ({"status": working_plan.availability(obj)} if obj.get("kind") == DEPLOYMENTS.kind else {})
 
 
 async def _complete(informer: Informer) -> None:

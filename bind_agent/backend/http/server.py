@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import resource
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
@@ -16,6 +15,7 @@ from bind_agent.aio.tasks import background
 from bind_agent.backend.http.accepting import Acceptor
 from bind_agent.backend.http.connections import Bounds, Connections, within
 from bind_agent.backend.http.tls import Certificate
+from bind_agent.runtime import listening
 from bind_agent.runtime.faults import describe
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class WebServer:
         """Serve until `stop` or cancelled.
 
         Raises:
-            OSError: the address cannot be listened on.
+            ListenError: the address cannot be listened on.
         """
         # No access log: addresses carry states and codes. `app` logs routes.
         runner = web.AppRunner(
@@ -104,7 +104,9 @@ class WebServer:
         context = self._certificate.context if self._certificate else None
         acceptor: Acceptor | None = None
         async with contextlib.AsyncExitStack() as stack:
-            listener = stack.enter_context(_listen(self.host, self.port))
+            listener = stack.enter_context(
+                listening.listener(self.host, self.port, flag="--listen-address", unsent=_UNSENT)
+            )
             if self._certificate:
                 await stack.enter_async_context(background(self._certificate.follow(), name="certificate"))
             try:
@@ -173,17 +175,3 @@ def _without_content(record: logging.LogRecord) -> bool:
     record.msg, record.args = "the HTTP library reports: %s", (describe(error) if error else "a fault",)
     record.exc_info = record.exc_text = None
     return True
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT)
-        listener.bind((host, port))
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

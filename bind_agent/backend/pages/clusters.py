@@ -34,6 +34,10 @@ _HEALTH_WORDS: Final = {
 }
 
 
+_REVOKED: Final = Badge(Tone.WAIT, "disconnected", "its credential was revoked, so nothing is heard of it")
+"""A konnector that was shut out is silent, and is not to be looked at for that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """One app cluster, in a line of a list and at the head of its page.
@@ -129,7 +133,7 @@ def cluster(
         cluster_id=said.cluster_id,
         subject=said.subject,
         issuer=said.issuer,
-        health=health(_mapping(binding.get("status")), now),
+        health=_REVOKED if said.revoked else health(_mapping(binding.get("status")), now),
         heartbeat=moment(said.heartbeat, now) if said.heartbeat else None,
         interval=said.interval,
         konnector=said.konnector,

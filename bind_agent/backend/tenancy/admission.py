@@ -66,12 +66,13 @@ class Admission:
             The name, and whether it is new.
 
         Raises:
-            TenancyError: it is being deleted, or no name is free.
+            TenancyError: it is being deleted, no name is free, or the cluster is no provider.
             KubeError: a request failed.
         """
         legacy = self._directory.legacy_issuer
         if present := await self._directory.namespace_of(who):
             return present, False
+        await self._directory.check_installed()
         for name in identity.namespace_candidates(prefix, who):
             wanted = {
                 "apiVersion": NAMESPACES.api_version,

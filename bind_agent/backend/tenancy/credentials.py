@@ -52,7 +52,7 @@ class TooManyCredentials(TenancyError):  # noqa: N818 - says what is the case
     def __init__(self, namespace: str, again: datetime) -> None:
         super().__init__(
             f"{rotation.MOST_RETIRING} earlier credentials of {namespace} still work: rotate again after"
-            f" {conditions.timestamp(again)}, or without overlap, which ends all of them"
+            f" {conditions.timestamp(again)}, or with --now, which ends all of them"
         )
         self.again = again
 
@@ -314,7 +314,7 @@ class Credentials:
         except AbsenceUnproven:
             raise
         except NotFound:
-            log.info("the kubeconfig Secret was deleted meanwhile", namespace=namespace, secret=secret)
+            log.info("the kubeconfig Secret was deleted meanwhile", namespace=namespace, secret_name=secret)
         return following
 
 

@@ -6,6 +6,7 @@ between is caught by the API server itself, because the name of a tenant's names
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
@@ -15,6 +16,10 @@ from bind_agent.backend.tenancy import identity, record
 from bind_agent.backend.tenancy.identity import Identity
 from bind_agent.backend.views import Views
 from bind_agent.kube.client import Client
+from bind_agent.kube.errors import NotFound
+
+_ANY_NAMESPACE: Final = "default"
+"""Where a list is short, and says whether the kind is there."""
 
 
 class TenancyError(Exception):
@@ -69,8 +74,7 @@ class Directory:
         if self._views is not None and self._views.ready:
             return self._tenants(self._views.tenants(), None)
         namespaces = await self._client.list(NAMESPACES)
-        bindings = await self._client.list(CLUSTER_BINDINGS)
-        return self._tenants(namespaces.items, bindings.items)
+        return self._tenants(namespaces.items, await self._bindings())
 
     async def of_person(self, issuer: str, subject: str) -> Sequence[Tenant]:
         """The tenants of one account, by namespace: one for each of its app clusters.
@@ -121,8 +125,29 @@ class Directory:
             KubeError: the request failed.
         """
         # A list, because the backend has no right to read single ones besides.
-        found = (await self._client.list(CLUSTER_BINDINGS, namespace=namespace)).items
+        found = await self._bindings(namespace)
         return next((one for one in found if meta.name(one) == keys.CLUSTER_BINDING_NAME), None)
+
+    async def check_installed(self) -> None:
+        """Make sure that this is a provider, before anything is written there.
+
+        Raises:
+            TenancyError: it does not know tenants.
+            KubeError: the request failed.
+        """
+        if self._views is None or not self._views.ready:
+            await self._bindings(_ANY_NAMESPACE)
+
+    async def _bindings(self, namespace: str | None = None) -> Sequence[Object]:
+        try:
+            return (await self._client.list(CLUSTER_BINDINGS, namespace=namespace)).items
+        except NotFound:
+            # A list says this of the kind only, never of a namespace.
+            raise TenancyError(
+                f"this cluster does not serve {CLUSTER_BINDINGS.crd_name}, so it is no provider; nothing was"
+                " changed there: name the provider's cluster with --kubeconfig, or make this one a provider"
+                " with `kubectl apply -k manifests/backend`"
+            ) from None
 
     def _tenants(self, namespaces: Iterable[Object], bindings: Iterable[Object] | None) -> list[Tenant]:
         by_namespace = {

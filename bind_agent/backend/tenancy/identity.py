@@ -6,6 +6,7 @@ identity: whoever is second collides on create and finds the first one's namespa
 what counts is the identity and the issuer that stand on the namespace.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -77,6 +78,35 @@ def identity(subject: str, cluster_id: str, issuer: str = "") -> Identity:
     if len(issuer) > MAX_ISSUER or not issuer.isprintable() or issuer != issuer.strip():
         raise IdentityError(f"the issuer must be a URL of at most {MAX_ISSUER} printable characters")
     return Identity(subject, cluster_id, issuer)
+
+
+def add_command(who: Identity | None, legacy_issuer: str = "") -> str:
+    """The command that lets exactly this tenant in (again), ready for a shell.
+
+    Without the issuer it would make another tenant of the same name.
+
+    Args:
+        who: the tenant; None when that is not known.
+        legacy_issuer: the issuer that the tenants of a Go backend are counted to.
+    """
+    if who is None:
+        return "bind-backend tenant add"
+    options = [f"--cluster-id={who.cluster_id}"]
+    if who.issuer:
+        options.append(f"--issuer={who.issuer}")
+        if who.issuer == legacy_issuer:
+            options.append(f"--legacy-issuer={legacy_issuer}")
+    name = [*options, "--", who.subject] if who.subject.startswith("-") else [who.subject, *options]
+    return shlex.join(["bind-backend", "tenant", "add", *name])
+
+
+def distinguished(who: Identity | None) -> str:
+    """What tells a tenant from others of its name, for a person."""
+    if who is None:
+        return "not readable"
+    return f"cluster id {who.cluster_id}, " + (
+        f"issuer {who.issuer}" if who.issuer else "of the command line"
+    )
 
 
 def namespace_candidates(prefix: str, who: Identity) -> list[str]:

@@ -24,7 +24,7 @@ from bind_agent.backend.tenancy import kubeconfig, own_access, record
 from bind_agent.backend.tenancy.admission import Admission, secret_name
 from bind_agent.backend.tenancy.credentials import Credentials
 from bind_agent.backend.tenancy.directory import Directory, TenancyError, Tenant
-from bind_agent.backend.tenancy.identity import Identity
+from bind_agent.backend.tenancy.identity import Identity, add_command, distinguished
 from bind_agent.backend.tenancy.revocation import Revocations, TenantRevoked, mark, revoked_by
 from bind_agent.backend.tenancy.rotation import Credential
 from bind_agent.backend.tenancy.usable import Usable
@@ -181,8 +181,24 @@ class Tenants:
             return found[0]
         if not found:
             raise TenancyError(f"there is no tenant {text!r}: `bind-backend tenant list` shows all of them")
-        several = ", ".join(one.namespace for one in found)
-        raise TenancyError(f"{text!r} has several clusters: name one of the namespaces {several}")
+        several = "; ".join(f"{one.namespace} ({distinguished(one.who)})" for one in found)
+        raise TenancyError(f"{text!r} fits several tenants, name the namespace of one: {several}")
+
+    async def namesakes(self, who: Identity) -> Sequence[Tenant]:
+        """Tenants of the same name and cluster id that another issuer vouches for, or none.
+
+        Raises:
+            KubeError: a request failed.
+        """
+        return [
+            one
+            for one in await self.list()
+            if one.who is not None and str(one.who) == str(who) and one.who.issuer != who.issuer
+        ]
+
+    def add_command(self, who: Identity | None) -> str:
+        """The command that lets exactly this tenant in (again)."""
+        return add_command(who, self._directory.legacy_issuer)
 
     def known(self, namespace: str) -> Tenant | None:
         """The tenant of a namespace as far as it is watched; nothing is asked of the API server."""
@@ -212,10 +228,10 @@ class Tenants:
         """
         if tenant.binding is None:
             raise TenancyError(
-                f"{tenant.namespace} has no ClusterBinding yet: `bind-backend tenant add` finishes it"
+                f"{tenant.namespace} has no ClusterBinding yet: `{self.add_command(tenant.who)}` finishes it"
             )
         await self._reach(tenant.namespace)
-        await self._revocations.refuse(tenant.namespace)
+        await self._revocations.refuse(tenant)
         secret = secret_name(tenant.binding)
         state = await self._credentials.rotate(tenant.namespace, secret, overlap=overlap)
         await self._revocations.uphold(tenant.namespace, secret)

@@ -14,7 +14,8 @@ from bind_agent.api.meta import Object
 from bind_agent.api.resource import CLUSTER_BINDINGS
 from bind_agent.backend import names
 from bind_agent.backend.tenancy.credentials import Credentials
-from bind_agent.backend.tenancy.directory import Directory, TenancyError
+from bind_agent.backend.tenancy.directory import Directory, TenancyError, Tenant
+from bind_agent.backend.tenancy.identity import add_command
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AlreadyExists, Conflict
 
@@ -168,17 +169,21 @@ class Revocations:
 
         return present if await self._credentials.destroy(namespace, secret, only_if=shut_out) else None
 
-    async def refuse(self, namespace: str) -> None:
+    async def refuse(self, tenant: Tenant) -> None:
         """Refuse what makes no sense for a tenant that is shut out.
+
+        Args:
+            tenant: whose credential is asked for.
 
         Raises:
             TenantRevoked: it is.
             KubeError: the request failed.
         """
-        present = await self._directory.binding(namespace)
+        present = await self._directory.binding(tenant.namespace)
         if present is not None and (by := revoked_by(present)):
+            command = add_command(tenant.who, self._directory.legacy_issuer)
             raise TenantRevoked(
-                f"the credential of {namespace} was revoked: `bind-backend tenant add` issues a new one", by
+                f"the credential of {tenant.namespace} was revoked: `{command}` issues a new one", by
             )
 
     async def uphold(self, namespace: str, secret: str) -> None:

@@ -387,6 +387,9 @@ async def test_rights_that_the_backend_lacks_are_named_and_asked_for_again(
     await backend.publish(kind, role=False)
     await backend.request(party, kind)
     await backend.phase(party, kind, "Succeeded")
+    # A request ends when the export says what became of the rights, so nobody binds before that.
+    export = await backend.export(party, kind)
+    assert conditions.is_false(conditions.of(export or {}), "AccessGranted")
     found = await backend.condition(party, EXPORTS, kind.crd_name, "AccessGranted", "GrantRefused")
     assert f"{kind.crd_name} [create, delete, get, list, patch, update, watch]" in found.message
     assert f"bind-backend rbac {kind.crd_name}" in found.message

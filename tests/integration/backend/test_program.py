@@ -1,7 +1,9 @@
 """The program itself, as a process under its shipped account: start, commands, takeover, stop."""
 
+import asyncio
 import json
 import stat
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -100,6 +102,39 @@ async def test_a_persons_way_through_all_commands(stage: Stage, cluster: Cluster
         if one.user.endswith(":bind-backend") and one.code in {401, 403}
     ]
     assert refused == []
+
+
+async def test_a_namesake_of_an_issuer_is_noted(stage: Stage, cluster: Cluster, tmp_path: Path) -> None:
+    flag = f"--kubeconfig={await stage.account_kubeconfig(cluster, BACKEND_NAMESPACE, BACKEND_ACCOUNT)}"
+    issuer = "--issuer=https://issuer.example"
+    add = (*MODULE, "tenant", "add", "twin", "--cluster-id=c1", f"--out={tmp_path / 'twin.kubeconfig'}", flag)
+
+    async def said(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *add, *arguments, stderr=asyncio.subprocess.PIPE
+        )
+        _, error = await process.communicate()
+        assert process.returncode == 0, error
+        return error.decode()
+
+    assert "note: cluster-" not in await said(issuer)
+    told = await said()
+    assert "tenant added" in told
+    assert f"meant that one: bind-backend tenant add twin --cluster-id=c1 {issuer}" in told
+
+
+async def test_a_cluster_that_is_no_provider_is_left_alone(clusters: Playground, stage: Stage) -> None:
+    wrong = await clusters.add(ClusterOptions("no-provider"))
+    try:
+        with pytest.raises(DevClusterError, match=r"does not serve clusterbindings.* --kubeconfig"):
+            await stage.run(
+                *MODULE, "tenant", "add", "anna", "--cluster-id=c1", f"--kubeconfig={wrong.kubeconfig}"
+            )
+        async with Client.open(from_kubeconfig(wrong.kubeconfig), user_agent="admin-in-tests") as admin:
+            found = {one["metadata"]["name"] for one in (await admin.list(NAMESPACES)).items}
+        assert found == {"default", "kube-node-lease", "kube-public", "kube-system"}
+    finally:
+        await clusters.remove("no-provider")
 
 
 async def test_commands_that_cannot_work_say_what_to_do(

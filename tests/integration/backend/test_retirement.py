@@ -179,12 +179,15 @@ class TestRetirement:
             "TEMPLATE",
             "RETIRES",
             "NOTE",
+            "MESSAGE",
         ]
         assert "goes on" in await export("restore", kind.crd_name, "--all")
         with pytest.raises(DevClusterError, match="no tenant is concerned"):
             await export("restore", kind.crd_name, "--all")
         assert party.namespace in await export("retire", kind.crd_name, "--all", "--grace=1s")
         await backend.gone(EXPORTS, kind.crd_name, party.namespace)
+        (_, ended) = (await export("list", f"--tenant={party.namespace}")).splitlines()
+        assert ended.split()[:3] == [party.namespace, kind.crd_name, "retired"]
         assert "may be requested again" in await export("restore", kind.crd_name, "--all")
         for wrong, words in (
             (("retire", kind.crd_name), "--all"),

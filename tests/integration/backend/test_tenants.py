@@ -1,6 +1,7 @@
 """Tenants: provisioning, isolation, credentials, service namespaces; under the shipped roles."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,10 +23,11 @@ from bind_agent.api.resource import (
     Resource,
 )
 from bind_agent.backend import access, names
+from bind_agent.backend.person import Person
 from bind_agent.backend.tenancy import rotation
 from bind_agent.backend.tenancy.address import AddressError
 from bind_agent.backend.tenancy.credentials import Credentials
-from bind_agent.backend.tenancy.identity import identity, namespace_candidates
+from bind_agent.backend.tenancy.identity import Identity, identity, namespace_candidates
 from bind_agent.backend.tenancy.provision import TenancyError
 from bind_agent.devcluster.stage import BACKEND_ACCOUNT, BACKEND_NAMESPACE
 from bind_agent.kube.client import Client
@@ -106,6 +108,31 @@ class TestProvisioning:
             await backend.tenants.find("finder")
         with pytest.raises(TenancyError, match="tenant list"):
             await backend.tenants.find("nobody")
+
+    async def test_namesakes_are_told_apart(self, backend: Lab) -> None:
+        """An account of an issuer and a tenant of the command line may have the same name and cluster id."""
+        issuer = "https://issuer.example"
+        theirs = await backend.join("", "c1", person=Person(issuer, "namesake"))
+        ours = await backend.join("namesake", "c1")
+        with pytest.raises(TenancyError) as several:
+            await backend.tenants.find("namesake")
+        assert f"{theirs.namespace} (cluster id c1, issuer {issuer})" in str(several.value)
+        assert f"{ours.namespace} (cluster id c1, of the command line)" in str(several.value)
+        (found,) = await backend.tenants.namesakes(Identity("namesake", "c1"))
+        assert found.namespace == theirs.namespace
+
+        await backend.tenants.revoke(found, delete=False)
+        command = f"`bind-backend tenant add namesake --cluster-id=c1 --issuer={issuer}`"
+        told = await backend.condition(
+            theirs, CLUSTER_BINDINGS, "cluster", "CredentialIssued", "CredentialRevoked"
+        )
+        assert command in told.message
+        with pytest.raises(TenancyError, match=re.escape(command)):
+            await backend.tenants.rotate(found, overlap=timedelta(0))
+        again = await backend.tenants.add(
+            Identity("namesake", "c1", issuer), prefix="cluster", pretty_name="Lab"
+        )
+        assert (again.namespace, again.created) == (theirs.namespace, False)
 
 
 async def allowed(

@@ -89,6 +89,41 @@ class TestRequest:
         assert [one["type"] for one in decision.status["conditions"]] == ["Ready", "ExportsReady"]
         assert decision.after == timedelta(minutes=10, seconds=1)
 
+    def test_an_export_whose_rights_are_undecided_is_waited_for(self) -> None:
+        """Who binds at once would else see a ready binding with which nothing works."""
+        wait = request_plan.decide(request(age=timedelta(seconds=20)), [], waiting=[KIND], now=NOW)
+        assert wait.status["phase"] == "Pending"
+        ready = wait.status["conditions"][0]
+        assert (ready["status"], ready["severity"], ready["reason"]) == ("False", "Info", "Pending")
+        assert "databases.example.org" in ready["message"]
+        assert wait.after == timedelta(seconds=41)
+
+    def test_but_not_for_longer_than_a_minute(self) -> None:
+        """The exports are there, which is all that `Succeeded` promises on the wire."""
+        late = request_plan.decide(request(age=timedelta(seconds=61)), [], waiting=[KIND], now=NOW)
+        assert late.status["phase"] == "Succeeded"
+
+    def test_a_problem_is_told_before_a_wait(self) -> None:
+        both = request_plan.decide(request(), [MISSING], waiting=[KIND], now=NOW)
+        assert both.status["conditions"][0]["reason"] == "CRDNotFound"
+
+    def test_an_ended_request_waits_for_nothing(self) -> None:
+        ended = request_plan.decide(request("Succeeded"), [], waiting=[KIND], now=NOW)
+        assert ended.status == {"phase": "Succeeded"}
+
+    @pytest.mark.parametrize(
+        ("export", "decided"),
+        [
+            (None, False),
+            ({}, False),
+            ({"status": {"conditions": [{"type": "AccessGranted", "status": "True"}]}}, True),
+            ({"status": {"conditions": [{"type": "AccessGranted", "status": "False"}]}}, True),
+            ({"status": {"conditions": [{"type": "ProviderInSync", "status": "True"}]}}, False),
+        ],
+    )
+    def test_rights_are_decided_when_the_export_says_so(self, export: Any, decided: bool) -> None:
+        assert request_plan.is_decided(export) is decided
+
     def test_a_problem_waits_for_a_minute(self) -> None:
         decision = self.decide(request("Pending", age=timedelta(seconds=20)), MISSING)
         assert decision.status["phase"] == "Pending"

@@ -17,6 +17,10 @@ from bind_agent.kube.errors import ConnectionFailed
 pytestmark = pytest.mark.unit
 
 HOUR = 3600.0
+ISSUER = "https://issuer.example"
+NAMESPACE: Object = {
+    "metadata": {"name": "ns", "annotations": {keys.IDENTITY: "alice#c1", names.ISSUER: ISSUER}}
+}
 
 
 class Tenant:
@@ -27,7 +31,9 @@ class Tenant:
         self.stored = binding("")
         self.ends = 0
         self.away = False
-        context: Any = SimpleNamespace(client=self, clock=self.clock)
+        context: Any = SimpleNamespace(
+            client=self, clock=self.clock, legacy_issuer="", views=SimpleNamespace(tenant=lambda _: NAMESPACE)
+        )
         credentials: Any = self
         self.phase = CredentialPhase(context, credentials)
 
@@ -117,3 +123,20 @@ async def test_a_server_that_is_away_is_asked_again() -> None:
     tenant.away = False
     found = await tenant.phase.run(tenant.stored)
     assert (found.error, found.after, tenant.ends) == (None, LATE, 1)
+
+
+@pytest.mark.parametrize(
+    ("by", "helps"),
+    [
+        ("", f"`bind-backend tenant add alice --cluster-id=c1 --issuer={ISSUER}` issues a new one"),
+        (names.BY_PERSON, "binding again issues a new one"),
+    ],
+)
+async def test_what_helps_is_the_whole_command(by: str, helps: str) -> None:
+    """Without the issuer it would make another tenant."""
+    tenant = Tenant()
+    tenant.stored = binding("2026-01-01T00:00:00Z")
+    tenant.stored["metadata"]["annotations"] |= {names.REVOKED_BY: by} if by else {}
+    found = await tenant.phase.run(tenant.stored)
+    assert found.condition is not None
+    assert found.condition.message.endswith(f": {helps}")

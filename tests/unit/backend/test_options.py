@@ -8,6 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from bind_agent.backend import app
 from bind_agent.backend.app import cli
 from bind_agent.backend.claims import parse_kind
 from bind_agent.backend.install import contains
@@ -136,6 +137,41 @@ class TestServe:
 
 
 class TestCommands:
+    def test_now_and_an_overlap_exclude_each_other(self) -> None:
+        result = invoke("tenant", "rotate", "anna", "--now", "--overlap=5m")
+        assert result.exit_code == 2
+        assert "give one of them" in result.output
+
+    @pytest.mark.parametrize(
+        ("raised", "code", "said"),
+        [
+            (KeyboardInterrupt(), 130, "interrupted"),
+            (click.exceptions.Abort(), 130, "interrupted"),
+            (click.ClickException("the provider refuses"), 1, "Error: the provider refuses"),
+            (click.UsageError("wrong"), 2, "wrong"),
+            (None, 0, ""),
+        ],
+    )
+    def test_exit_codes(
+        self,
+        raised: BaseException | None,
+        code: int,
+        said: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def main(*_: object, **__: object) -> None:
+            if raised is not None:
+                raise raised
+
+        monkeypatch.setattr(cli, "main", main)
+        assert app.run(["tenant", "list"]) == code
+        assert said in capsys.readouterr().err
+
+    def test_help_ends_well(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert app.run(["--help"]) == 0
+        assert app.run(["tenant", "no-such-command"]) == 2
+
     def test_identities_are_checked_first(self) -> None:
         result = invoke("tenant", "add", "a#b", "--cluster-id=c")
         assert result.exit_code == 2

@@ -16,7 +16,7 @@ from bind_agent.api import keys, naming
 from bind_agent.backend import names
 from bind_agent.backend.tenancy import address, identity, kubeconfig, rotation
 from bind_agent.backend.tenancy.address import AddressError, Endpoint, External
-from bind_agent.backend.tenancy.identity import Identity, IdentityError
+from bind_agent.backend.tenancy.identity import Identity, IdentityError, add_command, distinguished
 from bind_agent.backend.tenancy.kubeconfig import Issued
 from bind_agent.backend.tenancy.rotation import Credential, Retiring
 from bind_agent.kube.config import from_kubeconfig
@@ -141,6 +141,36 @@ class TestIdentity:
         assert not identity.belongs_to(mine, Identity("a", "d", "https://i"))
         assert not identity.belongs_to(mine, Identity("a", "c"))
         assert not identity.belongs_to({}, Identity("a", "c"))
+
+    @pytest.mark.parametrize(
+        ("who", "legacy", "command"),
+        [
+            (None, "", "bind-backend tenant add"),
+            (Identity("anna", "c1"), "", "bind-backend tenant add anna --cluster-id=c1"),
+            (Identity("anna", "c1"), "https://go", "bind-backend tenant add anna --cluster-id=c1"),
+            (
+                Identity("a", "c", "https://i"),
+                "",
+                "bind-backend tenant add a --cluster-id=c --issuer=https://i",
+            ),
+            (
+                Identity("a", "c", "https://go"),
+                "https://go",
+                "bind-backend tenant add a --cluster-id=c --issuer=https://go --legacy-issuer=https://go",
+            ),
+            (Identity("a b;$(x)", "c"), "", "bind-backend tenant add 'a b;$(x)' --cluster-id=c"),
+            (Identity("-rf", "c"), "", "bind-backend tenant add --cluster-id=c -- -rf"),
+        ],
+    )
+    def test_the_command_that_lets_a_tenant_in_again(
+        self, who: Identity | None, legacy: str, command: str
+    ) -> None:
+        assert add_command(who, legacy) == command
+
+    def test_what_tells_namesakes_apart(self) -> None:
+        assert distinguished(Identity("a", "c", "https://i")) == "cluster id c, issuer https://i"
+        assert distinguished(Identity("a", "c")) == "cluster id c, of the command line"
+        assert distinguished(None) == "not readable"
 
     def test_of_several_namespaces_the_oldest_living_one(self) -> None:
         def namespace(name: str, born: str, **more: str) -> dict[str, object]:

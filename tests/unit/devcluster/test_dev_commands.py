@@ -22,7 +22,7 @@ def run(*arguments: object) -> tuple[int, str, BaseException | None]:
 def test_status_of_nothing_says_so_and_fails(tmp_path: Path) -> None:
     code, output, _ = run("status", "--dir", tmp_path)
     assert code == 1
-    assert "start one with: kubectl bind dev up" in output
+    assert f"start one with: kubectl bind dev up --dir {tmp_path}" in output
     (tmp_path / "playground.log").write_text("trouble")
     assert "the last one in the background ended with errors" in run("status", "--dir", tmp_path)[1]
 
@@ -58,7 +58,7 @@ def test_up_refuses_names_that_cannot_be(tmp_path: Path, names: str) -> None:
 def test_kubectl_without_a_playground_names_the_next_step(tmp_path: Path) -> None:
     _, _, error = run("kubectl", "--dir", tmp_path, "provider", "get", "ns", "-o", "wide")
     assert isinstance(error, CliError)
-    assert "start one with `kubectl bind dev up`" in error.message
+    assert f"start one with `kubectl bind dev up --dir {tmp_path}`" in error.message
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bind_agent.devcluster import detached
+from bind_agent.devcluster import detached, folders
 from bind_agent.devcluster.binaries import ControlPlane
 from bind_agent.devcluster.cluster import ClusterOptions
 from bind_agent.devcluster.daemon import Order, forget, owned, owning
@@ -80,15 +80,32 @@ def test_a_directory_has_one_owner_at_a_time(tmp_path: Path) -> None:
     with owning(tmp_path):
         assert owned(tmp_path)
         with (
-            pytest.raises(PlaygroundError, match=r"runs in .* already: see `kubectl bind dev status`"),
+            pytest.raises(
+                PlaygroundError, match=r"runs in .* already: see `kubectl bind dev status --dir /.*`"
+            ),
             owning(tmp_path),
         ):
             pass
-        with pytest.raises(PlaygroundError, match="already"):
+        with pytest.raises(PlaygroundError, match=r"stop it with `kubectl bind dev down --dir /.*`"):
             detached.up(Order(tmp_path, [ClusterOptions("a")]), ControlPlane(tmp_path, "nowhere"))
         with pytest.raises(PlaygroundError, match="just starting or ending"):
             detached.down(tmp_path)
     assert not owned(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["/proc/playground", "/dev/null/playground"])
+def test_a_directory_that_cannot_be_made_is_said_in_a_sentence(place: str) -> None:
+    directory = Path(place)
+    with pytest.raises(PlaygroundError, match=r"cannot be made .*: name another one with --dir"):
+        detached.up(Order(directory, [ClusterOptions("a")]), ControlPlane(directory, "nowhere"))
+    with pytest.raises(PlaygroundError, match="cannot be made"), owning(directory):
+        pass
+
+
+def test_the_usual_directory_needs_no_option(tmp_path: Path) -> None:
+    environment = {folders.PLAYGROUND_VARIABLE: str(tmp_path)}
+    assert folders.option(tmp_path, environment) == ""
+    assert folders.option(tmp_path / "a b", environment) == f" --dir '{tmp_path}/a b'"
 
 
 def test_what_a_crash_left_is_cleared_away_and_nothing_outside(tmp_path: Path) -> None:
@@ -114,7 +131,7 @@ def test_a_dead_owner_is_not_running(tmp_path: Path) -> None:
     state(tmp_path, GONE).write(tmp_path)
     seen = detached.status(tmp_path)
     assert (seen.running, seen.owner, seen.clusters) == (False, None, ())
-    with pytest.raises(PlaygroundError, match="no playground runs in"):
+    with pytest.raises(PlaygroundError, match=r"no playground runs in .* `kubectl bind dev up --dir /"):
         detached.kubeconfig_of(tmp_path, "c")
 
 

@@ -459,6 +459,12 @@ async def test_the_konnector_is_ready_only_while_it_reaches_the_app_cluster(
     (wanted,) = hub._wanted().values()
     assert (wanted.bindings, wanted.secrets) == ({KEY}, {"root/app1"})
     assert hub.status.stated(KEY, "SecretValid") == conditions.true("SecretValid")
+    connected = hub.status.stated(KEY, "Connected")
+    assert connected is not None
+    assert (connected.status, connected.severity, connected.reason) == ("False", "Info", "Pending")
+    hub.status.state([KEY], conditions.true("Connected"))
+    hub._wanted()
+    assert hub.status.stated(KEY, "Connected") == conditions.true("Connected")
     for reached in (False, True):
         hub._sessions["x"] = (cast("Any", SimpleNamespace(connected=reached)), cast("Any", None))
         assert hub.connected is reached

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import AbsenceUnproven, ConnectionFailed, Forbidden, KubeError, NotFound
-from bind_agent.runtime.leader import LeaderElector, LostLease, boot_time, unique_identity
+from bind_agent.runtime.leader import LeaderElector, LostLease, boot_time, next_step, unique_identity
 from bind_agent.runtime.lease import Record
 from tests.fakes.scripted import FakeObjects
 
@@ -419,3 +419,30 @@ def test_times_that_cannot_be_safe_are_refused(times: tuple[float, float, float]
 def test_identities_are_unique() -> None:
     assert unique_identity() != unique_identity()
     assert LeaderElector(cast("Client", FakeObjects()), "n", "l").identity
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Forbidden("cannot get leases", code=403), True),
+        (NotFound("namespaces not found", code=404), True),
+        (ConnectionFailed("refused"), False),
+        (TimeoutError(), False),
+    ],
+)
+def test_an_election_that_cannot_be_won_says_what_to_do(error: BaseException, told: bool) -> None:
+    found = next_step(error, "kube-system")
+    assert bool(found) is told
+    if told:
+        for words in ("kube-system", "--lease-namespace", "--no-leader-elect"):
+            assert words in found["next"]
+
+
+async def test_the_next_step_is_in_the_log() -> None:
+    server = FakeObjects()
+    server.fault = lambda _: Forbidden("cannot get leases", code=403)
+    with capture_logs() as logs:
+        async with Candidate(server, "a").running():
+            await until(lambda: bool(logs))
+    assert logs[0]["lease"] == "system/klutch-bind"
+    assert "--lease-namespace" in logs[0]["next"]

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from bind_agent.runtime import manager as module
 from bind_agent.runtime.manager import Manager, freeze, run_main
@@ -54,9 +55,20 @@ async def test_it_is_ready_once_everything_given_came_true() -> None:
 
     manager.add(for_ever, "part")
     manager.add_startup(wait)
+    with capture_logs() as logs:
+        async with running(manager):
+            assert not manager.ready
+            synced.set()
+            await until(lambda: manager.ready)
+    # Not "ready": that is what `/readyz` says, of checks that may take longer.
+    assert "started" in [one["event"] for one in logs]
+    assert "ready" not in [one["event"] for one in logs]
+
+
+async def test_a_start_freezes_what_lives_for_ever() -> None:
+    manager = Manager(handle_signals=False)
+    manager.add(for_ever, "part")
     async with running(manager):
-        assert not manager.ready
-        synced.set()
         await until(lambda: manager.ready)
         assert gc.get_freeze_count() > 0
     assert not manager.ready

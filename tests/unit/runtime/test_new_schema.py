@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from bind_agent.api.resource import Resource
+from bind_agent.kube.errors import ConnectionFailed
 from bind_agent.runtime import reflector
 from bind_agent.runtime.informer import Event, Informer
 from tests.fakes.eventually import eventually
@@ -61,6 +62,32 @@ async def test_a_refresh_finds_its_informer_stopped_or_waiting() -> None:
     await asyncio.gather(run, return_exceptions=True)
     await asyncio.sleep(0.03)
     assert len(client.opened) == 1
+
+
+async def test_a_refresh_during_a_pause_ends_nothing_and_is_listed_after_it() -> None:
+    """There is no connection whose end could be brought forward."""
+    client = ScriptedClient()
+    client.watches.extend(
+        [
+            [bookmark(5, ends_list=True), ConnectionFailed("refused")],
+            [bookmark(6, ends_list=True), None],
+        ]
+    )
+    informer = Informer(cast("Any", client), THINGS)
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    run = asyncio.create_task(informer.run())
+    try:
+        await eventually(lambda: informer.last_error is not None, seconds=5)
+        informer.refresh()
+        await asyncio.sleep(0.05)
+        assert complaints == []
+        await eventually(lambda: informer.lists == 2, seconds=5)
+        assert [opened["initial_events"] for opened in client.opened] == [True, True]
+    finally:
+        asyncio.get_running_loop().set_exception_handler(None)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
 
 
 async def test_the_same_content_is_not_told_again() -> None:

@@ -112,7 +112,7 @@ class TestApis:
         await app.condition("KonnectorDeployed")
         await app.exported(kind)
         await plane.lab.publish(missing, crd=False, role=False)
-        await app.condition("Ready")
+        await app.made()
         await app.exported(missing)
 
     async def test_a_crd_that_comes_late(
@@ -131,7 +131,7 @@ class TestApis:
         await eventually(failed)
         await plane.lab.publish(kind, template=False, role=False)
         await app.exported(kind)
-        await app.condition("Ready")
+        await app.made()
 
     async def test_added_and_removed(
         self, plane: Plane, kind: Resource, unique: Callable[[str], str]
@@ -150,7 +150,7 @@ class TestApis:
         await app.vanishes(EXPORTS, other.crd_name)
         await app.vanishes(EXPORT_REQUESTS, naming.export_request("prod", other.crd_name))
         assert await app.inside(EXPORTS, kind.crd_name) is not None
-        await app.condition("Ready")
+        await app.made()
 
     async def test_the_export_of_a_removed_api_outlives_its_binding(
         self, plane: Plane, kind: Resource, unique: Callable[[str], str]
@@ -181,7 +181,7 @@ class TestApis:
             return found is not None and meta.uid(found) != meta.uid(old)
 
         await eventually(another)
-        await app.condition("Ready")
+        await app.made()
 
 
 class TestClaims:

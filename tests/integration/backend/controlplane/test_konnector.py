@@ -7,7 +7,7 @@ import pytest
 
 from bind_agent.api import meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import DEPLOYMENTS, Resource
+from bind_agent.api.resource import BINDINGS, DEPLOYMENTS, Resource
 from bind_agent.backend.controlplane import deployment
 from tests.fakes.backend_lab import eventually
 from tests.fakes.control_plane_lab import AppCluster, Plane
@@ -61,6 +61,44 @@ async def test_deployed_changed_and_removed(plane: Plane, unique: Callable[[str]
     await app.condition("KonnectorDeployed")
 
 
+async def test_ready_means_that_a_konnector_works(
+    plane: Plane, kind: Resource, unique: Callable[[str], str]
+) -> None:
+    """There are no nodes here: pods run, and bindings work, when the test says so."""
+    await plane.lab.publish(kind)
+    app = await plane.ready(unique("team"), "prod", kind, konnector={"deploy": True})
+    await app.condition("KonnectorAvailable", "Pending", said="konnector-prod")
+    await app.condition("BindingsReady", "Pending", said=kind.crd_name)
+    await app.condition("Ready", "Pending")
+    admin = plane.lab.admin
+
+    async def pods_are(status: str, **more: str) -> None:
+        """Say what a Deployment controller would; none runs here."""
+        patch = {"status": {"conditions": [{"type": "Available", "status": status, **more}]}}
+        await admin.merge_patch(DEPLOYMENTS, NAME, patch, namespace=app.root, subresource="status")
+
+    async def binding_is(status: str, **more: str) -> None:
+        entry = {"type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z", **more}
+        patch = {"status": {"conditions": [entry]}}
+        await admin.merge_patch(BINDINGS, kind.crd_name, patch, namespace=app.root, subresource="status")
+
+    await pods_are("True")
+    await app.condition("KonnectorAvailable")
+    await app.condition("Ready", "Pending")
+    await binding_is("True")
+    await app.condition("BindingsReady")
+    await app.condition("Ready")
+
+    await binding_is("False", severity="Error", reason="AppClusterUnreachable", message="no answer")
+    await app.condition("BindingsReady", "AppClusterUnreachable", said="no answer")
+    await app.condition("Ready", "AppClusterUnreachable")
+    await app.condition("APIsBound")
+    await binding_is("True")
+    await pods_are("False")
+    await app.condition("KonnectorAvailable", "Pending")
+    await app.condition("KonnectorDeployed")
+
+
 async def test_drift_is_repaired(plane: Plane, unique: Callable[[str], str]) -> None:
     app = await plane.ready(unique("team"), "prod", konnector={"deploy": True})
     first = await app.appears(DEPLOYMENTS, NAME)
@@ -81,7 +119,7 @@ async def test_it_is_not_written_again_and_again(plane: Plane, unique: Callable[
     for _ in range(3):
         await app.touch()
     probe = await plane.ready(unique("probe"), "prod")
-    await probe.condition("Ready")
+    await probe.made()
     after = await app.appears(DEPLOYMENTS, NAME)
     assert meta.resource_version(after) == meta.resource_version(before)
     writes = [
@@ -105,7 +143,7 @@ async def test_a_deployment_that_is_refused_is_said(
     await app.condition("Ready", "KonnectorDeploymentFailed")
     await app.condition("APIsBound")
     await app.patch({"spec": {"konnector": {"overrides": None}}})
-    await app.condition("Ready")
+    await app.made()
     await app.appears(DEPLOYMENTS, NAME)
 
 

@@ -142,7 +142,7 @@ async def test_one_that_is_created_again_starts_afresh(
     await app.delete()
     await app.gone()
     again = await plane.connect(namespace, "prod", kind)
-    await again.condition("Ready")
+    await again.made()
     assert meta.uid(await plane.lab.admin.get(NAMESPACES, app.root)) != meta.uid(old)
 
 
@@ -160,4 +160,4 @@ async def test_a_finalizer_that_was_taken_off_by_hand_is_survived(
 
     await eventually(gone)
     again = await plane.connect(namespace, "prod")
-    await again.condition("Ready")
+    await again.made()

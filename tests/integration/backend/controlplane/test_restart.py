@@ -89,11 +89,11 @@ async def test_what_happened_meanwhile_is_made_up_for(
         await changed.vanishes(BINDINGS, kind.crd_name)
 
         async def ready() -> bool:
-            await changed.condition("Ready", timeout=1.0)
+            await changed.made(timeout=1.0)
             return True
 
         await eventually(ready)
-        await quiet.condition("Ready")
+        await quiet.made()
         after = {meta.key(one): meta.resource_version(one) for one in await quiet.all(BINDINGS)}
         assert after == before
 

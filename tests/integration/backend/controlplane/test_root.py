@@ -68,7 +68,7 @@ class TestOwnership:
         await app.condition("NamespaceReady", "NamespaceConflict")
         patch = {"metadata": {"annotations": {keys.APP_CLUSTER_BINDING: f"{team}/prod"}}}
         await plane.lab.admin.merge_patch(NAMESPACES, root, patch)
-        await app.condition("Ready")
+        await app.made()
 
     async def test_what_stands_in_the_way_in_it_is_said(
         self, plane: Plane, unique: Callable[[str], str]
@@ -104,7 +104,7 @@ class TestOwnership:
         await plane.secret(first)
         await plane.secret(second)
         one = await plane.connect(first, "b-c")
-        await one.condition("Ready")
+        await one.made()
         other = await plane.connect(second, "c")
         assert one.root == other.root
         await other.condition("NamespaceReady", "NamespaceConflict", said=f"{first}/b-c")
@@ -115,7 +115,7 @@ class TestOwnership:
 
         await eventually(gone)
         assert await plane.lab.namespace(one.root) is not None
-        await one.condition("Ready")
+        await one.made()
 
     async def test_a_service_namespace_cannot_become_a_root_namespace(
         self, plane: Plane, unique: Callable[[str], str]
@@ -140,7 +140,7 @@ class TestOwnership:
             return found is not None and meta.uid(found) != meta.uid(old)
 
         await eventually(another, timeout=40.0)
-        await app.condition("Ready")
+        await app.made()
         await app.appears(SECRETS, "app")
 
 
@@ -220,7 +220,7 @@ class TestDrift:
         await app.touch()
         probe = await plane.ready(unique("probe"), "prod")
         # What came after has been done, so what came before has been looked at.
-        await probe.condition("Ready")
+        await probe.made()
         writes = [
             one.uri
             for one in plane.lab.cluster.audit_requests(since=mark)

@@ -43,7 +43,7 @@ async def test_missing_invalid_valid_and_missing_again(plane: Plane, unique: Cal
     await app.condition("Ready", "KubeconfigSecretInvalid")
     assert await plane.lab.admin.get_or_none(NAMESPACES, app.root) is None
     await plane.secret(namespace)
-    await app.condition("Ready")
+    await app.made()
     await plane.lab.admin.delete(SECRETS, "app", namespace=namespace)
     await app.condition("SecretValid", "KubeconfigSecretNotFound")
     # Nothing is torn down: whoever replaces the Secret finds everything in place.
@@ -55,7 +55,7 @@ async def test_events_tell_what_happened(plane: Plane, unique: Callable[[str], s
     app = await plane.connect(namespace, "prod")
     await app.condition("SecretValid", "KubeconfigSecretNotFound")
     await plane.secret(namespace)
-    await app.condition("Ready")
+    await app.made()
 
     async def told() -> bool:
         found = (await plane.lab.admin.list(CORE_EVENTS, namespace=namespace)).items
@@ -89,7 +89,7 @@ async def test_a_secret_of_an_allowed_namespace_is_taken(plane: Plane, unique: C
     await plane.namespace(SHARED_SECRETS)
     await plane.secret(SHARED_SECRETS)
     app = await plane.connect(await plane.namespace(unique("team")), "prod", secret_namespace=SHARED_SECRETS)
-    await app.condition("Ready")
+    await app.made()
     await mirrored(app, plane.kubeconfig)
 
 
@@ -159,4 +159,4 @@ async def test_a_mirror_of_another_type_is_replaced(plane: Plane, unique: Callab
         return found is not None and found["type"] == "example.org/kubeconfig"
 
     await eventually(replaced)
-    await app.condition("Ready")
+    await app.made()

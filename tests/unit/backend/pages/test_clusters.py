@@ -89,6 +89,15 @@ def test_who_revoked_a_cluster_and_who_lets_it_in_again_is_told(
     assert found.revocation.at.words == "1 day ago"
 
 
+def test_a_revoked_one_is_not_silent_but_shut_out() -> None:
+    """Nobody is sent to a konnector that does as it was told."""
+    silent = {"lastHeartbeatTime": "2020-01-01T00:00:00Z", "heartbeatInterval": "5m"}
+    found = cluster({**revoked(names.BY_OPERATOR), "status": silent})
+    assert (found.health.word, found.health.tone) == ("disconnected", Tone.WAIT)
+    assert "revoked" in found.health.message
+    assert cluster({"metadata": {}, "status": silent}).health.word == "silent"
+
+
 def test_nobody_revoked_a_sound_one() -> None:
     assert cluster(world.cluster_binding()).revocation is None
 
