@@ -366,7 +366,7 @@ async def test_a_provider_that_hangs_is_named(mine: System, widgets: Service, un
         await mine.provider.apiserver.pause()
         try:
             await mine.down.create(WIDGETS, thing(WIDGETS, f"{namespace}/patient", size=2))
-            await _says(mine, widgets.name, "InformersSynced", "ProviderUnreachable", "no answer")
+            await _says(mine, widgets.name, "InformersSynced", "ProviderUnreachable", "answer")
         finally:
             await mine.provider.apiserver.resume()
         await _says(mine, widgets.name, "InformersSynced", "", timeout=60)

@@ -82,15 +82,21 @@ async def test_a_copy_by_a_go_konnector_is_taken_over_also_when_its_source_lost_
     by_go = {keys.RESOURCE_OWNER: keys.OWNER_PROVIDER}
     await system.konnector.pause()
     try:
-        old = secret(f"{here}/creds", {"password": "old"}, annotations=by_go)
+        # Of the same content: another provider may be bound here, and Go's mark does not say whose copy it is.
+        old = secret(f"{here}/creds", {"password": "new"}, annotations=by_go)
         made = await system.down.create(SECRETS, old)
         own = await system.down.create(SECRETS, secret(f"{here}/own", {"password": "mine"}))
         new = await system.up.create(SECRETS, secret(f"{there}/creds", {"password": "new"}))
         await system.up.create(SECRETS, secret(f"{there}/own", {"password": "new"}))
     finally:
         await system.konnector.resume()
-    copy = await _arrives(system.down, SECRETS, f"{here}/creds", new["data"])
-    assert meta.uid(copy) == meta.uid(made)
+
+    async def marked() -> Object | None:
+        found = await system.down.get(SECRETS, "creds", namespace=here)
+        return found if meta.annotation(found, keys.SOURCE_UID) else None
+
+    copy = await eventually(marked, what="the copy is taken over")
+    assert (meta.uid(copy), copy["data"]) == (meta.uid(made), new["data"])
     assert meta.annotation(copy, keys.SOURCE_UID) == meta.uid(new)
     # What carries no mark of Go is nobody's copy.
     assert await system.down.get(SECRETS, "own", namespace=here) == own

@@ -2,7 +2,9 @@
 
 `APIsBound` and `KonnectorDeployed` say, as in Go, that bindings, exports and the Deployment exist. Whether a konnector
 runs and the bindings do their work is told by others: the Deployment's status, the bindings' `Ready`, the heartbeat.
-Only verdicts are taken over, no counts and times, so the status changes when something changed for people.
+Only verdicts are taken over, no counts and times, so the status changes when something changed for people. As long as
+there is none the condition is Unknown, which leaves `Ready` to what is made (spec 3.11.4): whoever starts a konnector
+by hand waits for `Ready` before, as with a Go backend.
 """
 
 import re
@@ -53,11 +55,8 @@ def konnector_available(wanted: Wanted, deployment: Mapping[str, Any] | None) ->
     if stuck is None or stuck.status != Status.TRUE:
         stuck = conditions.get(found, "Progressing")
         if stuck is None or stuck.status != Status.FALSE:
-            return conditions.false(
-                words.KONNECTOR_AVAILABLE,
-                Reason.PENDING,
-                Severity.INFO,
-                f"no pod of the {where} is available yet",
+            return conditions.unknown(
+                words.KONNECTOR_AVAILABLE, Reason.PENDING, f"no pod of the {where} is available yet"
             )
     return conditions.false(
         words.KONNECTOR_AVAILABLE,
@@ -103,10 +102,9 @@ def bindings_ready(
         )
     waiting = [name for name, state in states.items() if state.status != Status.TRUE]
     if waiting:
-        return conditions.false(
+        return conditions.unknown(
             words.BINDINGS_READY,
             Reason.PENDING,
-            Severity.INFO,
             f"no konnector has made {waiting[0]} work yet{_more(waiting)}",
         )
     return conditions.true(words.BINDINGS_READY)

@@ -36,9 +36,9 @@ class TestKonnector:
     @pytest.mark.parametrize(
         ("deployment", "status", "severity", "said"),
         [
-            (None, "False", "Info", "no pod"),
-            (having(), "False", "Info", "no pod"),
-            (having(DOWN, {"type": "Progressing", "status": "True"}), "False", "Info", "no pod"),
+            (None, "Unknown", "", "no pod"),
+            (having(), "Unknown", "", "no pod"),
+            (having(DOWN, {"type": "Progressing", "status": "True"}), "Unknown", "", "no pod"),
             (having(UP), "True", "", ""),
             (having(UP, STUCK), "True", "", ""),
             (having(DOWN, STUCK), "False", "Error", "timed out; look at them with `kubectl -n"),
@@ -84,7 +84,7 @@ class TestBindings:
     )
     def test_it_waits_until_a_konnector_has_spoken(self, wanted: Wanted, binding: Object) -> None:
         found = bindings_ready(wanted, [binding], None)
-        assert (found.status, found.severity, found.reason) == ("False", "Info", "Pending")
+        assert (found.status, found.severity, found.reason) == ("Unknown", "", "Pending")
         assert "databases.example.org" in found.message
 
     def test_all_that_work(self, wanted: Wanted) -> None:
