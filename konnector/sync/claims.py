@@ -1,6 +1,6 @@
 """Sync of the claimed objects of one kind: events to keys, keys to plans, plans to requests (design 4.4).
 
-What is watched is in ``claim_watches``. An object at the place of a copy that is not watched is found by the refused
+What is watched is in ``watched_claims``. An object at the place of a copy that is not watched is found by the refused
 creation, looked at once, and left alone.
 """
 
@@ -40,17 +40,17 @@ from konnector.sync.claim_model import ClaimPlacement, ClaimPolicy, ClaimSet, Cl
 from konnector.sync.claim_plan import plan_claim
 from konnector.sync.claim_quota import Quota
 from konnector.sync.claim_room import ClaimRoom
-from konnector.sync.claim_watches import ClaimWatches, Watched, watched
 from konnector.sync.model import Side
 from konnector.sync.namespaces import ServiceNamespaces
 from konnector.sync.pacing import Pacing
 from konnector.sync.patience import recheck_after
 from konnector.sync.recent import RecentWrites
 from konnector.sync.reports import Reports
+from konnector.sync.watched_claims import ClaimWatches, Watched, watched
 
 log = structlog.get_logger(__name__)
 
-_ROUNDS = 4
+_ROUNDS = 5
 _BEYOND_SECONDS = 300.0
 """What is beyond the quota is woken when there is room; this is for room that nobody told of."""
 GRACE_SECONDS = 2.0
@@ -243,6 +243,10 @@ class ClaimSync:
                 crossing=self._crossing_in(namespace),
             )
             try:
+                if self.reports.is_conflict(key):
+                    # What was in the way probably still is: a look tells, and writes nothing.
+                    for side in _creates(steps) - live.keys():
+                        await self._look(side, placement)
                 return await self._carry_out(key, steps, placement)
             except _ReplanError as replan:
                 if replan.side is not None:
@@ -379,6 +383,11 @@ class ClaimSync:
             "kind": self.resource.kind,
             "metadata": {"namespace": placement.consumer_namespace, "name": placement.name},
         }
+
+
+def _creates(steps: Iterable[ClaimStep]) -> set[Side]:
+    """The sides on which a copy would be made."""
+    return {step.side for step in steps if isinstance(step, claim_model.CreateCopy)}
 
 
 def _copies_down(

@@ -36,6 +36,10 @@ class Reports:
         self._hindrances: dict[str, tuple[str, str]] = {}
         self._patience = Patience()
 
+    def is_conflict(self, key: str) -> bool:
+        """Whether an object is refused because of another one that is in the way."""
+        return self._refused.get(key, ("", ""))[0] in _CONFLICTS
+
     @property
     def refused(self) -> dict[str, str]:
         """Reason by object key."""

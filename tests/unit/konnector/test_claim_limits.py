@@ -264,3 +264,13 @@ def test_a_bound_of_nothing_lets_nothing_through(size: int) -> None:
     quota = Quota(Limits(claimed_copies=0))
     assert quota.refusal("a", size)
     assert not Quota(Limits()).refusal("a", size)
+
+
+def test_what_was_never_held_makes_no_room() -> None:
+    quota, woken = Quota(Limits(claimed_copies=1)), list[str]()
+    quota.hold("a", 10)
+    quota.wait("b", lambda: woken.append("b"))
+    quota.release("other")
+    assert woken == []
+    quota.release("a")
+    assert woken == ["b"]

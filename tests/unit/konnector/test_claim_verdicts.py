@@ -11,8 +11,8 @@ from bind_agent.api.guards import Refusal
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import SECRETS
 from konnector.controllers.claims import Claims, verdict
-from konnector.sync.claim_watches import EVERYTHING, watched
 from konnector.sync.model import Side
+from konnector.sync.watched_claims import EVERYTHING, watched
 from tests.fakes.parts import CannedClient, StillInformer, app_cluster, provider
 
 pytestmark = pytest.mark.unit

@@ -99,7 +99,8 @@ async def test_another_providers_secret_is_not_overwritten() -> None:
 
 async def test_a_secret_that_was_rotated_meanwhile_is_brought_up_to_date_once_one_provider_is_left() -> None:
     verbs, results = await reconcile([False, True], "b2xk")
-    assert verbs == ["create", "get_or_none", "create", "get_or_none", "replace"]
+    # The second look writes nothing to find that something is in the way.
+    assert verbs == ["create", "get_or_none", "get_or_none", "replace"]
     assert results[1] is None
 
 
