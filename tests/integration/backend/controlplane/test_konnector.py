@@ -61,7 +61,7 @@ async def test_deployed_changed_and_removed(plane: Plane, unique: Callable[[str]
     await app.condition("KonnectorDeployed")
 
 
-async def test_ready_means_that_a_konnector_works(
+async def test_whether_a_konnector_works_is_told(
     plane: Plane, kind: Resource, unique: Callable[[str], str]
 ) -> None:
     """There are no nodes here: pods run, and bindings work, when the test says so."""
@@ -69,7 +69,8 @@ async def test_ready_means_that_a_konnector_works(
     app = await plane.ready(unique("team"), "prod", kind, konnector={"deploy": True})
     await app.condition("KonnectorAvailable", "Pending", said="konnector-prod")
     await app.condition("BindingsReady", "Pending", said=kind.crd_name)
-    await app.condition("Ready", "Pending")
+    # As with a Go backend: what is not known to work yet does not hold up who waits before starting a konnector.
+    await app.condition("Ready")
     admin = plane.lab.admin
 
     async def pods_are(status: str, **more: str) -> None:
@@ -84,7 +85,7 @@ async def test_ready_means_that_a_konnector_works(
 
     await pods_are("True")
     await app.condition("KonnectorAvailable")
-    await app.condition("Ready", "Pending")
+    await app.condition("BindingsReady", "Pending")
     await binding_is("True")
     await app.condition("BindingsReady")
     await app.condition("Ready")
