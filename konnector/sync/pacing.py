@@ -39,7 +39,9 @@ class Pace:
         return max(full_at, now) + 1.0 / self.per_second
 
 
-OBJECT: Final = Pace(burst=10, per_second=1.0)
+OBJECT: Final = Pace(burst=1000, per_second=10.0)
+"""An operator that reports progress at every step is not slowed, and neither is a loop over one object that lasts."""
+
 SESSION: Final = Pace(burst=20_000, per_second=500.0)
 """A first sync of many objects, then as much as a process writes that has nothing else to do: it keeps one provider
 from having all of it for long."""
