@@ -176,7 +176,7 @@ class TestTemplateChanges:
 
         await eventually(moved)
 
-    async def test_another_version_reaches_exports_that_stand(
+    async def test_another_version_takes_nothing_from_exports_that_stand(
         self, backend: Lab, kind: Resource, unique: Callable[[str], str]
     ) -> None:
         party = await backend.join(unique("version"))
@@ -191,17 +191,26 @@ class TestTemplateChanges:
             spec = (await backend.export(party, kind) or {})["spec"]
             return [one["name"] for one in spec["versions"]] == list(versions)
 
+        async def warned(*states: str) -> bool:
+            stated = conditions.of(await backend.export(party, kind) or {})
+            found = conditions.get(stated, "TemplateVersionNotServed")
+            return (found.status if found is not None else "") in states
+
         assert await offers("v1", "v2")
         await retemplate(backend, kind, version="v2")
-        await eventually(lambda: offers("v2"))
-        # One that is not served changes nothing but the condition.
+        late = await backend.join(unique("late"))
+        await backend.bind(late, kind)
+        found = await backend.export(late, kind) or {}
+        assert [one["name"] for one in found["spec"]["versions"]] == ["v2"]
+        # Consumers of the one that stood have objects of both versions.
+        assert await offers("v1", "v2")
+        # One that is not served changes nothing but a warning.
         await retemplate(backend, kind, version="v3")
-        found = await backend.condition(party, EXPORTS, kind.crd_name, "ProviderInSync", "TemplateInvalid")
-        assert "v3" in found.message
-        assert await offers("v2")
+        await eventually(lambda: warned("True"))
+        assert await offers("v1", "v2")
         await retemplate(backend, kind)
-        await eventually(lambda: offers("v1", "v2"))
-        await backend.condition(party, EXPORTS, kind.crd_name, "ProviderInSync")
+        await eventually(lambda: warned("False", ""))
+        assert await offers("v1", "v2")
 
     async def test_a_removed_template_leaves_exports_as_they_are(
         self, backend: Lab, kind: Resource, unique: Callable[[str], str]
