@@ -243,7 +243,7 @@ class Informer:
             OverBudget: not all of it could be kept; what is gone was dropped all the same, which makes room.
         """
         gone, self._unseen = self._unseen or set(), None
-        for key in gone:
+        for key in sorted(gone):  # what handlers are told does not depend on how a set happens to lie
             self._delete(key)
         if self._refused is not None:
             raise self._refused
