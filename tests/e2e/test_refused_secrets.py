@@ -2,85 +2,19 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
 
 from bind_agent.api import keys, meta
 from bind_agent.api.meta import Object
-from bind_agent.api.resource import BINDINGS, CORE_EVENTS, SECRETS, Resource
-from bind_agent.kube.errors import Forbidden
+from bind_agent.api.resource import BINDINGS, CORE_EVENTS, SECRETS
+from tests.fakes.quoting_policy import quoting_policy
 from tests.fakes.system import Service, System, eventually, secret, thing
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-GROUP = "admissionregistration.k8s.io"
-POLICIES = Resource(
-    GROUP, "v1", "validatingadmissionpolicies", namespaced=False, kind="ValidatingAdmissionPolicy"
-)
-POLICY_BINDINGS = Resource(
-    GROUP,
-    "v1",
-    "validatingadmissionpolicybindings",
-    namespaced=False,
-    kind="ValidatingAdmissionPolicyBinding",
-)
 CANARY = "CANARY-hunter2"
-
-
-@asynccontextmanager
-async def _quoting_policy(system: System, namespace: str) -> AsyncIterator[None]:
-    """A policy for one namespace of the app cluster that refuses weak Secrets and says what they hold."""
-    policy = {
-        "apiVersion": POLICIES.api_version,
-        "kind": POLICIES.kind,
-        "metadata": {"name": namespace},
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "resourceRules": [
-                    {
-                        "apiGroups": [""],
-                        "apiVersions": ["v1"],
-                        "resources": ["secrets"],
-                        "operations": ["CREATE", "UPDATE"],
-                    }
-                ],
-            },
-            "validations": [
-                {
-                    "expression": "!has(object.data) || !('weak' in object.data)",
-                    "reason": "Forbidden",
-                    "messageExpression": "'weak password: ' + string(object.data['weak'])",
-                }
-            ],
-        },
-    }
-    binding = {
-        "apiVersion": POLICY_BINDINGS.api_version,
-        "kind": POLICY_BINDINGS.kind,
-        "metadata": {"name": namespace},
-        "spec": {"policyName": namespace, "validationActions": ["Deny"]},
-    }
-    await system.down.create(POLICIES, policy)
-    await system.down.create(POLICY_BINDINGS, binding)
-    probe = secret(f"{namespace}/probe", {"weak": "probe"})
-
-    async def in_force() -> bool:
-        try:
-            await system.down.create(SECRETS, probe, dry_run=True)
-        except Forbidden:
-            return True
-        return False
-
-    try:
-        await eventually(in_force, what="the policy in force")
-        yield
-    finally:
-        await system.down.delete(POLICY_BINDINGS, namespace)
-        await system.down.delete(POLICIES, namespace)
 
 
 async def test_a_secret_that_a_policy_quotes_is_told_and_quoted_nowhere(
@@ -90,7 +24,7 @@ async def test_a_secret_that_a_policy_quotes_is_told_and_quoted_nowhere(
     system.provoked.add(here)
     await system.down.create(databases.resource, thing(databases.resource, f"{here}/anchor", size=1))
     there = await system.service_namespace(here)
-    async with _quoting_policy(system, here):
+    async with quoting_policy(system.down, here, [SECRETS], {"weak": "Forbidden"}):
         await system.up.create(SECRETS, secret(f"{there}/weak", {"weak": CANARY}))
         # Others of the same namespace come through meanwhile.
         await system.up.create(SECRETS, secret(f"{there}/strong", {"password": "x"}))

@@ -1,6 +1,5 @@
 """What a real API server says when it refuses: a missing right and a policy are told apart, content is not quoted."""
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
@@ -15,20 +14,10 @@ from bind_agent.kube import errors
 from bind_agent.kube.client import Client
 from bind_agent.kube.config import from_kubeconfig
 from bind_agent.runtime.faults import describe
+from tests.fakes.quoting_policy import quoting_policy
 
 pytestmark = pytest.mark.integration
 
-GROUP = "admissionregistration.k8s.io"
-POLICIES = Resource(
-    GROUP, "v1", "validatingadmissionpolicies", namespaced=False, kind="ValidatingAdmissionPolicy"
-)
-POLICY_BINDINGS = Resource(
-    GROUP,
-    "v1",
-    "validatingadmissionpolicybindings",
-    namespaced=False,
-    kind="ValidatingAdmissionPolicyBinding",
-)
 CANARY = "hunter2-canary"
 VALUE = base64.b64encode(CANARY.encode()).decode()
 REASONS = {
@@ -50,51 +39,10 @@ def thing(resource: Resource, name: str, data: dict[str, str]) -> dict[str, Any]
 @pytest_asyncio.fixture(loop_scope="session")
 async def quoting(client: Client, namespace: str) -> AsyncIterator[None]:
     """A policy in the namespace that quotes what it refuses: the key `data` names the reason to give."""
-    name = f"quotes-{namespace}"
-    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets", "configmaps"]}]
-    policy = {
-        "apiVersion": POLICIES.api_version,
-        "kind": POLICIES.kind,
-        "metadata": {"name": name},
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "resourceRules": [{**rules[0], "operations": ["CREATE", "UPDATE"]}],
-            },
-            "validations": [
-                {
-                    "expression": f"!has(object.data) || !('{reason}' in object.data)",
-                    "reason": reason,
-                    "messageExpression": f"'weak password: ' + string(object.data['{reason}'])",
-                }
-                for reason in REASONS
-            ],
-        },
-    }
-    binding = {
-        "apiVersion": POLICY_BINDINGS.api_version,
-        "kind": POLICY_BINDINGS.kind,
-        "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Deny"]},
-    }
-    await client.create(POLICIES, policy)
-    await client.create(POLICY_BINDINGS, binding)
-
-    async def in_force() -> bool:
-        try:
-            probe = thing(CONFIGMAPS, "probe", {"Forbidden": "x"})
-            await client.create(CONFIGMAPS, probe, namespace=namespace, dry_run=True)
-        except errors.Forbidden:
-            return True
-        return False
-
-    async with asyncio.timeout(60):
-        while not await in_force():  # noqa: ASYNC110 - nothing tells when an API server has taken a policy up
-            await asyncio.sleep(0.2)
-    yield
-    await client.delete(POLICY_BINDINGS, name)
-    await client.delete(POLICIES, name)
+    async with quoting_policy(
+        client, namespace, [CONFIGMAPS, SECRETS], {reason: reason for reason in REASONS}
+    ):
+        yield
 
 
 @pytest_asyncio.fixture(loop_scope="session")
