@@ -126,14 +126,14 @@ class Server:
             await child.wait()
 
     async def pause(self) -> None:
-        """Freeze the process (SIGSTOP): connections stay open and nothing answers."""
+        """Freeze the process (SIGSTOP): from the return on, connections stay open and nothing answers."""
         if self._child is not None:
-            self._child.signal(signal.SIGSTOP)
+            await self._child.freeze()
 
     async def resume(self) -> None:
         """Let a paused process go on (SIGCONT)."""
         if self._child is not None:
-            self._child.signal(signal.SIGCONT)
+            self._child.thaw()
 
     async def restart(self, *, graceful: bool = True, wait: bool = True) -> None:
         """Stop (or kill, when not ``graceful``) and start again on the same ports and data.

@@ -29,20 +29,39 @@ class Child:
         self.returncode: int | None = None
         self.started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._exited = asyncio.Event()
+        # Set while it is frozen, and once it has ended: what it did not do until then it does not do.
+        self._still = asyncio.Event()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when the process is gone."""
         if self.returncode is None:
             self._supervision.send({"do": "signal", "id": self._ident, "signal": int(number)})
 
+    async def freeze(self) -> None:
+        """Stop it (SIGSTOP) and wait until none of its threads runs any more."""
+        if not self._still.is_set():
+            self.signal(signal.SIGSTOP)
+            await self._still.wait()
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        if self.returncode is None:
+            self._still.clear()
+            self.signal(signal.SIGCONT)
+
     async def wait(self) -> int:
         """Wait for the end of the process and return its status."""
         await self._exited.wait()
         return self.returncode if self.returncode is not None else -int(signal.SIGKILL)
 
+    def froze(self, *, still: bool) -> None:
+        """Note that it is frozen, or goes on; called by the supervision only."""
+        (self._still.set if still else self._still.clear)()
+
     def exited(self, code: int) -> None:
         """Note the end; called by the supervision only."""
         self.returncode = code
+        self._still.set()
         self._exited.set()
 
 
@@ -156,5 +175,7 @@ class Supervision:
             child.exited(127)
             if not child.started.done():
                 child.started.set_exception(DevClusterError(f"a server cannot start: {event['reason']}"))
+        elif event["event"] in ("stopped", "continued"):
+            child.froze(still=event["event"] == "stopped")
         elif event["event"] == "exited":
             child.exited(event["code"])

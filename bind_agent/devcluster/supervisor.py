@@ -13,8 +13,8 @@ It uses the standard library alone, which makes it start in 20 ms.
 
 Protocol, one JSON object per line. In: ``{"do": "start", "id", "argv", "env", "cwd", "log", "rank"}``,
 ``{"do": "signal", "id", "signal"}``, ``{"do": "scratch", "path"}`` (a folder to remove at the end). Out:
-``{"event": "started", "id", "pid"}``, ``{"event": "failed", "id", "reason"}``, ``{"event": "exited", "id",
-"code"}``.
+``{"event": "started", "id", "pid"}``, ``{"event": "failed", "id", "reason"}``, ``{"event": "stopped", "id"}`` (a
+signal froze it), ``{"event": "continued", "id"}``, ``{"event": "exited", "id", "code"}``.
 """
 
 import ctypes
@@ -75,7 +75,7 @@ class Supervisor:
                 ready, _, _ = select.select([self._commands, wakeup], [], [], 1.0)
                 if wakeup in ready:
                     os.read(wakeup, 4096)
-                    self._reap()
+                    self._observe()
                 if self._commands in ready and not self._receive():
                     break
         finally:
@@ -120,12 +120,22 @@ class Supervisor:
         self._children[ident] = (command["rank"], child)
         self._tell({"event": "started", "id": ident, "pid": child.pid})
 
-    def _reap(self) -> None:
+    def _observe(self) -> None:
+        """Tell what the kernel says of the children since the last time: frozen, going on, ended (reaped)."""
         for ident, (_, child) in list(self._children.items()):
-            code = child.poll()
-            if code is not None:
+            while child.returncode is None:  # one signal may stand for several changes
+                pid, status = os.waitpid(child.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+                if not pid:
+                    break
+                if os.WIFSTOPPED(status):
+                    self._tell({"event": "stopped", "id": ident})
+                elif os.WIFCONTINUED(status):
+                    self._tell({"event": "continued", "id": ident})
+                else:
+                    child.returncode = os.waitstatus_to_exitcode(status)
+            if child.returncode is not None:
                 del self._children[ident]
-                self._tell({"event": "exited", "id": ident, "code": code})
+                self._tell({"event": "exited", "id": ident, "code": child.returncode})
 
     def _tell(self, event: dict[str, Any]) -> None:
         try:
@@ -136,7 +146,7 @@ class Supervisor:
     def _finish(self) -> None:
         for rank in sorted({rank for rank, _ in self._children.values()}, reverse=True):
             end([child for its, child in self._children.values() if its == rank])
-        self._reap()
+        self._observe()
         for path in self._scratch:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.protocol
 PLAIN = "import time; print('up', flush=True); time.sleep(60)"
 #: The same, but does not obey.
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {PLAIN}"
+#: Writes without pause.
+BUSY = "while True: print('up', flush=True)"
 #: Says when it ends.
 POLITE = (
     "import signal, sys, time\n"
@@ -120,6 +122,37 @@ async def test_an_asked_for_end_is_no_failure_and_a_later_one_is(
     ProcessId.of(small.pid).signal(signal.SIGKILL)
     async with asyncio.timeout(5):
         await ended
+
+
+async def test_a_paused_one_does_nothing_more(supervision: Supervision, tmp_path: Path) -> None:
+    """From the moment on that the call returns, and not when the signal has come through at some time."""
+    busy = server(supervision, tmp_path, BUSY)
+    await busy.start()
+    for _ in range(5):
+        await busy.pause()
+        written = busy.log.stat().st_size
+        await asyncio.sleep(0.05)
+        assert busy.log.stat().st_size == written
+        await busy.resume()
+        await eventually(lambda before=written: busy.log.stat().st_size > before)
+    await busy.pause()
+    await busy.pause()
+    assert busy.running
+    await busy.kill()
+    await busy.pause()
+
+
+async def test_one_that_ends_while_it_is_paused_is_not_waited_for(
+    supervision: Supervision, tmp_path: Path
+) -> None:
+    small = server(supervision, tmp_path, PLAIN)
+    await small.start()
+    pid = small.pid
+    assert pid is not None
+    ProcessId.of(pid).signal(signal.SIGKILL)
+    async with asyncio.timeout(5):
+        await small.pause()
+        await small.ended_by_itself()
 
 
 async def test_closing_ends_higher_ranks_first_and_removes_scratch_folders(tmp_path: Path) -> None:
