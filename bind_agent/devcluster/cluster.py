@@ -1,6 +1,7 @@
 """One named cluster: an API server, a controller-manager, their keys and the admin's kubeconfig."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,8 @@ _BOOTSTRAPPED = (
     "/apis/rbac.authorization.k8s.io/v1/clusterroles/edit",
 )
 _MANAGED = ("/api/v1/namespaces/default/serviceaccounts/default",)
+#: What the controller-manager puts back when it has begun to work, and nobody here ever reads.
+_PUT_BACK = "/api/v1/namespaces/kube-node-lease/configmaps/kube-root-ca.crt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +313,17 @@ class Cluster:
             ),
             log=self._files.log("kube-controller-manager"),
             rank=RANK_MANAGER,
-            ready=lambda: self._all_exist(_MANAGED),
+            ready=lambda: self._all_exist((*_MANAGED, _PUT_BACK)),
+            prepare=self._ask_for_a_sign,
         )
+
+    async def _ask_for_a_sign(self) -> None:
+        """Delete what a manager makes again, so that what is there afterwards is the work of the next one.
+
+        One that has not begun to work yet ends by itself when the API server is unhealthy for ten seconds.
+        """
+        with contextlib.suppress(OSError):  # without an API server there will be no work either
+            await self.request("DELETE", _PUT_BACK, timeout=5.0)
 
     async def _apiserver_ready(self) -> bool:
         status, _ = await self.request("GET", "/readyz", timeout=5.0)

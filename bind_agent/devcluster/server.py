@@ -33,6 +33,7 @@ class Server:
         log: Path,
         rank: int,
         ready: Callable[[], Awaitable[bool]],
+        prepare: Callable[[], Awaitable[None]] | None = None,
         cwd: Path | None = None,
     ) -> None:
         """Describe a server; nothing is started.
@@ -43,12 +44,14 @@ class Server:
             argv: Program and arguments.
             log: Where its output goes.
             rank: Place in the order of ending; higher ranks end first.
-            ready: Tells whether it serves; anything it raises counts as "not yet".
+            ready: Tells whether it serves; errors of connections and time-outs count as "not yet".
+            prepare: Run before each start, for instance to take away what would make ``ready`` true too early.
             cwd: Folder that it runs in; the caller's when None.
         """
         self._supervision = supervision
         self._rank = rank
         self._ready = ready
+        self._prepare = prepare
         self._cwd = cwd
         self._child: Child | None = None
         self._expected_end = False
@@ -82,6 +85,8 @@ class Server:
             return
         self._expected_end = False
         self._ended_by_itself.clear()
+        if self._prepare is not None:
+            await self._prepare()
         self._child = await self._supervision.spawn(self.argv, log=self.log, rank=self._rank, cwd=self._cwd)
         self._watcher = asyncio.create_task(self._watch(self._child), name=f"watch {self.name}")
         if wait:

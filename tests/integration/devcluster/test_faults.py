@@ -1,16 +1,19 @@
 """Servers broken on demand come back on the same port with the same data."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from bind_agent.devcluster import Cluster, ClusterOptions, ControlPlane, Playground
 from bind_agent.devcluster.errors import ServerError
+from bind_agent.devcluster.server import Server
 from tests.fakes.eventually import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -38,6 +41,19 @@ async def store(cluster: Cluster, name: str) -> None:
 async def stored(cluster: Cluster, name: str) -> bool:
     status, _ = await cluster.request("GET", f"{CONFIG_MAPS}/{name}")
     return status == 200
+
+
+@contextlib.contextmanager
+def leading_nowhere(server: Server, port: int) -> Iterator[None]:
+    """Have the kubeconfig of a server name a port where nobody listens."""
+    (flag,) = (argument for argument in server.argv if argument.startswith("--kubeconfig="))
+    kubeconfig = Path(flag.partition("=")[2])
+    good = kubeconfig.read_text()
+    kubeconfig.write_text(good.replace(f":{port}", ":1"))
+    try:
+        yield
+    finally:
+        kubeconfig.write_text(good)
 
 
 @pytest.mark.parametrize("graceful", [True, False], ids=["stopped", "killed"])
@@ -130,6 +146,16 @@ async def test_without_its_manager_a_namespace_stays(cluster: Cluster) -> None:
         return (await cluster.request("GET", "/api/v1/namespaces/stays"))[0] == 404
 
     await eventually(is_gone, seconds=40)
+
+
+async def test_a_manager_is_ready_when_it_works_and_not_by_what_was_made_before(cluster: Cluster) -> None:
+    manager = cluster.controller_manager
+    assert manager is not None
+    await manager.kill()
+    refused = pytest.raises(ServerError, match=r"kube-controller-manager (is not ready|ended)")
+    with leading_nowhere(manager, cluster.port), refused:
+        await manager.start(timeout=3)
+    await manager.start()
 
 
 async def test_an_end_that_nobody_asked_for_is_noticed(playground: Playground, cluster: Cluster) -> None:
