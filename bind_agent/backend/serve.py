@@ -10,6 +10,7 @@ import structlog
 from bind_agent._version import __version__
 from bind_agent.aio.clock import SYSTEM, Clock
 from bind_agent.aio.tasks import background
+from bind_agent.aio.turns import Turns
 from bind_agent.api.resource import CLUSTERROLEBINDINGS
 from bind_agent.backend import install, names
 from bind_agent.backend.controllers.cluster_binding import ClusterBindingReconciler
@@ -174,6 +175,7 @@ class Backend:
         )
         reaper = Reaper(context, self.tenants(watched), options.reaper)
         gate = elector.check if elector is not None else None
+        turns = Turns()
         reconcilers = {
             "requests": RequestReconciler(context).reconcile,
             "exports": ExportReconciler(context).reconcile,
@@ -181,7 +183,7 @@ class Backend:
             "cluster_bindings": ClusterBindingReconciler(context, self._credentials, reaper).reconcile,
         }
         controllers = {
-            name: Controller(f"backend-{name}", reconcile, workers=options.workers, gate=gate)
+            name: Controller(f"backend-{name}", reconcile, workers=options.workers, gate=gate, turns=turns)
             for name, reconcile in reconcilers.items()
         }
         wiring = Wiring(context, **controllers)
@@ -192,7 +194,7 @@ class Backend:
                     group.create_task(controller.run(), name=name)
                 if options.control_plane.enabled:
                     group.create_task(
-                        mode.run(context, self._settings(), workers=options.workers, gate=gate),
+                        mode.run(context, self._settings(), workers=options.workers, gate=gate, turns=turns),
                         name="control plane mode",
                     )
         finally:

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from bind_agent.aio.backoff import Policy
+from bind_agent.aio.turns import Turns
 from bind_agent.obs import metrics
 from bind_agent.runtime.faults import describe
 from bind_agent.runtime.queue import NORMAL, RETRIES, QueueClosed, WorkQueue
@@ -45,6 +46,7 @@ class Controller:
         timeout: float = 60.0,
         retries: Policy = RETRIES,
         gate: Callable[[], None] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """Set up; nothing runs before `run`.
 
@@ -56,6 +58,8 @@ class Controller:
             retries: back-off per key.
             gate: called before each reconcile; raises LostLease when this process may not act
                 (`LeaderElector.check`).
+            turns: taken before each reconcile, so that a crowd of keys does not hold up what else this process
+                does; controllers that share it begin one reconcile in each round of the loop among them.
         """
         self.name = name
         self.workers = workers
@@ -63,6 +67,7 @@ class Controller:
         self.queue: WorkQueue[str] = WorkQueue(retries=retries, on_wait=metrics.QUEUE_LATENCY(name).observe)
         self._reconcile = reconcile
         self._gate = gate
+        self._turns = turns
         self._ids = itertools.count(1)
         self._adds = metrics.QUEUE_ADDS(name)
         self._retried = metrics.QUEUE_RETRIES(name)
@@ -110,6 +115,8 @@ class Controller:
             except QueueClosed:
                 return
             try:
+                if self._turns is not None:
+                    await self._turns.wait()
                 await self._one(key)
             except Exception as error:
                 queue.retry(key)

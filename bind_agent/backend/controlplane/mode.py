@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from bind_agent.aio.turns import Turns
 from bind_agent.backend.controllers.context import Context
 from bind_agent.backend.controlplane.controller import AppClusterBindingReconciler
 from bind_agent.backend.controlplane.settings import Settings
@@ -13,7 +14,12 @@ from bind_agent.runtime.pool import InformerPool
 
 
 async def run(
-    context: Context, settings: Settings, *, workers: int, gate: Callable[[], None] | None = None
+    context: Context,
+    settings: Settings,
+    *,
+    workers: int,
+    gate: Callable[[], None] | None = None,
+    turns: Turns | None = None,
 ) -> None:
     """Look after AppClusterBindings until cancelled.
 
@@ -22,6 +28,7 @@ async def run(
         settings: of the operator.
         workers: AppClusterBindings worked on at once.
         gate: see `Controller`.
+        turns: see `Controller`.
     """
     async with InformerPool(context.client) as pool:
         views = ControlPlaneViews(pool)
@@ -29,7 +36,7 @@ async def run(
         watches = Watches(pool, lambda key, priority: controller.enqueue(key, priority=priority))
         reconciler = AppClusterBindingReconciler(context, views, watches, settings)
         controller = Controller(
-            "backend-app_cluster_bindings", reconciler.reconcile, workers=workers, gate=gate
+            "backend-app_cluster_bindings", reconciler.reconcile, workers=workers, gate=gate, turns=turns
         )
         wiring = Wiring(context, views, controller)
         try:

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from bind_agent.aio.clock import SYSTEM, Clock
+from bind_agent.aio.turns import Turns
 from bind_agent.backend.crds import CrdReader
 from bind_agent.backend.exports import Policy
 from bind_agent.backend.http.audit import Audit
@@ -14,7 +15,6 @@ from bind_agent.backend.http.cookies import Cookies
 from bind_agent.backend.http.keyring import Keyring
 from bind_agent.backend.http.limits import Limiter
 from bind_agent.backend.http.spent import Spent
-from bind_agent.backend.http.turns import Turns
 from bind_agent.backend.http.view import View
 from bind_agent.backend.options.tenancy import Tenancy
 from bind_agent.backend.options.web import WebOptions

@@ -37,7 +37,7 @@ __all__ = ["Added", "TenancyError", "Tenant", "TenantRevoked", "Tenants"]
 log = structlog.get_logger(__name__)
 
 _ATTEMPTS: Final = 5
-AT_ONCE: Final = 6
+AT_ONCE: Final = 4
 """Tenants that are made at once. More would not be made faster, but pages would wait behind their many small steps."""
 
 

@@ -11,6 +11,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from bind_agent.aio.backoff import Policy
+from bind_agent.aio.turns import Turns
 from bind_agent.kube.errors import Conflict, KubeError, TooManyRequests
 from bind_agent.obs import metrics
 from bind_agent.runtime.controller import Controller, Result, TerminalError
@@ -312,3 +313,30 @@ async def test_a_long_queue_without_writes_leaves_the_loop_to_others() -> None:
         await controller.queue.drained()
     other.cancel()
     assert turns >= 40
+
+
+async def test_controllers_that_take_turns_let_others_come_in_between() -> None:
+    """Two crowds of keys that are ready at the same moment: one reconcile begins in each round of the loop."""
+    rounds: list[int] = []
+    begun: list[int] = []
+
+    async def reconcile(key: str) -> None:
+        begun.append(len(rounds))
+
+    async def page() -> None:
+        while len(begun) < 20:
+            rounds.append(len(begun))
+            await asyncio.sleep(0)
+
+    turns = Turns()
+    first, second = (
+        Controller(f"t-turns-{name}", reconcile, workers=10, turns=turns) for name in ("first", "second")
+    )
+    async with running(first), running(second):
+        await asyncio.sleep(0)  # all workers wait for keys
+        for number in range(10):
+            first.enqueue(f"a{number}")
+            second.enqueue(f"b{number}")
+        async with asyncio.timeout(5):
+            await page()
+    assert len(set(begun)) == 20, "no two began in the same round"

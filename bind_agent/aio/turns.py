@@ -1,7 +1,7 @@
 """Taking turns: what costs much begins one at a time, so that pages are not kept waiting behind a crowd.
 
-The event loop runs whatever is ready in one go. Two hundred logins that arrive together would be one such go, and
-whoever only looks at a page would wait for all of them.
+The event loop runs whatever is ready in one go. Two hundred logins that arrive together, or twenty reconciles whose
+objects changed in one event, would be one such go, and whoever only looks at a page would wait for all of them.
 """
 
 import asyncio

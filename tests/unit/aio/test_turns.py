@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bind_agent.backend.http.turns import Turns
+from bind_agent.aio.turns import Turns
 
 pytestmark = pytest.mark.unit
 
