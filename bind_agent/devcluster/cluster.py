@@ -34,9 +34,9 @@ _BOOTSTRAPPED = (
     "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin",
     "/apis/rbac.authorization.k8s.io/v1/clusterroles/edit",
 )
-_MANAGED = ("/api/v1/namespaces/default/serviceaccounts/default",)
 #: What the controller-manager puts back when it has begun to work, and nobody here ever reads.
 _PUT_BACK = "/api/v1/namespaces/kube-node-lease/configmaps/kube-root-ca.crt"
+_MANAGED = ("/api/v1/namespaces/default/serviceaccounts/default", _PUT_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +313,7 @@ class Cluster:
             ),
             log=self._files.log("kube-controller-manager"),
             rank=RANK_MANAGER,
-            ready=lambda: self._all_exist((*_MANAGED, _PUT_BACK)),
+            ready=lambda: self._all_exist(_MANAGED),
             prepare=self._ask_for_a_sign,
         )
 

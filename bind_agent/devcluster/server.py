@@ -116,7 +116,7 @@ class Server:
         if child is None:
             return
         child.signal(signal.SIGTERM)
-        child.signal(signal.SIGCONT)
+        child.thaw()
         try:
             async with asyncio.timeout(grace):
                 await child.wait()

@@ -46,7 +46,7 @@ class Child:
     def thaw(self) -> None:
         """Let it go on (SIGCONT)."""
         if self.returncode is None:
-            self._still.clear()
+            self._still.clear()  # at once, so that freezing it again waits anew
             self.signal(signal.SIGCONT)
 
     async def wait(self) -> int:
@@ -54,9 +54,13 @@ class Child:
         await self._exited.wait()
         return self.returncode if self.returncode is not None else -int(signal.SIGKILL)
 
-    def froze(self, *, still: bool) -> None:
-        """Note that it is frozen, or goes on; called by the supervision only."""
-        (self._still.set if still else self._still.clear)()
+    def frozen(self) -> None:
+        """Note that it stands still; called by the supervision only."""
+        self._still.set()
+
+    def continued(self) -> None:
+        """Note that it goes on; called by the supervision only."""
+        self._still.clear()
 
     def exited(self, code: int) -> None:
         """Note the end; called by the supervision only."""
@@ -175,7 +179,9 @@ class Supervision:
             child.exited(127)
             if not child.started.done():
                 child.started.set_exception(DevClusterError(f"a server cannot start: {event['reason']}"))
-        elif event["event"] in ("stopped", "continued"):
-            child.froze(still=event["event"] == "stopped")
+        elif event["event"] == "stopped":
+            child.frozen()
+        elif event["event"] == "continued":
+            child.continued()
         elif event["event"] == "exited":
             child.exited(event["code"])

@@ -6,19 +6,7 @@ from contextlib import asynccontextmanager
 from bind_agent.api.resource import Resource
 from bind_agent.kube.client import Client
 from bind_agent.kube.errors import Forbidden
-from tests.fakes.system import eventually
-
-_GROUP = "admissionregistration.k8s.io"
-_POLICIES = Resource(
-    _GROUP, "v1", "validatingadmissionpolicies", namespaced=False, kind="ValidatingAdmissionPolicy"
-)
-_BINDINGS = Resource(
-    _GROUP,
-    "v1",
-    "validatingadmissionpolicybindings",
-    namespaced=False,
-    kind="ValidatingAdmissionPolicyBinding",
-)
+from tests.fakes.admission import admission_policy
 
 
 @asynccontextmanager
@@ -33,38 +21,26 @@ async def quoting_policy(
         kinds: core kinds with `data`; the first one is used to see that it is in force.
         reasons: the reason that is given, by the key of `data` that is refused and quoted; one has to be Forbidden.
     """
-    name = f"quotes-{namespace}"
     rule = {
         "apiGroups": [""],
         "apiVersions": ["v1"],
         "resources": [kind.plural for kind in kinds],
         "operations": ["CREATE", "UPDATE"],
     }
-    policy = {
-        "apiVersion": _POLICIES.api_version,
-        "kind": _POLICIES.kind,
-        "metadata": {"name": name},
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "resourceRules": [rule],
-            },
-            "validations": [
-                {
-                    "expression": f"!has(object.data) || !('{key}' in object.data)",
-                    "reason": reason,
-                    "messageExpression": f"'weak password: ' + string(object.data['{key}'])",
-                }
-                for key, reason in reasons.items()
-            ],
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "resourceRules": [rule],
         },
-    }
-    binding = {
-        "apiVersion": _BINDINGS.api_version,
-        "kind": _BINDINGS.kind,
-        "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Deny"]},
+        "validations": [
+            {
+                "expression": f"!has(object.data) || !('{key}' in object.data)",
+                "reason": reason,
+                "messageExpression": f"'weak password: ' + string(object.data['{key}'])",
+            }
+            for key, reason in reasons.items()
+        ],
     }
     probed = next(iter(kinds))
     forbidden = next(key for key, reason in reasons.items() if reason == "Forbidden")
@@ -74,19 +50,12 @@ async def quoting_policy(
         "metadata": {"name": "probe"},
         "data": {forbidden: "cHJvYmU="},
     }
-
-    async def in_force() -> bool:
-        try:
-            await client.create(probed, probe, namespace=namespace, dry_run=True)
-        except Forbidden:
-            return True
-        return False
-
-    await client.create(_POLICIES, policy)
-    await client.create(_BINDINGS, binding)
-    try:
-        await eventually(in_force, timeout=60, what="the policy in force")
+    async with admission_policy(
+        client,
+        f"quotes-{namespace}",
+        spec,
+        probe=(probed, namespace, probe),
+        refusal=Forbidden,
+        seconds=60,
+    ):
         yield
-    finally:
-        await client.delete(_BINDINGS, name)
-        await client.delete(_POLICIES, name)

@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 _ATTEMPTS: Final = 5
 AT_ONCE: Final = 3
-"""Tenants that are made at once. With four a crowd of logins ends a sixth sooner, and pages take half as long again."""
+"""Tenants that are made at once. With more a crowd of logins ends somewhat sooner, and pages wait longer beside it."""
 
 
 @dataclass(frozen=True, slots=True)

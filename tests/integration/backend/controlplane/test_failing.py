@@ -9,70 +9,30 @@ from bind_agent.api import keys
 from bind_agent.api.meta import Object
 from bind_agent.api.resource import EXPORT_REQUESTS, SECRETS, Resource
 from bind_agent.kube.errors import Invalid
-from tests.fakes.backend_lab import eventually
+from tests.fakes.admission import admission_policy
 from tests.fakes.control_plane_lab import Plane
 
 pytestmark = pytest.mark.integration
-
-POLICIES = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "validatingadmissionpolicies",
-    namespaced=False,
-    kind="ValidatingAdmissionPolicy",
-)
-BOUND = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "validatingadmissionpolicybindings",
-    namespaced=False,
-    kind="ValidatingAdmissionPolicyBinding",
-)
 
 
 @asynccontextmanager
 async def refused(plane: Plane, resource: Resource, namespace: str, probe: Object) -> AsyncIterator[None]:
     """Have the API server refuse to create a kind in one namespace, as a policy of the platform might."""
-    admin = plane.lab.admin
-    name = f"refuse-{resource.plural}-{namespace}"
     rule = {
         "apiGroups": [resource.group],
         "apiVersions": [resource.version],
         "resources": [resource.plural],
         "operations": ["CREATE"],
     }
-    policy = {
-        "apiVersion": POLICIES.api_version,
-        "kind": POLICIES.kind,
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {"resourceRules": [rule]},
-            "matchConditions": [{"name": "here", "expression": f"request.namespace == '{namespace}'"}],
-            "validations": [{"expression": "false", "message": "refused in tests"}],
-        },
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "matchConditions": [{"name": "here", "expression": f"request.namespace == '{namespace}'"}],
+        "validations": [{"expression": "false", "message": "refused in tests"}],
     }
-    bound = {
-        "apiVersion": BOUND.api_version,
-        "kind": BOUND.kind,
-        "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Deny"]},
-    }
-    await admin.create(POLICIES, policy)
-    await admin.create(BOUND, bound)
-
-    async def in_force() -> bool:
-        try:
-            await admin.create(resource, probe, namespace=namespace, dry_run=True)
-        except Invalid:
-            return True
-        return False
-
-    await eventually(in_force)
-    try:
+    name = f"refuse-{resource.plural}-{namespace}"
+    probed = (resource, namespace, probe)
+    async with admission_policy(plane.lab.admin, name, spec, probe=probed, refusal=Invalid):
         yield
-    finally:
-        await admin.delete(BOUND, name)
-        await admin.delete(POLICIES, name)
 
 
 async def test_a_request_that_is_refused(plane: Plane, kind: Resource, unique: Callable[[str], str]) -> None:
